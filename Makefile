@@ -1,0 +1,60 @@
+# Everything starts here: `make demo` and `make test` do all their own set-up.
+#
+#   make demo ARGS="--long-job 15s"      options for the program that a target runs
+#   make e2e K="stop and not kill"       only the tests whose names match
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup engine images compose-images demo test check unit e2e soak bench lock clean
+
+BIN := .venv/bin
+ARGS ?=
+K ?=
+PYTEST = $(BIN)/pytest $(if $(K),-k "$(K)") $(ARGS)
+# The rooms of tests that need no engine; some are furnished later.
+UNIT = $(wildcard tests/unit tests/contract tests/properties tests/scenarios tests/repo)
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## Make the virtual environment .venv from the lock
+	@scripts/venv
+
+engine:  ## Find a working Docker Engine, or install and start one (Debian, Ubuntu, as root)
+	@scripts/engine
+
+images: engine  ## Build berth/stubborn, the container that would not stop
+	@scripts/images
+
+compose-images: setup engine  ## Build the images of compose/compose.yaml
+	@scripts/compose-images
+
+demo: setup images  ## Show the long job that would not stop, with real containers
+	$(BIN)/berth demo stop $(ARGS)
+
+test: check unit e2e  ## Run everything: lint, types, import contracts, unit, contract and Docker tests
+
+check: setup  ## Lint, format, types, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: setup  ## Run the tests that need no engine
+	$(PYTEST) $(UNIT)
+
+e2e: setup images compose-images  ## Run the tests on real containers
+	$(PYTEST) -m "not soak" tests/e2e
+
+soak: setup images  ## Run the tests that take minutes
+	$(PYTEST) -m soak tests
+
+bench: setup  ## Run the benchmarks
+	$(PYTEST) tests/bench
+
+lock:  ## Write constraints.txt anew (ARGS=--upgrade: with the newest versions)
+	@scripts/lock $(ARGS)
+
+clean:  ## Remove what was built here, but no image and no engine
+	rm -rf .venv .build dist .*_cache .hypothesis .benchmarks
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The control plane: answers the ECS API, places tasks, talks to agents."""

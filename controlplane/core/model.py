@@ -1,0 +1,245 @@
+"""The records that the control plane keeps. They are frozen; a change is a new record in a plan.
+
+Amazon's shapes stop at `api/` and `agents/`: what is here carries our names, units at the end, statuses as enums.
+Members of a request that nothing acts on are kept whole in `body` and given back.
+"""
+
+from enum import StrEnum
+from typing import Any, ClassVar
+
+import msgspec
+
+from controlplane.core.policy import Policy
+from wire.holds import Hold
+from wire.resources import Amounts
+from wire.status import ContainerStatus, DesiredStatus, InstanceStatus, StopCode, TaskStatus
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that the store keeps under (`table`, `key`)."""
+
+    table: ClassVar[str]
+
+    @property
+    def key(self) -> str:
+        """Unique in its table."""
+        raise NotImplementedError
+
+
+class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A cluster. Key: its name."""
+
+    table: ClassVar[str] = "clusters"
+
+    name: str
+    arn: str
+    status: str = "ACTIVE"
+    policy: Policy = Policy()
+    body: dict[str, Any] = {}
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+class TaskDefinition(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """One revision of a family. Key: its ARN. `body` is the registration as given (Amazon's member names)."""
+
+    table: ClassVar[str] = "task_definitions"
+
+    arn: str
+    family: str
+    revision: int
+    status: str = "ACTIVE"
+    amounts: Amounts = Amounts()
+    """What one copy costs an instance."""
+    body: dict[str, Any] = {}
+    registered_at: float = 0
+    deregistered_at: float | None = None
+
+    @property
+    def key(self) -> str:
+        return self.arn
+
+
+class Release(StrEnum):
+    """Whether and how the agent of an instance reports releases."""
+
+    NONE = "none"
+    EAGER = "eager"
+    ON_EXIT = "on-exit"
+
+
+class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A registered container instance. Key: its ARN. `registered.ports` are the reserved, hence taken, ports."""
+
+    table: ClassVar[str] = "instances"
+
+    arn: str
+    cluster: str
+    status: InstanceStatus = InstanceStatus.ACTIVE
+    agent_connected: bool = False
+    registered: Amounts
+    attributes: tuple[dict[str, str], ...] = ()
+    """Amazon's `{name, value?}`."""
+    tags: tuple[dict[str, str], ...] = ()
+    ec2_instance_id: str = ""
+    registered_at: float = 0
+    release: Release = Release.NONE
+    agent_version: str = ""
+    docker_version: str = ""
+    client_token: str = ""
+    version: int = 1
+    """ECS's counter: one up with every change that emits an event."""
+
+    @property
+    def key(self) -> str:
+        return self.arn
+
+    def attribute(self, name: str) -> str | None:
+        """Value of an attribute; "" where it has none, None where it is missing."""
+        for attribute in self.attributes:
+            if attribute["name"] == name:
+                return attribute.get("value", "")
+        return None
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One deployment of a service; `id` is `ecs-svc/<19 digits>`."""
+
+    id: str
+    status: str
+    """PRIMARY, ACTIVE or INACTIVE."""
+    task_definition: str
+    desired_count: int = 0
+    rollout_state: str = "IN_PROGRESS"
+    rollout_reason: str = ""
+    failed_tasks: int = 0
+    created_at: float = 0
+    updated_at: float = 0
+
+
+class ServiceEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A sentence to people, in AWS's words."""
+
+    id: str
+    created_at: float
+    message: str
+
+
+class Service(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A service. Key: its ARN. The newest deployment and the newest event come first."""
+
+    table: ClassVar[str] = "services"
+
+    arn: str
+    name: str
+    cluster: str
+    status: str = "ACTIVE"
+    desired_count: int = 0
+    task_definition: str
+    minimum_healthy_percent: int = 100
+    maximum_percent: int = 200
+    placement_strategy: tuple[dict[str, str], ...] = ()
+    placement_constraints: tuple[dict[str, str], ...] = ()
+    deployments: tuple[Deployment, ...] = ()
+    events: tuple[ServiceEvent, ...] = ()
+    body: dict[str, Any] = {}
+    created_at: float = 0
+
+    @property
+    def key(self) -> str:
+        return self.arn
+
+
+class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A container of a task, as last reported."""
+
+    name: str
+    arn: str
+    image: str
+    essential: bool = True
+    cpu: int = 0
+    memory_mib: int | None = None
+    memory_reservation_mib: int | None = None
+    stop_timeout_seconds: int | None = None
+    last_status: ContainerStatus = ContainerStatus.PENDING
+    exit_code: int | None = None
+    reason: str | None = None
+    runtime_id: str | None = None
+    image_digest: str | None = None
+    network_bindings: tuple[dict[str, Any], ...] = ()
+
+
+class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A task. Key: its ARN. Times are epoch seconds. `hold` is its room on the placement ledger of `instance`."""
+
+    table: ClassVar[str] = "tasks"
+
+    arn: str
+    cluster: str
+    task_definition: str
+    containers: tuple[Container, ...]
+    amounts: Amounts
+    group: str
+    last_status: TaskStatus = TaskStatus.PENDING
+    desired_status: DesiredStatus = DesiredStatus.RUNNING
+    instance: str | None = None
+    hold: Hold | None = None
+    service: str | None = None
+    """ARN of the service that owns it."""
+    deployment: str | None = None
+    started_by: str | None = None
+    client_token: str | None = None
+    cause: str = ""
+    """Id of the request or evaluation that last changed the desired status."""
+    body: dict[str, Any] = {}
+    """Members kept and given back: overrides, tags, ..."""
+    stop_code: StopCode | None = None
+    stopped_reason: str | None = None
+    created_at: float = 0
+    started_at: float | None = None
+    stopping_at: float | None = None
+    execution_stopped_at: float | None = None
+    stopped_at: float | None = None
+    pull_started_at: float | None = None
+    pull_stopped_at: float | None = None
+    version: int = 1
+    """ECS's counter: one up with every change that emits an event."""
+
+    @property
+    def key(self) -> str:
+        return self.arn
+
+    @property
+    def is_live(self) -> bool:
+        """Wanted: desired RUNNING and not STOPPED."""
+        return self.desired_status is DesiredStatus.RUNNING and self.last_status is not TaskStatus.STOPPED
+
+    @property
+    def is_stopping(self) -> bool:
+        """Told to stop, not yet stopped. This is the state that the project is about."""
+        return self.desired_status is DesiredStatus.STOPPED and self.last_status is not TaskStatus.STOPPED
+
+
+class Token(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """What a `clientToken` was used for, so that a repeated call answers with the same tasks. Key: scope + token."""
+
+    table: ClassVar[str] = "tokens"
+
+    scope: str
+    """Operation and cluster."""
+    token: str
+    fingerprint: str
+    """Hash of the request's other members: same token, other request is a ConflictException."""
+    tasks: tuple[str, ...] = ()
+    failures: tuple[dict[str, Any], ...] = ()
+    created_at: float = 0
+
+    @property
+    def key(self) -> str:
+        return f"{self.scope} {self.token}"
+
+
+RECORDS: tuple[type[Record], ...] = (Cluster, TaskDefinition, Instance, Service, Task, Token)
+BY_TABLE = {record.table: record for record in RECORDS}

@@ -1,0 +1,90 @@
+"""What the control plane believes about a stopping task: a frozen record of independent switches, per cluster.
+
+When a hold on the placement ledger ends is a policy; nothing in the scheduler asks for it by an `if` of its own.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class HoldEnds(StrEnum):
+    """What ends the placement ledger's hold of a task that was told to stop."""
+
+    AGENT_REPORT = "agent-report"
+    """The agent's report of the release; for an agent that sends none (Amazon's own) the stop request, as AWS does.
+    Source: AWS What's New 2023-06-30 ("optimistically considers ... as free"), aws/amazon-ecs-agent#4106."""
+    STOP_REQUEST = "stop-request"
+    """The stop request, whatever the agent says. Source: as above; ECS since 2015."""
+    REPORTED_EXIT = "reported-exit"
+    """The task's STOPPED. Source: Nomad >= 1.4, Docker Swarm, Kubernetes' scheduler."""
+    DEADLINE = "deadline"
+    """Signal plus stopTimeout, or the exit where that comes first. Source: Kubernetes ResourceQuota (PR 46542)."""
+
+
+class CountsStopping(StrEnum):
+    """Whether `maximumPercent` counts tasks that are stopping (`ecs-semantics.md` 11.1: the sources disagree)."""
+
+    ALWAYS = "always"
+    """Developer Guide since 2023: RUNNING, STOPPING or PENDING."""
+    NEVER = "never"
+    """API reference: RUNNING or PENDING; seen in 2020 (aws/amazon-ecs-agent#2486)."""
+    FOR = "for"
+    """Only for `counts_stopping_seconds` after the stop request (aws/containers-roadmap#2485)."""
+
+
+class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The switches of one cluster. The defaults behave as Amazon's do today."""
+
+    hold_ends: HoldEnds = HoldEnds.AGENT_REPORT
+    counts_stopping: CountsStopping = CountsStopping.ALWAYS
+    counts_stopping_seconds: float = 0
+    pending_lease_seconds: float | None = None
+    """A task that waits longer than this in PENDING on a full host is placed anew; None: it stays, as in ECS."""
+
+
+class AgentPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The agents' half of a preset, as the environment variables of our agent."""
+
+    release: str = "eager"
+    """ECS_RESOURCE_RELEASE: eager or on-exit."""
+    task_queue: str = "fifo"
+    """ECS_TASK_QUEUE: fifo, serial, greedy or greedy:SECONDS."""
+
+
+class Preset(msgspec.Struct, frozen=True):
+    """A named combination over both sides."""
+
+    name: str
+    summary: str
+    policy: Policy = Policy()
+    agent: AgentPolicy = AgentPolicy()
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset("ecs-2026", "Amazon ECS today: room is booked free at the stop request"),
+        Preset(
+            "ecs-2015",
+            "Amazon ECS up to agent 1.72: besides, a host starts nothing while anything on it is stopping",
+            Policy(counts_stopping=CountsStopping.NEVER),
+            AgentPolicy(task_queue="serial"),
+        ),
+        Preset(
+            "on-exit",
+            "room is free when every container of the task has been seen to exit",
+            agent=AgentPolicy(release="on-exit"),
+        ),
+        Preset(
+            "deadline",
+            "room is free at signal + stopTimeout, or at the exit where that comes first",
+            Policy(hold_ends=HoldEnds.DEADLINE),
+        ),
+        Preset(
+            "lease",
+            "as today, but a task that waits 15 s for its room is placed anew elsewhere",
+            Policy(pending_lease_seconds=15),
+        ),
+    )
+}

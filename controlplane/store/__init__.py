@@ -1,0 +1,1 @@
+"""The store: snapshot, commit, watch. Every engine passes the same contract suite."""

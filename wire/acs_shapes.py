@@ -1,0 +1,148 @@
+"""Messages of the Agent Communication Service, as far as both programs speak it.
+
+Source: amazon-ecs-agent `ecs-agent/acs/model/api/api-2.json`; recorded traffic. Keys are lowerCamel, unset members
+are left out, unknown ones are passed over. A `RUNNING` and a `STOPPED` for one ARN are the whole conversation about it.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class _Shape(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True, kw_only=True):
+    """Amazon's spelling on the wire, ours in the code."""
+
+
+class PortMapping(_Shape, frozen=True):
+    """A port of the container; `host_port` 0 is dynamic."""
+
+    container_port: int
+    host_port: int = 0
+    protocol: str = "tcp"
+
+
+class DockerConfig(_Shape, frozen=True):
+    """JSON strings in Docker's API shape, laid over what the agent builds itself."""
+
+    config: str = "{}"
+    host_config: str = "{}"
+    version: str = ""
+
+
+class Container(_Shape, frozen=True):
+    """A container to run. An absent `essential` means false; `environment` is a map."""
+
+    name: str
+    image: str = ""
+    container_arn: str = ""
+    essential: bool = False
+    cpu: int = 0
+    memory: int = 0
+    """Hard limit, MiB; 0 is none."""
+    command: list[str] | None = None
+    entry_point: list[str] | None = None
+    environment: dict[str, str] = {}
+    port_mappings: list[PortMapping] = []
+    stop_timeout: int = 0
+    """Seconds; 0 is not set."""
+    docker_config: DockerConfig = DockerConfig()
+    overrides: str = ""
+
+
+class Task(_Shape, frozen=True):
+    """A task and what is wanted of it. To stop one, its ARN and an empty container list are enough."""
+
+    arn: str
+    desired_status: str = "STOPPED"
+    """Missing means STOPPED, as Amazon's agent has it."""
+    task_cluster_arn: str = ""
+    family: str = ""
+    version: str = ""
+    containers: list[Container] = []
+    cpu: float = 0
+    """vCPU; 0 is not set."""
+    memory: int = 0
+    """MiB; 0 is not set."""
+    network_mode: str = ""
+    service_name: str = ""
+    group: str = ""
+    launch_type: str = ""
+    task_definition_account_id: str = ""
+
+
+class PayloadMessage(_Shape, frozen=True):
+    """What an instance is to do. Acknowledged once it is on the agent's disk, before anything is done."""
+
+    message_id: str
+    cluster_arn: str
+    container_instance_arn: str
+    tasks: list[Task] = []
+    generated_at: int = 0
+    """Epoch milliseconds."""
+    seq_num: int = 0
+
+
+class AckRequest(_Shape, frozen=True):
+    """An agent has the message of this id on disk. Match on `message_id` only."""
+
+    cluster: str
+    container_instance: str
+    message_id: str
+
+
+class HeartbeatMessage(_Shape, frozen=True):
+    """Something that the agent must hear every 60 s, or it reconnects."""
+
+    message_id: str
+    healthy: bool = True
+
+
+class HeartbeatAckRequest(_Shape, frozen=True):
+    """Answer to a heartbeat."""
+
+    message_id: str
+
+
+class NetworkBinding(_Shape, frozen=True):
+    """A port as Docker bound it, in a state change."""
+
+    container_port: int
+    host_port: int
+    protocol: str = "tcp"
+    bind_ip: str = msgspec.field(name="bindIP", default="0.0.0.0")  # noqa: S104 - Docker's own default
+
+
+class ContainerStateChange(_Shape, frozen=True):
+    """One container in a state change."""
+
+    container_name: str
+    status: str
+    runtime_id: str | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    image_digest: str | None = None
+    network_bindings: list[NetworkBinding] = []
+
+
+class TaskStateChange(_Shape, frozen=True):
+    """Input of `SubmitTaskStateChange`. Times are epoch seconds; `status` is PENDING, RUNNING or STOPPED."""
+
+    cluster: str
+    task: str
+    status: str
+    reason: str = ""
+    containers: list[ContainerStateChange] = []
+    pull_started_at: float | None = None
+    pull_stopped_at: float | None = None
+    execution_stopped_at: float | None = None
+
+
+def kind_of(message: _Shape) -> str:
+    """The frame's `type` for a message."""
+    return type(message).__name__
+
+
+def as_json(message: _Shape) -> dict[str, Any]:
+    """The message as plain JSON values."""
+    plain: dict[str, Any] = msgspec.to_builtins(message)
+    return plain

@@ -1,0 +1,84 @@
+"""AWS's errors, by the names and in the words that cross the wire.
+
+A failure of the *world* is one of these values; a mistake of a programmer is an ordinary exception.
+Source: API reference, "Common errors" and the errors of each operation; botocore reads `__type` and `message`.
+"""
+
+from http import HTTPStatus
+
+
+class AwsError(Exception):
+    """An error that a caller of the ECS API sees.
+
+    `code` is AWS's exception name, `message` one sentence. Client faults answer 400, `ServerException` 500.
+    """
+
+    code = "ClientException"
+    status = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, message: str, *, code: str | None = None, status: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+        if status is not None:
+            self.status = HTTPStatus(status)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class ClientException(AwsError):
+    """The request cannot be carried out as it is."""
+
+
+class InvalidParameterException(AwsError):
+    """A parameter is not valid."""
+
+    code = "InvalidParameterException"
+
+
+class ClusterNotFoundException(AwsError):
+    """The cluster is not there."""
+
+    code = "ClusterNotFoundException"
+
+    def __init__(self, message: str = "Cluster not found.") -> None:
+        super().__init__(message)
+
+
+class ServiceNotFoundException(AwsError):
+    """The service is not there."""
+
+    code = "ServiceNotFoundException"
+
+    def __init__(self, message: str = "Service not found.") -> None:
+        super().__init__(message)
+
+
+class ServiceNotActiveException(AwsError):
+    """The service is DRAINING or INACTIVE."""
+
+    code = "ServiceNotActiveException"
+
+    def __init__(self, message: str = "Service was not ACTIVE.") -> None:
+        super().__init__(message)
+
+
+class UnknownOperationException(AwsError):
+    """There is no such operation, or not here."""
+
+    code = "UnknownOperationException"
+
+
+class SerializationException(AwsError):
+    """The body is no JSON object."""
+
+    code = "SerializationException"
+
+
+class ServerException(AwsError):
+    """Something here broke; the caller may try again."""
+
+    code = "ServerException"
+    status = HTTPStatus.INTERNAL_SERVER_ERROR

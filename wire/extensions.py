@@ -1,0 +1,45 @@
+"""What is ours on Amazon's wire: two operations, two attributes of an instance.
+
+They stand beside Amazon's own and change none of them. An agent that sends none of this (Amazon's own) is served
+by the fallback policy; a control plane that knows none of this answers `UnknownOperationException`, and our agent
+then stops sending.
+"""
+
+from typing import Any
+
+import msgspec
+
+from wire.story import StoryLine
+
+SUBMIT_RESOURCE_RELEASE = "SubmitTaskResourceRelease"
+SUBMIT_STORY = "SubmitStory"
+
+RELEASE_ATTRIBUTE = "berth.resource-release"
+"""Attribute of a registration: `eager` or `on-exit`. Its presence says that the agent reports releases."""
+ZONE_ATTRIBUTE = "ecs.availability-zone"
+INSTANCE_TYPE_ATTRIBUTE = "ecs.instance-type"
+
+STORY_LINES_MAX = 500
+"""Story lines in one call at most."""
+
+
+class ResourceRelease(msgspec.Struct, rename="camel", frozen=True):
+    """Input of `SubmitTaskResourceRelease`: a task's room is, or will be, free. Idempotent by `task`."""
+
+    cluster: str
+    task: str
+    container_instance: str
+    resources: list[dict[str, Any]]
+    """Amazon's `Resource` list."""
+    released_at: float
+    """Epoch seconds."""
+    proof: str
+    """`STOP_REQUESTED` (eager), `EXIT_SEEN` (on-exit), `GAVE_UP` or `NEVER_STARTED`."""
+
+
+class StoryReport(msgspec.Struct, rename="camel", frozen=True):
+    """Input of `SubmitStory`: what an agent saw, in order. Best effort; nothing is decided by it."""
+
+    cluster: str
+    container_instance: str
+    lines: list[StoryLine]

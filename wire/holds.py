@@ -1,0 +1,114 @@
+"""Holds: the one way in which room is taken, on the placement ledger and on the host ledger alike.
+
+A hold begins once and ends once, and whoever ends it names the proof. Always: registered = free + sum of the holds.
+This module knows nothing of policies: *when* to call `end` is decided by the two cores.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+import msgspec
+
+from wire.resources import Amounts, Room
+
+
+class Proof(StrEnum):
+    """Why a hold was allowed to end, from the weakest claim to the strongest."""
+
+    STOP_REQUESTED = "STOP_REQUESTED"
+    """Somebody asked the task to stop. Optimistic: the room may be taken for hours yet."""
+    AGENT_RELEASED = "AGENT_RELEASED"
+    """The agent reported the release; with eager release that is a promise, with on-exit a fact."""
+    DEADLINE_PASSED = "DEADLINE_PASSED"
+    """Signal plus stopTimeout have gone by."""
+    LEASE_EXPIRED = "LEASE_EXPIRED"
+    """The task waited too long for its room and is placed anew."""
+    GAVE_UP = "GAVE_UP"
+    """The stop was never proven; the agent declared it."""
+    INSTANCE_LOST = "INSTANCE_LOST"
+    """The instance itself has gone."""
+    NEVER_STARTED = "NEVER_STARTED"
+    """No container of the task was ever started, so there was nothing to stop."""
+    EXIT_SEEN = "EXIT_SEEN"
+    """Every container of the task has been seen to exit."""
+
+
+class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Room that one subject (a task ARN) holds on one ledger."""
+
+    subject: str
+    amounts: Amounts
+    since: float
+    """Epoch seconds."""
+    reason: str
+    """What the hold is for: `placed`, `admitted`, `started by another agent` ..."""
+    until: float | None = None
+    """Epoch seconds at which the hold must have ended at the latest; None where nobody knows."""
+
+
+class Ledger:
+    """The holds on one instance. Ending a hold that is not there is a legal no-op."""
+
+    __slots__ = ("_holds", "_ports", "_ports_udp", "_used_cpu", "_used_memory_mib", "registered")
+
+    def __init__(self, registered: Amounts) -> None:
+        self.registered = registered
+        self._holds: dict[str, Hold] = {}
+        self._used_cpu = 0
+        self._used_memory_mib = 0
+        self._ports = frozenset(registered.ports)
+        self._ports_udp = frozenset(registered.ports_udp)
+
+    def __contains__(self, subject: str) -> bool:
+        return subject in self._holds
+
+    def __iter__(self) -> Iterator[Hold]:
+        return iter(self._holds.values())
+
+    def __len__(self) -> int:
+        return len(self._holds)
+
+    def get(self, subject: str) -> Hold | None:
+        """The hold of `subject`, if it has one."""
+        return self._holds.get(subject)
+
+    @property
+    def free(self) -> Room:
+        """What is left; below zero only where a rule of this ledger allows over-commitment."""
+        return Room(
+            self.registered.cpu - self._used_cpu,
+            self.registered.memory_mib - self._used_memory_mib,
+            self._ports,
+            self._ports_udp,
+        )
+
+    def lacks(self, want: Amounts) -> tuple[str, ...]:
+        """What `want` does not find here now; empty where it fits."""
+        return self.free.lacks(want)
+
+    def begin(self, hold: Hold) -> None:
+        """Take the room. The caller has asked `lacks`; a second hold of one subject is a mistake of ours."""
+        assert hold.subject not in self._holds, f"{hold.subject} holds room already"
+        self._holds[hold.subject] = hold
+        self._used_cpu += hold.amounts.cpu
+        self._used_memory_mib += hold.amounts.memory_mib
+        self._ports |= hold.amounts.ports
+        self._ports_udp |= hold.amounts.ports_udp
+
+    def end(self, subject: str, proof: Proof) -> Hold | None:
+        """Give the room back. Returns the hold that ended, or None where there was none."""
+        assert isinstance(proof, Proof)
+        hold = self._holds.pop(subject, None)
+        if hold is None:
+            return None
+        self._used_cpu -= hold.amounts.cpu
+        self._used_memory_mib -= hold.amounts.memory_mib
+        self._ports = self.registered.ports.union(*(h.amounts.ports for h in self))
+        self._ports_udp = self.registered.ports_udp.union(*(h.amounts.ports_udp for h in self))
+        self.check()
+        return hold
+
+    def check(self) -> None:
+        """Registered = free + sum of the holds."""
+        assert self._used_cpu == sum(h.amounts.cpu for h in self)
+        assert self._used_memory_mib == sum(h.amounts.memory_mib for h in self)

@@ -1,0 +1,98 @@
+"""Amounts of an instance's room, and Amazon's `Resource` shape for them.
+
+Source: ECS API `Resource`; amazon-ecs-agent `agent/api/task/task.go` (ToHostResources) for what a task costs.
+`remainingResources` lists ports *in use*, not free ports; so does a registration (its reserved ports).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+
+class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """CPU units (1024 = one vCPU), memory in MiB, and host ports."""
+
+    cpu: int = 0
+    memory_mib: int = 0
+    ports: frozenset[int] = frozenset()
+    ports_udp: frozenset[int] = frozenset()
+
+    def __add__(self, other: "Amounts") -> "Amounts":
+        return Amounts(
+            self.cpu + other.cpu,
+            self.memory_mib + other.memory_mib,
+            self.ports | other.ports,
+            self.ports_udp | other.ports_udp,
+        )
+
+    def __sub__(self, other: "Amounts") -> "Amounts":
+        return Amounts(
+            self.cpu - other.cpu,
+            self.memory_mib - other.memory_mib,
+            self.ports - other.ports,
+            self.ports_udp - other.ports_udp,
+        )
+
+
+class Room(msgspec.Struct, frozen=True):
+    """What is free: numbers that are left, ports that are taken."""
+
+    cpu: int
+    memory_mib: int
+    ports_taken: frozenset[int] = frozenset()
+    ports_udp_taken: frozenset[int] = frozenset()
+
+    def lacks(self, want: Amounts) -> tuple[str, ...]:
+        """Amazon's names of what `want` does not find here: CPU, MEMORY, PORTS; empty where it fits."""
+        lacking = []
+        if want.cpu > self.cpu:
+            lacking.append("CPU")
+        if want.memory_mib > self.memory_mib:
+            lacking.append("MEMORY")
+        if want.ports & self.ports_taken or want.ports_udp & self.ports_udp_taken:
+            lacking.append("PORTS")
+        return tuple(lacking)
+
+
+def to_resources(cpu: int, memory_mib: int, ports: Iterable[int], ports_udp: Iterable[int]) -> list[dict[str, Any]]:
+    """Amazon's four resources, in the order in which its agent sends them."""
+
+    def integer(name: str, value: int) -> dict[str, Any]:
+        return {
+            "name": name,
+            "type": "INTEGER",
+            "doubleValue": 0.0,
+            "longValue": 0,
+            "integerValue": value,
+        }
+
+    def stringset(name: str, values: Iterable[int]) -> dict[str, Any]:
+        return {
+            "name": name,
+            "type": "STRINGSET",
+            "doubleValue": 0.0,
+            "longValue": 0,
+            "integerValue": 0,
+            "stringSetValue": [str(port) for port in sorted(values)],
+        }
+
+    return [
+        integer("CPU", cpu),
+        integer("MEMORY", memory_mib),
+        stringset("PORTS", ports),
+        stringset("PORTS_UDP", ports_udp),
+    ]
+
+
+def from_resources(resources: Iterable[Mapping[str, Any]]) -> Amounts:
+    """Read Amazon's resources; a name that we do not account for (GPU, ...) is passed over."""
+    by_name = {resource["name"]: resource for resource in resources}
+
+    def integer(name: str) -> int:
+        return int(by_name.get(name, {}).get("integerValue", 0))
+
+    def ports(name: str) -> frozenset[int]:
+        return frozenset(int(port) for port in by_name.get(name, {}).get("stringSetValue") or ())
+
+    return Amounts(integer("CPU"), integer("MEMORY"), ports("PORTS"), ports("PORTS_UDP"))

@@ -1,0 +1,85 @@
+"""The story: one record of what happened, written by both cores, in real and in simulated runs alike.
+
+Everything drawn, measured or asserted is a reader of these lines. `cause` is the id of what led here; the line that
+introduces such an id carries it in `id`, so any line can be walked back to a person's request.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Kind(StrEnum):
+    """What a line tells. The members of `data` stand beside each kind; amounts are `cpu` and `memory_mib`."""
+
+    # control plane
+    REQUEST = "request"
+    """A person or tool asked for something. subject: ARN or cluster; id: the request; operation."""
+    EVALUATION = "evaluation"
+    """A service is looked at. subject: service; id: the evaluation; why."""
+    INSTANCE_REGISTERED = "instance.registered"
+    """subject: instance; cluster, cpu, memory_mib, zone, instance_type, ec2_instance_id, release."""
+    INSTANCE_STATUS = "instance.status"
+    """subject: instance; status, connected."""
+    DEPLOYMENT = "deployment"
+    """subject: service; deployment, status, rollout_state, task_definition, desired_count."""
+    SERVICE_EVENT = "service.event"
+    """subject: service; message (AWS's words)."""
+    PLACEMENT_HELD = "placement.held"
+    """Placement ledger: a hold began. subject: task; instance, amounts, group, task_definition."""
+    PLACEMENT_ENDED = "placement.ended"
+    """Placement ledger: a hold ended. subject: task; instance, amounts, proof, since."""
+    PLACEMENT_FAILED = "placement.failed"
+    """Nothing fits. subject: service or cluster; reasons: {reason: count}, instances: how many were looked at."""
+    TASK_DESIRED = "task.desired"
+    """subject: task; desired, stop_code, reason, group, task_definition, instance."""
+    TASK_STATUS = "task.status"
+    """`lastStatus` as the control plane sees it. subject: task; last, instance, group, task_definition, exit_codes."""
+    TASK_TOLD = "task.told"
+    """The instance was sent the task's desired status. subject: task; id: the message; desired, instance."""
+
+    # agent
+    AGENT_STARTED = "agent.started"
+    """subject: instance; resumed: number of tasks found in the journal."""
+    TASK_ACCEPTED = "task.accepted"
+    """A desired status arrived and is on disk. subject: task; desired, instance."""
+    HOST_QUEUED = "host.queued"
+    """The host has no room yet. subject: task; instance, amounts, lacks."""
+    HOST_HELD = "host.held"
+    """Host ledger: admitted. subject: task; instance, amounts, waited_seconds."""
+    HOST_ENDED = "host.ended"
+    """Host ledger: the room is free again. subject: task; instance, amounts, proof."""
+    RELEASE_REPORTED = "release.reported"
+    """The release is told to the control plane. subject: task; instance, proof."""
+    TASK_KNOWN = "task.known"
+    """The task's own machine climbed. subject: task; known, reason."""
+    CONTAINER_CREATED = "container.created"
+    """subject: task; container, docker_id."""
+    CONTAINER_STARTED = "container.started"
+    """subject: task; container, docker_id."""
+    CONTAINER_SIGNALLED = "container.signalled"
+    """subject: task; container, signal, grace_seconds, deadline (epoch seconds)."""
+    CONTAINER_KILLED = "container.killed"
+    """The grace is over. subject: task; container."""
+    CONTAINER_EXITED = "container.exited"
+    """subject: task; container, exit_code, finished_at (Docker's, epoch seconds), error."""
+    STOP_UNPROVEN = "stop.unproven"
+    """The agent gave up on a stop. subject: task; container, error. Never looks like a proven one."""
+    RUNTIME_FAULT = "runtime.fault"
+    """Docker refused or failed. subject: task; container, call, error."""
+
+
+class StoryLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that happened.
+
+    `at` is epoch seconds on the clock of `actor` (`controlplane` or `agent/<instance id>`).
+    """
+
+    at: float
+    actor: str
+    subject: str
+    kind: str
+    cause: str = ""
+    data: dict[str, Any] = {}
+    id: str = ""
