@@ -1,0 +1,1 @@
+"""The agent: manages the containers of one host, honours stop signals, reports what is true."""

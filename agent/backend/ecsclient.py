@@ -1,0 +1,59 @@
+"""The ECS API as the agent calls it: signed JSON 1.1 over HTTP. It decides nothing about retries.
+
+Source: amazon-ecs-agent `ecs-agent/api/ecs/client/ecs_client.go` (`RoundtripTimeout` 42 s).
+"""
+
+import time
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from agent.backend.sigv4 import Signer
+from wire.envelope import CAUSE_HEADER, decode_error, request_headers
+from wire.errors import AwsError
+
+ROUND_TRIP_SECONDS = 42
+TRANSIENT_CODES = frozenset({"ThrottlingException", "ServerException", "LimitExceededException", "ServiceUnavailable"})
+
+
+class BackendUnreachableError(Exception):
+    """No answer: refused, cut off or too late."""
+
+
+def is_transient(error: AwsError) -> bool:
+    """Whether the same call may go through later."""
+    return error.code in TRANSIENT_CODES or error.status >= 500  # noqa: PLR2004 - HTTP's own border
+
+
+class EcsClient:
+    """Calls operations of one endpoint."""
+
+    def __init__(self, session: aiohttp.ClientSession, endpoint: str, signer: Signer) -> None:
+        self.session = session
+        self.endpoint = endpoint.rstrip("/")
+        self.signer = signer
+
+    async def call(self, operation: str, request: object, *, cause: str = "") -> dict[str, Any]:
+        """One call.
+
+        Raises:
+            AwsError: the control plane refused, by the name and in the words that it gave.
+            BackendUnreachableError: there was no answer.
+        """
+        body = msgspec.json.encode(request)
+        headers = request_headers(operation)
+        url = f"{self.endpoint}/"
+        headers |= self.signer.sign("POST", url, headers, body, time.time())
+        if cause:
+            headers[CAUSE_HEADER] = cause
+        try:
+            timeout = aiohttp.ClientTimeout(total=ROUND_TRIP_SECONDS)
+            async with self.session.post(url, data=body, headers=headers, timeout=timeout) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise BackendUnreachableError(f"{operation}: {error or type(error).__name__}") from error
+        if response.status >= 400:  # noqa: PLR2004 - HTTP's own border
+            raise decode_error(response.status, answer)
+        fields: dict[str, Any] = msgspec.json.decode(answer or b"{}")
+        return fields

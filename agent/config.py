@@ -1,0 +1,196 @@
+"""The agent's configuration: Amazon's `ECS_*` names, and the few of ours beside them. Environment only.
+
+A value that cannot be read is a sentence and exit code 5 where Amazon's agent would end, else a warning and the
+default, as there. Source: amazon-ecs-agent README, `agent/config/config.go`, `parse.go`.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.backend.sigv4 import Credentials
+from agent.core.queueing import QueuePolicy
+from agent.core.state import Release, Settings
+from agent.core.stopping import GRACE_SECONDS_MIN, GiveUp
+from agent.runtime.port import PullBehavior
+from wire.instance_types import INSTANCE_TYPES, InstanceType, nearest
+
+STOP_TIMEOUT_SECONDS = 30.0
+CLEANUP_SECONDS = 3 * 3600.0
+CLEANUP_SECONDS_MIN = 1.0
+RESERVED_PORTS = frozenset({22, 2375, 2376, 51678, 51679})
+_UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message is one sentence."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the environment says."""
+
+    cluster: str
+    backend: str
+    data_dir: Path
+    region: str
+    credentials: Credentials
+    settings: Settings
+    queue: QueuePolicy
+    pull: PullBehavior
+    reserved_memory_mib: int
+    reserved_ports: frozenset[int]
+    reserved_ports_udp: frozenset[int]
+    instance_attributes: dict[str, str]
+    declared: InstanceType | None
+    zone: str
+    run: str
+    log_level: str
+    log_file: str
+    warnings: tuple[str, ...] = ()
+
+
+def read(environment: Mapping[str, str]) -> Config:
+    """Read the environment.
+
+    Raises:
+        ConfigError: something is missing or makes no sense, and no default would be right.
+    """
+    source = _Source(environment)
+    queue, queue_limit_seconds = _queue(source.text("ECS_TASK_QUEUE", QueuePolicy.FIFO))
+    settings = Settings(
+        release=source.choice("ECS_RESOURCE_RELEASE", Release, Release.EAGER),
+        give_up=source.choice("ECS_STOP_GIVE_UP", GiveUp, GiveUp.HOLD),
+        stop_timeout_seconds=max(source.seconds("ECS_CONTAINER_STOP_TIMEOUT", STOP_TIMEOUT_SECONDS), GRACE_SECONDS_MIN),
+        cleanup_seconds=_cleanup_seconds(source),
+        queue_limit_seconds=queue_limit_seconds,
+    )
+    region = source.text("AWS_DEFAULT_REGION", source.text("AWS_REGION", "us-east-1"))
+    return Config(
+        cluster=source.text("ECS_CLUSTER", "default"),
+        backend=_backend(source.text("ECS_BACKEND_HOST", "")),
+        data_dir=Path(source.text("ECS_DATADIR", "/data/")),
+        region=region,
+        credentials=Credentials(
+            source.text("AWS_ACCESS_KEY_ID", "berth"),
+            source.text("AWS_SECRET_ACCESS_KEY", "berth"),
+            source.text("AWS_SESSION_TOKEN", ""),
+        ),
+        settings=settings,
+        queue=queue,
+        pull=source.choice("ECS_IMAGE_PULL_BEHAVIOR", PullBehavior, PullBehavior.DEFAULT),
+        reserved_memory_mib=source.whole("ECS_RESERVED_MEMORY", 0),
+        reserved_ports=source.ports("ECS_RESERVED_PORTS", RESERVED_PORTS),
+        reserved_ports_udp=source.ports("ECS_RESERVED_PORTS_UDP", frozenset()),
+        instance_attributes=source.strings("ECS_INSTANCE_ATTRIBUTES"),
+        declared=_declared(source.text("BERTH_INSTANCE_TYPE", "")),
+        zone=source.text("BERTH_AVAILABILITY_ZONE", f"{region}a"),
+        run=source.text("BERTH_RUN", ""),
+        log_level=source.text("ECS_LOGLEVEL", "info"),
+        log_file=source.text("ECS_LOGFILE", ""),
+        warnings=tuple(source.warnings),
+    )
+
+
+def seconds(text: str) -> float:
+    """A Go duration such as `30s`, `1m30s` or `2h`, in seconds.
+
+    Raises:
+        ValueError: it is none; a bare number is none either.
+    """
+    sign, digits = (-1.0, text[1:]) if text.startswith("-") else (1.0, text)
+    parts = _DURATION.findall(digits)
+    if not parts or "".join(number + unit for number, unit in parts) != digits:
+        raise ValueError(f"{text!r} is no duration such as 30s, 10m or 1h")
+    return sign * sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+
+
+class _Source:
+    """Reads variables; what cannot be read becomes a warning that names it, and the default stands."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.warnings: list[str] = []
+
+    def text(self, name: str, default: str) -> str:
+        return self._environment.get(name, "").strip() or default
+
+    def choice(self, name: str, kind: Any, default: Any) -> Any:
+        text = self.text(name, default)
+        try:
+            return kind(text)
+        except ValueError as error:
+            known = ", ".join(kind)
+            raise ConfigError(f"{name}={text} is not one of: {known}.") from error
+
+    def seconds(self, name: str, default: float) -> float:
+        text = self.text(name, "")
+        try:
+            return (seconds(text) or default) if text else default
+        except ValueError as error:
+            self._warn(name, error, f"{default:g}s")
+            return default
+
+    def whole(self, name: str, default: int) -> int:
+        text = self.text(name, str(default))
+        if text.isdigit():
+            return int(text)
+        self._warn(name, f"{text!r} is no whole number", default)
+        return default
+
+    def ports(self, name: str, default: frozenset[int]) -> frozenset[int]:
+        value = self._json(name, list[int], None)
+        return default if value is None else frozenset(value)
+
+    def strings(self, name: str) -> dict[str, str]:
+        value: dict[str, str] = self._json(name, dict[str, str], {})
+        return value
+
+    def _json(self, name: str, kind: Any, default: Any) -> Any:
+        text = self.text(name, "")
+        try:
+            return msgspec.convert(json.loads(text), kind) if text else default
+        except (ValueError, msgspec.ValidationError) as error:
+            self._warn(name, error, default)
+            return default
+
+    def _warn(self, name: str, why: object, instead: object) -> None:
+        self.warnings.append(f"{name} is passed over, {instead} is used: {why}.")
+
+
+def _queue(text: str) -> tuple[QueuePolicy, float | None]:
+    if text in list(QueuePolicy):
+        return QueuePolicy(text), None
+    name, _, limit = text.partition(":")
+    if name == QueuePolicy.GREEDY and limit.isdigit() and int(limit) > 0:
+        return QueuePolicy.GREEDY, float(limit)
+    raise ConfigError(f"ECS_TASK_QUEUE={text} is not one of: fifo, serial, greedy, greedy:SECONDS.")
+
+
+def _backend(text: str) -> str:
+    if not text:
+        raise ConfigError(
+            "ECS_BACKEND_HOST is not set: give it the control plane's address, such as http://127.0.0.1:6333."
+        )
+    return text if "://" in text else f"https://{text}"
+
+
+def _cleanup_seconds(source: _Source) -> float:
+    name = "ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION"
+    value = source.seconds(name, CLEANUP_SECONDS)
+    if value < CLEANUP_SECONDS_MIN:
+        source.warnings.append(f"{name} is passed over, 3h is used: it is less than 1s.")
+        return CLEANUP_SECONDS
+    return value
+
+
+def _declared(name: str) -> InstanceType | None:
+    if not name:
+        return None
+    if name not in INSTANCE_TYPES:
+        raise ConfigError(f"BERTH_INSTANCE_TYPE={name} is not known; the nearest are {', '.join(nearest(name))}.")
+    return INSTANCE_TYPES[name]

@@ -1,0 +1,31 @@
+"""The agent's own ladder, finer than what it reports. A subject only climbs.
+
+Source: amazon-ecs-agent `ecs-agent/api/{container,task}/status` (NONE ... CREATED, RUNNING ... STOPPED).
+"""
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class Known(IntEnum):
+    """How far a container, or a task, is known to have come."""
+
+    NONE = 0
+    CREATED = 1
+    RUNNING = 2
+    STOPPED = 3
+
+
+def known_of_task(containers: Iterable[tuple[Known, bool]]) -> Known:
+    """Status of a task from (known, essential) of its containers.
+
+    The lowest container decides; STOPPED only when every container is. While an essential container has stopped
+    and others have not, the task stays where it was (the caller keeps the higher of old and new).
+    Source: amazon-ecs-agent `task.go` (updateTaskKnownStatus).
+    """
+    pairs = list(containers)
+    if all(known is Known.STOPPED for known, _ in pairs):
+        return Known.STOPPED
+    if any(essential and known is Known.STOPPED for known, essential in pairs):
+        return Known.NONE
+    return min(known for known, _ in pairs)

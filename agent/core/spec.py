@@ -1,0 +1,72 @@
+"""What a host is asked to run: records of our own, read once from Amazon's payload and never changed again."""
+
+from typing import Any
+
+import msgspec
+
+from wire.resources import Amounts
+
+BYTES_PER_MIB = 1 << 20
+CPU_UNITS_PER_VCPU = 1024
+
+
+class Port(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A port of a container; `host_port` 0 lets Docker choose one."""
+
+    container_port: int
+    host_port: int = 0
+    protocol: str = "tcp"
+
+
+class ContainerSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One container of a task. `docker_config` and `host_config` are JSON in Docker's API shape."""
+
+    name: str
+    image: str
+    essential: bool = False
+    cpu: int = 0
+    memory_mib: int = 0
+    """Hard limit; 0 is none."""
+    command: tuple[str, ...] | None = None
+    entry_point: tuple[str, ...] | None = None
+    environment: dict[str, str] = {}
+    ports: tuple[Port, ...] = ()
+    stop_timeout_seconds: int = 0
+    """0 is not set."""
+    docker_config: str = "{}"
+    host_config: str = "{}"
+
+
+class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A task as its payload described it."""
+
+    arn: str
+    cluster: str = ""
+    family: str = ""
+    version: str = ""
+    containers: tuple[ContainerSpec, ...] = ()
+    cpu_vcpus: float = 0
+    memory_mib: int = 0
+    network_mode: str = "bridge"
+
+
+def cost(task: TaskSpec) -> Amounts:
+    """What the task takes of the host while it holds its room.
+
+    A task-level amount wins; else the sum of the containers', for memory the reservation before the hard limit.
+    Fixed host ports count, dynamic ones do not. Source: amazon-ecs-agent `agent/api/task/task.go` (ToHostResources).
+    """
+    cpu = int(task.cpu_vcpus * CPU_UNITS_PER_VCPU) or sum(container.cpu for container in task.containers)
+    memory_mib = task.memory_mib or sum(_memory_mib(container) for container in task.containers)
+    ports = [port for container in task.containers for port in container.ports if port.host_port]
+    return Amounts(
+        cpu,
+        memory_mib,
+        frozenset(port.host_port for port in ports if port.protocol != "udp"),
+        frozenset(port.host_port for port in ports if port.protocol == "udp"),
+    )
+
+
+def _memory_mib(container: ContainerSpec) -> int:
+    host_config: dict[str, Any] = msgspec.json.decode(container.host_config or "{}")
+    return int(host_config.get("MemoryReservation") or 0) // BYTES_PER_MIB or container.memory_mib

@@ -1,0 +1,200 @@
+"""The agent's life: open the journal, find Docker, register, resume, listen. Wiring only; it holds no policy.
+
+SIGTERM leaves every container running, as Amazon's agent does: what was asked is on disk.
+"""
+
+import asyncio
+import logging
+import signal
+import time
+from typing import Any
+
+import aiohttp
+
+from agent.backend.acs import AcsSession
+from agent.backend.backoff import Backoff
+from agent.backend.ecsclient import BackendUnreachableError, EcsClient, is_transient
+from agent.backend.reporter import Reporter
+from agent.backend.sigv4 import Signer
+from agent.backend.storyteller import Storyteller
+from agent.config import Config, ConfigError
+from agent.core.queueing import Host
+from agent.core.spec import cost
+from agent.engine import Engine
+from agent.journal import Journal
+from agent.machine import attributes, identity, size
+from agent.runtime.docker import DockerRuntime
+from agent.runtime.port import Runtime
+from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
+from wire.errors import AwsError
+from wire.extensions import INSTANCE_TYPE_ATTRIBUTE
+from wire.resources import Amounts, to_resources
+from wire.story import Kind
+
+log = logging.getLogger(__name__)
+
+VERSION = "1.105.1"
+"""The version of Amazon's agent whose behaviour this one has."""
+_INSTANCE_FACT = "container-instance-arn"
+_CLUSTER_FACT = "cluster-name"
+
+
+class Outlet:
+    """Stories and reports, on their way out of the engine."""
+
+    def __init__(self, storyteller: Storyteller, reporter: Reporter) -> None:
+        self._storyteller = storyteller
+        self._reporter = reporter
+
+    def tell(self, at: float, subject: str, kind: Kind, cause: str, data: dict[str, Any]) -> None:
+        """A line of the story."""
+        self._storyteller.tell(at, subject, kind, cause, data)
+
+    def reports_wait(self, task: str) -> None:
+        """The outbox of `task` has something to send."""
+        self._reporter.reports_wait(task)
+
+
+async def run(config: Config) -> None:
+    """Be the agent of this host until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: this cannot work, and trying again will not help.
+        JournalInUseError, UnreachableError: see there.
+    """
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    journal = Journal(config.data_dir)
+    try:
+        async with aiohttp.ClientSession() as session:
+            life = asyncio.create_task(_live(config, journal, session))
+            ending = asyncio.create_task(stopping.wait())
+            await asyncio.wait({life, ending}, return_when=asyncio.FIRST_COMPLETED)
+            ending.cancel()
+            if life.done():
+                life.result()
+            life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
+    finally:
+        journal.close()
+
+
+async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession) -> None:
+    _check_cluster(config, journal)
+    client = EcsClient(session, config.backend, Signer(config.credentials, config.region))
+    registered = _registered(config)
+    instance = await _register(config, journal, client, registered)
+    owner = {INSTANCE_LABEL: instance} | ({RUN_LABEL: config.run} if config.run else {})
+    runtime = DockerRuntime(owner, config.pull)
+    try:
+        await _serve(config, journal, client, runtime=runtime, registered=registered, instance=instance)
+    finally:
+        await runtime.close()
+
+
+async def _serve(
+    config: Config, journal: Journal, client: EcsClient, *, runtime: Runtime, registered: Amounts, instance: str
+) -> None:
+    engine = Engine(
+        host=Host(registered, config.queue),
+        runtime=runtime,
+        journal=journal,
+        settings=config.settings,
+        clock=time.time,
+        instance=instance,
+    )
+
+    def amounts_of(task: str) -> Amounts:
+        state = engine.task(task)
+        return cost(state.spec) if state else Amounts()
+
+    storyteller = Storyteller(client, config.cluster, instance)
+    reporter = Reporter(
+        client,
+        cluster=config.cluster,
+        instance=instance,
+        next_report=engine.next_report,
+        amounts_of=amounts_of,
+        submit=engine.submit,
+        before_each=storyteller.flush,
+    )
+    acs = AcsSession(
+        client,
+        cluster=config.cluster,
+        instance=instance,
+        agent_version=VERSION,
+        docker_version=await runtime.version(),
+        submit=engine.submit,
+    )
+    engine.attach(Outlet(storyteller, reporter))
+    await engine.resume()
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(engine.run())
+            group.create_task(storyteller.run())
+            group.create_task(acs.run())
+    finally:
+        await reporter.close()
+
+
+def _check_cluster(config: Config, journal: Journal) -> None:
+    known = journal.fact(_CLUSTER_FACT)
+    if known is not None and known != config.cluster:
+        raise ConfigError(
+            f"{config.data_dir} belongs to the cluster {known!r}: set ECS_CLUSTER={known} or use another ECS_DATADIR."
+        )
+
+
+def _registered(config: Config) -> Amounts:
+    try:
+        return size.registered(
+            config.declared,
+            reserved_memory_mib=config.reserved_memory_mib,
+            ports=config.reserved_ports,
+            ports_udp=config.reserved_ports_udp,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+async def _register(config: Config, journal: Journal, client: EcsClient, registered: Amounts) -> str:
+    """Register, as long as it takes; the same data directory is the same container instance again."""
+    request = _registration(config, journal, registered)
+    backoff = Backoff(0.25, 30, 1.5)
+    while True:
+        try:
+            answer = await client.call("RegisterContainerInstance", request)
+            break
+        except AwsError as error:
+            if not is_transient(error):
+                raise ConfigError(f"The control plane refused to register this host: {error}") from error
+            log.warning("Not registered yet: %s", error)
+        except BackendUnreachableError as error:
+            log.warning("Not registered yet: %s", error)
+        await asyncio.sleep(backoff.wait_seconds())
+    instance = str(answer["containerInstance"]["containerInstanceArn"])
+    journal.note(_INSTANCE_FACT, instance)
+    journal.note(_CLUSTER_FACT, config.cluster)
+    log.info("Registered as %s.", instance)
+    return instance
+
+
+def _registration(config: Config, journal: Journal, registered: Amounts) -> dict[str, Any]:
+    instance_type = config.declared.name if config.declared else ""
+    custom = dict(config.instance_attributes)
+    if instance_type:
+        custom[INSTANCE_TYPE_ATTRIBUTE] = instance_type
+    known = journal.fact(_INSTANCE_FACT)
+    resources = to_resources(registered.cpu, registered.memory_mib, registered.ports, registered.ports_udp)
+    return {
+        "cluster": config.cluster,
+        "clientToken": identity.instance_id(journal),
+        "attributes": attributes.attributes(custom, config.settings.release),
+        "totalResources": resources,
+        "instanceIdentityDocument": identity.document(
+            journal, instance_type=instance_type, zone=config.zone, region=config.region
+        ),
+        "instanceIdentityDocumentSignature": "",
+        **({"containerInstanceArn": known} if known else {}),
+    }

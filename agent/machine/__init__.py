@@ -1,0 +1,1 @@
+"""What the host is: its size, its identity, what it can do."""
