@@ -41,10 +41,10 @@ check: setup  ## Lint, format, types, import contracts
 	$(BIN)/lint-imports
 
 unit: setup  ## Run the tests that need no engine
-	$(PYTEST) $(UNIT)
+	$(PYTEST) -m "not docker and not soak" $(UNIT)
 
 e2e: setup images compose-images  ## Run the tests on real containers
-	$(PYTEST) -m "not soak" tests/e2e
+	$(PYTEST) -m "(docker or compose) and not soak" tests/contract tests/e2e
 
 soak: setup images  ## Run the tests that take minutes
 	$(PYTEST) -m soak tests

@@ -278,11 +278,10 @@ class Engine:
         try:
             async with self._slots.take(Turn.CREATE):
                 found = await self._runtime.create(act.of, act.spec)
+                # Within the slot: the start that follows is in line before the slot is passed on.
+                await asyncio.gather(*(self.submit(fact) for fact in facts_of(found, "")))
         except RuntimeCallError as error:
             self._fault(act, "create", error)
-        else:
-            for fact in facts_of(found, ""):
-                self._give(fact)
 
     async def _start(self, act: StartContainer) -> None:
         try:

@@ -37,6 +37,7 @@ class Journal:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            self._lock.close()
             raise JournalInUseError(f"Another agent is using {directory}; give each its own ECS_DATADIR.") from error
         self._db = sqlite3.connect(directory / "agent.db", isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")

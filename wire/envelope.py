@@ -43,7 +43,7 @@ def operation_of(target_header: str) -> str | None:
 
 def encode_error(error: AwsError) -> bytes:
     """Body of an error answer."""
-    return msgspec.json.encode({"__type": error.code, "message": error.message})
+    return msgspec.json.encode({"__type": error.code, "message": error.message, **error.members})
 
 
 def decode_error(status: int, body: bytes) -> AwsError:

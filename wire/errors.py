@@ -4,21 +4,33 @@ A failure of the *world* is one of these values; a mistake of a programmer is an
 Source: API reference, "Common errors" and the errors of each operation; botocore reads `__type` and `message`.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
 
 
 class AwsError(Exception):
     """An error that a caller of the ECS API sees.
 
     `code` is AWS's exception name, `message` one sentence. Client faults answer 400, `ServerException` 500.
+    `members` are what a few errors carry besides (`resourceIds` of ConflictException).
     """
 
     code = "ClientException"
     status = HTTPStatus.BAD_REQUEST
 
-    def __init__(self, message: str, *, code: str | None = None, status: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        members: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         super().__init__(message)
         self.message = message
+        self.members = members
         if code is not None:
             self.code = code
         if status is not None:

@@ -108,6 +108,10 @@ class Ledger:
         self.check()
         return hold
 
+    def limit(self, subject: str, until: float | None) -> None:
+        """Say when the hold of `subject` must have ended at the latest (epoch seconds). The room stays taken."""
+        self._holds[subject] = msgspec.structs.replace(self._holds[subject], until=until)
+
     def check(self) -> None:
         """Registered = free + sum of the holds."""
         assert self._used_cpu == sum(h.amounts.cpu for h in self)

@@ -43,6 +43,11 @@ class Room(msgspec.Struct, frozen=True):
     ports_taken: frozenset[int] = frozenset()
     ports_udp_taken: frozenset[int] = frozenset()
 
+    @classmethod
+    def whole(cls, registered: Amounts) -> "Room":
+        """The room of an instance without holds: its reserved ports are taken."""
+        return cls(registered.cpu, registered.memory_mib, registered.ports, registered.ports_udp)
+
     def lacks(self, want: Amounts) -> tuple[str, ...]:
         """Amazon's names of what `want` does not find here: CPU, MEMORY, PORTS; empty where it fits."""
         lacking = []
@@ -53,6 +58,24 @@ class Room(msgspec.Struct, frozen=True):
         if want.ports & self.ports_taken or want.ports_udp & self.ports_udp_taken:
             lacking.append("PORTS")
         return tuple(lacking)
+
+    def minus(self, taken: Amounts) -> "Room":
+        """What is left once `taken` is taken too; below zero where it did not fit."""
+        return Room(
+            self.cpu - taken.cpu,
+            self.memory_mib - taken.memory_mib,
+            self.ports_taken | taken.ports,
+            self.ports_udp_taken | taken.ports_udp,
+        )
+
+    def plus(self, freed: Amounts) -> "Room":
+        """What is left once `freed` is given back. No two holds share a port."""
+        return Room(
+            self.cpu + freed.cpu,
+            self.memory_mib + freed.memory_mib,
+            self.ports_taken - freed.ports,
+            self.ports_udp_taken - freed.ports_udp,
+        )
 
 
 def to_resources(cpu: int, memory_mib: int, ports: Iterable[int], ports_udp: Iterable[int]) -> list[dict[str, Any]]:

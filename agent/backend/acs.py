@@ -4,11 +4,12 @@ Source: amazon-ecs-agent `ecs-agent/acs/session/session.go`, `ecs-agent/wsclient
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
@@ -30,6 +31,7 @@ INACTIVE_SECONDS = 3600.0
 ENDPOINT_SECONDS = 12 * 3600.0
 BRIEF_SECONDS = 1.0
 """A session that ends sooner counts as a failed try, or two programs would shake hands as fast as they can."""
+CLOSE_SECONDS = 2.0
 FRAME_BYTES_MAX = 4 << 20
 
 
@@ -92,7 +94,7 @@ class AcsSession:
         headers = self._client.signer.sign("GET", url, {}, b"", time.time())
         try:
             dialled = self._client.session.ws_connect(
-                url, headers=headers, max_msg_size=FRAME_BYTES_MAX, timeout=aiohttp.ClientWSTimeout(ws_close=5)
+                url, headers=headers, max_msg_size=FRAME_BYTES_MAX, timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS)
             )
             socket = await asyncio.wait_for(dialled, DIAL_SECONDS)
         except aiohttp.WSServerHandshakeError as error:
@@ -103,8 +105,12 @@ class AcsSession:
         self._send_credentials = False
         log.info("Connected to the control plane.")
         self._on_connected()
-        async with socket:
+        try:
             await self._listen(socket, backoff)
+        finally:
+            # A failure to close must not take the place of a cancellation.
+            with contextlib.suppress(aiohttp.ClientError, OSError):
+                await socket.close()
 
     async def _listen(self, socket: aiohttp.ClientWebSocketResponse, backoff: Backoff) -> None:
         limit = SILENCE_SECONDS * (1 + random.random())  # noqa: S311 - jitter
@@ -139,7 +145,7 @@ class AcsSession:
             self._endpoint, self._endpoint_until = answer["endpoint"].rstrip("/"), now + ENDPOINT_SECONDS
         credentials = "true" if self._send_credentials else "false"
         query = dict(sorted({**self._query, "sendCredentials": credentials}.items()))
-        return f"{self._endpoint}/ws?{urlencode(query)}"
+        return f"{self._endpoint}/ws?{urlencode(query, quote_via=quote, safe='')}"
 
     async def _why_refused(self, url: str) -> str:
         """The client keeps no body of a refused upgrade: ask once more, plainly."""

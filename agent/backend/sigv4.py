@@ -8,7 +8,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -68,8 +68,6 @@ class Signer(msgspec.Struct, frozen=True):
 
 
 def _canonical_query(query: str) -> str:
-    pairs = sorted(
-        (quote(name, safe="-_.~"), quote(value, safe="-_.~"))
-        for name, value in parse_qsl(query, keep_blank_values=True)
-    )
-    return "&".join(f"{name}={value}" for name, value in pairs)
+    """Sorted; the caller has percent-encoded every value, blanks included."""
+    pairs = sorted(part.partition("=") for part in query.split("&") if part)
+    return "&".join(f"{name}={value}" for name, _, value in pairs)

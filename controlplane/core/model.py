@@ -115,6 +115,11 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rollout_state: str = "IN_PROGRESS"
     rollout_reason: str = ""
     failed_tasks: int = 0
+    """Consecutive tasks that never reached RUNNING."""
+    failed_at: float | None = None
+    """When the last of them stopped."""
+    failures_seen: int = 0
+    """Revision of the store up to which failures are counted, so that each is counted once."""
     created_at: float = 0
     updated_at: float = 0
 
@@ -200,6 +205,8 @@ class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     created_at: float = 0
     started_at: float | None = None
     stopping_at: float | None = None
+    stop_told_at: float | None = None
+    """When the instance acknowledged the stop."""
     execution_stopped_at: float | None = None
     stopped_at: float | None = None
     pull_started_at: float | None = None

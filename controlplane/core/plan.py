@@ -6,6 +6,7 @@ A plan holds no choices any more. The store commits it whole or answers with a c
 import msgspec
 
 from controlplane.core.model import Record
+from wire.holds import Proof
 from wire.story import StoryLine
 
 Key = tuple[str, str]
@@ -15,17 +16,24 @@ Key = tuple[str, str]
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Puts, deletes, and the story that goes with them, in one commit.
 
-    `expected` maps every record that the decision leaned on to its revision, 0 for "was not there".
+    `expected` maps every record that the decision leaned on to its revision, 0 for "was not there". `ended` names the
+    proof of every hold (by its task's ARN) that these puts end.
     """
 
     cause: str
     puts: tuple[Record, ...] = ()
     deletes: tuple[Key, ...] = ()
     expected: dict[Key, int] = {}
+    ended: dict[str, Proof] = {}
     story: tuple[StoryLine, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.puts or self.deletes or self.story)
+
+    @property
+    def changed(self) -> tuple[Key, ...]:
+        """Keys of the records that it changes; none where it only tells."""
+        return tuple((record.table, record.key) for record in self.puts) + self.deletes
 
     def __str__(self) -> str:
         """The printed plan, which golden tests compare."""

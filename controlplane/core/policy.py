@@ -39,6 +39,9 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     hold_ends: HoldEnds = HoldEnds.AGENT_REPORT
     counts_stopping: CountsStopping = CountsStopping.ALWAYS
     counts_stopping_seconds: float = 0
+    healthy_after_seconds: float = 40
+    """A task counts as healthy this long after it reached RUNNING; 0: at once. Source: API reference,
+    `DeploymentConfiguration.minimumHealthyPercent` (40 s for tasks without load balancer and health check)."""
     pending_lease_seconds: float | None = None
     """A task that waits longer than this in PENDING on a full host is placed anew; None: it stays, as in ECS."""
 

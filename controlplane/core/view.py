@@ -4,7 +4,7 @@ A view is used synchronously: whoever awaits takes a new one. All that a decisio
 doubled wake-up costs time, never truth.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -19,7 +19,7 @@ from controlplane.core.model import (
     TaskDefinition,
     Token,
 )
-from controlplane.core.plan import Conflict, Key, Plan
+from controlplane.core.plan import Key, Plan
 from wire.holds import Hold, Ledger, Proof
 from wire.resources import Room
 from wire.status import TaskStatus
@@ -47,6 +47,14 @@ class View:
 
     def tasks_on(self, instance: str) -> list[Task]:
         """Tasks placed on an instance (ARN), oldest first, stopped ones included."""
+        raise NotImplementedError
+
+    def tasks_in(self, cluster: str, group: str) -> list[Task]:
+        """Tasks of a group (`service:NAME`, ...) of a cluster (name), oldest first, stopped ones included."""
+        raise NotImplementedError
+
+    def revision_of(self, key: Key) -> int:
+        """Store's revision at which a record last changed; 0 where it is not there."""
         raise NotImplementedError
 
     def free(self, instance: str) -> Room:
@@ -91,7 +99,7 @@ class View:
 
 
 class State(View):
-    """The tables at one revision, with their indexes and placement ledgers. Only a store applies changes to it."""
+    """The tables at one revision, with their indexes and placement ledgers. Only a store changes it."""
 
     def __init__(self) -> None:
         self.revision = 0
@@ -99,6 +107,7 @@ class State(View):
         self._revisions: dict[Key, int] = {}
         self._by_service: dict[str, dict[str, None]] = {}
         self._by_instance: dict[str, dict[str, None]] = {}
+        self._by_group: dict[tuple[str, str], dict[str, None]] = {}
         self._ledgers: dict[str, Ledger] = {}
 
     def record(self, kind: type[R], key: str) -> R | None:
@@ -108,12 +117,17 @@ class State(View):
         return cast("Iterator[R]", iter(self._tables[kind.table].values()))
 
     def tasks_of(self, service: str) -> list[Task]:
-        table = cast("dict[str, Task]", self._tables[Task.table])
-        return [table[arn] for arn in self._by_service.get(service, ())]
+        return self._tasks(self._by_service.get(service))
 
     def tasks_on(self, instance: str) -> list[Task]:
+        return self._tasks(self._by_instance.get(instance))
+
+    def tasks_in(self, cluster: str, group: str) -> list[Task]:
+        return self._tasks(self._by_group.get((cluster, group)))
+
+    def _tasks(self, arns: Iterable[str] | None) -> list[Task]:
         table = cast("dict[str, Task]", self._tables[Task.table])
-        return [table[arn] for arn in self._by_instance.get(instance, ())]
+        return [table[arn] for arn in arns or ()]
 
     def free(self, instance: str) -> Room:
         return self._ledgers[instance].free
@@ -123,63 +137,43 @@ class State(View):
         return self._ledgers[instance]
 
     def revision_of(self, key: Key) -> int:
-        """Revision at which a record last changed; 0 where it is not there."""
         return self._revisions.get(key, 0)
 
-    def verify(self, plan: Plan) -> None:
-        """The check at the commit: versions unchanged, and each instance still has room for its new holds.
-
-        Raises:
-            Conflict: the plan was made from a world that is gone.
-        """
-        for key, revision in plan.expected.items():
-            if self.revision_of(key) != revision:
-                raise Conflict(f"{key[0]} {key[1]} has changed")
-        rooms: dict[str, Ledger] = {}
-        tasks = [record for record in plan.puts if isinstance(record, Task)]
-        for task in tasks:
-            before = self.task(task.arn)
-            if before is None or before.instance is None or before.hold is None or before.hold == task.hold:
-                continue
-            self._scratch(rooms, before.instance).end(task.arn, Proof.AGENT_RELEASED)
-        for task in tasks:
-            if task.hold is None or task.instance is None:
-                continue
-            if task.instance not in self._ledgers:
-                raise Conflict(f"instance {task.instance} is gone")
-            room = self._scratch(rooms, task.instance)
-            if task.arn in room:
-                continue
-            lacking = room.lacks(task.hold.amounts)
-            if lacking:
-                raise Conflict(f"{task.instance} has no {', '.join(lacking)} left for {task.arn}")
-            room.begin(task.hold)
-
-    def _scratch(self, rooms: dict[str, Ledger], instance: str) -> Ledger:
-        if instance not in rooms:
-            rooms[instance] = Ledger(self._ledgers[instance].registered)
-            for hold in self._ledgers[instance]:
-                rooms[instance].begin(hold)
-        return rooms[instance]
-
-    def apply(self, puts: Iterable[Record], deletes: Iterable[Key], revision: int) -> None:
-        """Make the changes of a verified plan true. Ends of holds come before beginnings."""
-        assert revision > self.revision
-        puts = list(puts)
-        for table, key in deletes:
-            self._forget(table, key)
-        for record in puts:
+    def load(self, records: Iterable[tuple[Record, int]], revision: int) -> None:
+        """Fill an empty state with what a store has kept: records in the order of their making, with revisions."""
+        assert not self._revisions
+        tasks = []
+        for record, at in records:
+            assert at <= revision
+            self._keep(record, at)
             if isinstance(record, Instance):
                 self._open_ledger(record)
-        for record in puts:
+            elif isinstance(record, Task):
+                tasks.append(record)
+        for task in tasks:
+            self._index(task)
+        self.revision = revision
+
+    def apply(self, plan: Plan, revision: int) -> None:
+        """Make a plan true that a `Batch` has accepted. Ends of holds come before beginnings."""
+        assert revision > self.revision
+        for record in plan.puts:
+            if isinstance(record, Instance):
+                self._open_ledger(record)
+        for record in plan.puts:
             if isinstance(record, Task):
-                self._end_hold(record)
-        for record in puts:
-            self._tables[record.table][record.key] = record
-            self._revisions[record.table, record.key] = revision
+                self._end_hold(record, plan)
+        for record in plan.puts:
+            self._keep(record, revision)
             if isinstance(record, Task):
                 self._index(record)
+        for table, key in plan.deletes:
+            self._forget(table, key)
         self.revision = revision
+
+    def _keep(self, record: Record, revision: int) -> None:
+        self._tables[record.table][record.key] = record
+        self._revisions[record.table, record.key] = revision
 
     def _open_ledger(self, instance: Instance) -> None:
         old = self._ledgers.get(instance.arn)
@@ -189,31 +183,46 @@ class State(View):
         for hold in old or ():
             self._ledgers[instance.arn].begin(hold)
 
-    def _end_hold(self, task: Task) -> None:
+    def _end_hold(self, task: Task, plan: Plan) -> None:
         before = self.task(task.arn)
-        if before and before.hold and before.hold != task.hold and before.instance:
-            # The proof stands in the plan's story; here only the room moves.
-            self._ledgers[before.instance].end(task.arn, Proof.AGENT_RELEASED)
+        if before is not None and before.hold is not None and before.instance and task.hold is None:
+            self._ledgers[before.instance].end(task.arn, plan.ended[task.arn])
 
     def _index(self, task: Task) -> None:
+        self._by_group.setdefault((task.cluster, task.group), {})[task.arn] = None
         if task.service:
             self._by_service.setdefault(task.service, {})[task.arn] = None
-        if task.instance:
-            self._by_instance.setdefault(task.instance, {})[task.arn] = None
-            ledger = self._ledgers.get(task.instance)
-            if task.hold and ledger is not None and task.arn not in ledger:
-                ledger.begin(task.hold)
+        if not task.instance:
+            return
+        self._by_instance.setdefault(task.instance, {})[task.arn] = None
+        if task.hold is None:
+            return
+        ledger = self._ledgers[task.instance]
+        if task.arn not in ledger:
+            ledger.begin(task.hold)
+        elif ledger.get(task.arn) != task.hold:
+            ledger.limit(task.arn, task.hold.until)
+        ledger.check()
 
     def _forget(self, table: str, key: str) -> None:
         record = self._tables[table].pop(key, None)
         self._revisions.pop((table, key), None)
         if isinstance(record, Task):
-            self._by_service.get(record.service or "", {}).pop(key, None)
-            self._by_instance.get(record.instance or "", {}).pop(key, None)
-            if record.instance in self._ledgers:
-                self._ledgers[record.instance].end(key, Proof.INSTANCE_LOST)
+            assert record.hold is None, f"{key} is dropped and still holds room"
+            _drop(self._by_service, record.service, key)
+            _drop(self._by_instance, record.instance, key)
+            _drop(self._by_group, (record.cluster, record.group), key)
         elif isinstance(record, Instance):
-            self._ledgers.pop(key, None)
+            ledger = self._ledgers.pop(key)
+            assert not len(ledger), f"{key} is dropped and still has holds"
+
+
+def _drop(index: dict[Any, dict[str, None]], of: object, key: str) -> None:
+    members = index.get(of)
+    if members is not None:
+        members.pop(key, None)
+        if not members:
+            del index[of]
 
 
 class Draft(View):
@@ -226,7 +235,14 @@ class Draft(View):
         self._puts: dict[Key, Record] = {}
         self._deletes: dict[Key, None] = {}
         self._expected: dict[Key, int] = {}
+        self._ended: dict[str, Proof] = {}
         self._story: list[StoryLine] = []
+        self._rooms: dict[str, Room] = {}
+
+    @property
+    def revision(self) -> int:
+        """Revision of the state that this draft was made from."""
+        return self._state.revision
 
     def record(self, kind: type[R], key: str) -> R | None:
         if (kind.table, key) in self._deletes:
@@ -250,31 +266,47 @@ class Draft(View):
     def tasks_on(self, instance: str) -> list[Task]:
         return self._merged(self._state.tasks_on(instance), lambda task: task.instance == instance)
 
-    def _merged(self, base: list[Task], belongs: Any) -> list[Task]:
+    def tasks_in(self, cluster: str, group: str) -> list[Task]:
+        base = self._state.tasks_in(cluster, group)
+        return self._merged(base, lambda task: task.cluster == cluster and task.group == group)
+
+    def _merged(self, base: list[Task], belongs: Callable[[Task], bool]) -> list[Task]:
+        known = {task.arn for task in base}
         current = [self.task(task.arn) for task in base]
-        new = [
-            put
-            for put in self._puts.values()
-            if isinstance(put, Task) and belongs(put) and put.arn not in {t.arn for t in base}
-        ]
+        new = [put for put in self._puts.values() if isinstance(put, Task) and put.arn not in known and belongs(put)]
         return [task for task in current if task is not None and belongs(task)] + new
 
+    def revision_of(self, key: Key) -> int:
+        return self._state.revision_of(key)
+
     def free(self, instance: str) -> Room:
-        changed = [(self._state.task(put.arn), put) for put in self._puts.values() if isinstance(put, Task)]
-        if not any(t and t.instance == instance for pair in changed for t in pair):
-            return self._state.free(instance)
-        ledger = Ledger(cast("Instance", self.instance(instance)).registered)
-        for task in self.tasks_on(instance):
-            if task.hold is not None:
-                ledger.begin(task.hold)
-        return ledger.free
+        room = self._rooms.get(instance)
+        return self._state.free(instance) if room is None else room
 
     def put(self, record: Record) -> None:
         """Change a record; its revision in the view must still stand at the commit."""
         key = (record.table, record.key)
         self.expect(record)
         self._deletes.pop(key, None)
+        before = self.task(record.key) if isinstance(record, Task) else None
         self._puts[key] = record
+        if isinstance(record, Task):
+            self._move_room(before, record)
+        elif isinstance(record, Instance):
+            self._measure_room(record)
+
+    def _move_room(self, before: Task | None, after: Task) -> None:
+        if before is not None and before.hold is not None and before.instance and after.hold is None:
+            self._rooms[before.instance] = self.free(before.instance).plus(before.hold.amounts)
+        if after.hold is not None and after.instance and (before is None or before.hold is None):
+            self._rooms[after.instance] = self.free(after.instance).minus(after.hold.amounts)
+
+    def _measure_room(self, instance: Instance) -> None:
+        holds = [task.hold for task in self.tasks_on(instance.arn) if task.hold is not None]
+        room = Room.whole(instance.registered)
+        for hold in holds:
+            room = room.minus(hold.amounts)
+        self._rooms[instance.arn] = room
 
     def delete(self, record: Record) -> None:
         """Drop a record."""
@@ -314,6 +346,7 @@ class Draft(View):
             return task
         freed = msgspec.structs.replace(task, hold=None)
         self.put(freed)
+        self._ended[task.arn] = proof
         self.tell(
             Kind.PLACEMENT_ENDED,
             task.arn,
@@ -337,5 +370,6 @@ class Draft(View):
             puts=tuple(self._puts.values()),
             deletes=tuple(self._deletes),
             expected=self._expected,
+            ended=self._ended,
             story=tuple(self._story),
         )

@@ -1,6 +1,5 @@
 """The store port: a view, a commit by compare and set, a watch. Nothing is visible before it is durable."""
 
-from collections.abc import AsyncIterator
 from typing import Protocol
 
 import msgspec
@@ -9,14 +8,45 @@ from controlplane.core.plan import Key, Plan
 from controlplane.core.view import State
 from wire.story import StoryLine
 
+STORY_LINES_KEPT = 200_000
+"""The newest lines that a store keeps; older ones are dropped."""
+WATCH_COMMITS_MAX = 10_000
+"""How many commits a watcher may lag behind before it is ended."""
+
+
+class StoreBusy(Exception):
+    """Another process has the store. The message is one sentence to people."""
+
+
+class StoreClosed(Exception):
+    """The store was closed before, or while, this was asked of it; nothing of it was made durable."""
+
 
 class Commit(msgspec.Struct, frozen=True):
-    """One committed plan, as watchers see it."""
+    """One committed plan, as watchers see it; or story lines alone, where `changed` is empty."""
 
     revision: int
     cause: str
     changed: tuple[Key, ...]
     story: tuple[StoryLine, ...]
+    newest_line: int = 0
+    """Sequence number of the last line of `story`."""
+
+
+class Watch(Protocol):
+    """Commits in order, from the call of `Store.watch` on: `async for commit in watch`.
+
+    It ends when the store closes, when `close` is called, or when it lags more than WATCH_COMMITS_MAX behind; whoever
+    still wants to know takes a new one and a new view.
+    """
+
+    def __aiter__(self) -> "Watch": ...
+
+    async def __anext__(self) -> Commit: ...
+
+    def close(self) -> None:
+        """Stop watching."""
+        ...
 
 
 class Store(Protocol):
@@ -34,8 +64,8 @@ class Store(Protocol):
         """
         ...
 
-    def watch(self) -> AsyncIterator[Commit]:
-        """Every commit from now on, in order. A watcher that falls too far behind is ended, and looks again."""
+    def watch(self) -> Watch:
+        """Every commit from this call on, in order."""
         ...
 
     async def story(self, after: int, limit: int) -> tuple[list[tuple[int, StoryLine]], int]:

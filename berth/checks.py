@@ -1,0 +1,75 @@
+"""What must be so before anything is started: an engine that answers, a free port. Each failure is one sentence."""
+
+import asyncio
+import socket
+
+import psutil
+
+from berth.children import PYTHON, environment
+from berth.errors import UserError
+
+CHECK_SECONDS = 15
+
+
+async def engine_version() -> str:
+    """Ask the agent whether it can use the Docker Engine; returns what it says about it.
+
+    Raises:
+        UserError: in the agent's words: no engine answers, or its socket is not permitted.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *PYTHON,
+        "agent",
+        "check",
+        env=environment(),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(), CHECK_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise UserError(f"The Docker Engine did not answer within {CHECK_SECONDS} s.") from None
+    if process.returncode != 0:
+        said = errors.decode(errors="replace").strip().splitlines()
+        raise UserError(said[-1] if said else "The Docker Engine does not answer.")
+    return output.decode(errors="replace").strip()
+
+
+def check_port(host: str, port: int) -> None:
+    """The port must be free.
+
+    Raises:
+        UserError: it is busy; the sentence names who has it where this can be found.
+    """
+    with socket.socket() as probe:
+        # As the server will: a port whose connections only linger is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except PermissionError:
+            raise UserError(f"You may not listen on port {port}: choose one above 1023 with --port.") from None
+        except OSError:
+            raise UserError(
+                f"Port {port} is taken{_by_whom(port)}: stop that, or choose another one with --port."
+            ) from None
+
+
+def free_port(host: str) -> int:
+    """Any port that is free now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _by_whom(port: int) -> str:
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            address = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and connection.pid and address and address.port == port:
+                return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
+    except psutil.Error:
+        pass
+    return ""

@@ -1,0 +1,170 @@
+"""`berth dev`: a control plane and some hosts on this machine, until Ctrl-C.
+
+All checks come before anything is started, and each failure is one sentence.
+"""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from berth import checks
+from berth.cli.options import Choice, Duration, InstanceTypeName, Number, PresetName, Zones, duration_text, preset_lines
+from berth.devserver import HOST, HOSTS_MAX, DevServer, Settings, StartFailed, client_exports
+from berth.errors import UserError
+from berth.interrupt import run_with_cleanup
+from controlplane.core.policy import PRESETS
+from wire.instance_types import InstanceType
+
+LABEL_WIDTH = 16
+FOLLOW_SECONDS = 0.2
+
+EPILOG = f"""\b
+Presets for --policy:
+{preset_lines()}
+"""
+
+
+@click.command(short_help="Start a control plane and some hosts on this machine.", epilog=EPILOG)
+@click.option("--hosts", type=Number(1, HOSTS_MAX), default=2, show_default=True, help="How many hosts.")
+@click.option(
+    "--instance-type",
+    type=InstanceTypeName(),
+    default="r5.large",
+    show_default=True,
+    help="Declared size of each host.",
+)
+@click.option("--port", type=Number(1, 65535), default=6333, show_default=True, help="Port of the control plane.")
+@click.option("--zones", type=Zones(), default="us-east-1a,us-east-1b", show_default=True, help="Zones, in turn.")
+@click.option(
+    "--release",
+    type=Choice("eager", "on-exit"),
+    help="When agents report a stopping task's room as free: at once (as Amazon's do), or when it has exited.",
+)
+@click.option(
+    "--stop-timeout", type=Duration(), help="Grace of a stop where the task sets none, e.g. 5s. [default: 30s]"
+)
+@click.option("--policy", type=PresetName(), default="ecs-2026", show_default=True, help="A preset, see below.")
+@click.option(
+    "--reserved-memory",
+    type=Number(0, 1 << 20),
+    default=0,
+    metavar="MIB",
+    help="Memory that each host keeps to itself (ECS_RESERVED_MEMORY).",
+)
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep the data in DIR; started again with it, the same hosts and tasks go on.",
+)
+@click.option("--verbose", is_flag=True, help="Show the logs of the programs here, too.")
+def dev(
+    *,
+    hosts: int,
+    instance_type: InstanceType,
+    port: int,
+    zones: tuple[str, ...],
+    release: str | None,
+    stop_timeout: int | None,
+    policy: str,
+    reserved_memory: int,
+    keep: Path | None,
+    verbose: bool,
+) -> None:
+    """Start a control plane and some hosts on this machine.
+
+    Every host is an agent of its own with a declared size, all on the one local Docker Engine; each touches only its
+    own containers. Ctrl-C ends everything and removes the containers.
+    """
+    if reserved_memory >= instance_type.memory_mib:
+        raise UserError(
+            f"--reserved-memory {reserved_memory} leaves nothing of {instance_type.name}, "
+            f"which has {instance_type.memory_mib} MiB."
+        )
+    settings = Settings(
+        port=port,
+        hosts=hosts,
+        instance_type=instance_type,
+        zones=zones,
+        preset=policy,
+        release=release,
+        stop_timeout_seconds=stop_timeout,
+        reserved_memory_mib=reserved_memory,
+        keep=keep,
+    )
+    exit_code = asyncio.run(_dev(settings, verbose=verbose))
+    raise SystemExit(exit_code)
+
+
+async def _dev(settings: Settings, *, verbose: bool) -> int:
+    engine = await checks.engine_version()
+    checks.check_port(HOST, settings.port)
+    server = DevServer(settings)
+
+    async def cleanup() -> None:
+        trouble = await server.close()
+        kept = f"the data stays in {settings.keep}" if settings.keep else "nothing is left behind"
+        click.echo(trouble or f"All containers are removed, {kept}.", err=bool(trouble))
+
+    return await run_with_cleanup(
+        lambda: _serve(server, engine, verbose=verbose),
+        cleanup=cleanup,
+        force=server.force,
+        on_interrupt=lambda: click.echo("\nCleaning up, containers too (Ctrl-C again: at once, without waiting)."),
+    )
+
+
+async def _serve(server: DevServer, engine: str, *, verbose: bool) -> int:
+    try:
+        await server.start()
+        await server.add_hosts()
+        click.echo(_block(server, engine))
+        followers = [asyncio.create_task(_follow(log)) for log in server.logs] if verbose else []
+        hosts = await server.wait_connected()
+    except StartFailed as error:
+        click.echo(str(error), err=True)
+        return 1
+    click.echo(f"✓ connected       {' '.join(sorted(hosts.values()))}      Ctrl-C ends it all")
+    try:
+        while True:
+            death = await server.deaths.get()
+            click.echo(death.obituary, err=True)
+            if death.is_controlplane:
+                return 1
+    finally:
+        for follower in followers:
+            follower.cancel()
+
+
+def _block(server: DevServer, engine: str) -> str:
+    settings = server.settings
+    size = settings.instance_type
+    registered_mib = size.memory_mib - settings.reserved_memory_mib
+    stays = "stays" if settings.keep else "removed on exit; --keep DIR keeps it"
+    plural = "" if settings.hosts == 1 else "s"
+    each = "" if settings.hosts == 1 else " each"
+    preset = PRESETS[settings.preset]
+    grace = duration_text(settings.stop_timeout_seconds or 30)
+    size_text = f"{size.name}{each}: {size.cpu} CPU, {registered_mib} MiB; {', '.join(settings.zones)}"
+    switches = f"release={settings.agent_release}  queue={preset.agent.task_queue}  stop timeout={grace}"
+    rows = [
+        ("✓ control plane", f"{server.endpoint}      data in {server.folder} ({stays})"),
+        (f"✓ {settings.hosts} host{plural}", f"{size_text}; Docker Engine {engine}"),
+        ("  policy", f"{preset.name}: {preset.summary}"),
+        ("", switches),
+        ("  logs", str(server.folder / "logs")),
+        *zip(("  export", "", ""), client_exports(server.endpoint), strict=True),
+        ("  try", "aws ecs list-container-instances"),
+        ("", "berth demo stop      a long job meets a deployment"),
+    ]
+    return "\n".join(f"{label:{LABEL_WIDTH}}  {text}" for label, text in rows)
+
+
+async def _follow(log: Path) -> None:
+    """Copy a log to the terminal as it grows."""
+    with log.open(errors="replace") as lines:
+        while True:
+            for line in lines:
+                click.echo(f"{log.stem:12} {line.rstrip()}", err=True)
+            await asyncio.sleep(FOLLOW_SECONDS)

@@ -1,0 +1,102 @@
+"""A small ECS client, and a reader of the story that resumes where it was.
+
+It speaks the wire as any ECS tool does, unsigned: on loopback the control plane takes any keys, also none.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+
+from wire import envelope
+from wire.story import StoryLine
+
+CALL_SECONDS = 30
+RESUMES_MAX = 60
+"""Attempts in a row to find the story again before the reader gives up."""
+RESUME_SECONDS = 0.25
+LINE_BYTES_MAX = 1 << 20
+
+_line = msgspec.json.Decoder(StoryLine)
+
+
+class EcsClient:
+    """Calls to one endpoint. Use it as an async context."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(read_bufsize=LINE_BYTES_MAX)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def call(self, operation: str, **members: Any) -> dict[str, Any]:
+        """One call of the ECS API, by Amazon's names of operation and members.
+
+        Raises:
+            AwsError: the control plane refused.
+            aiohttp.ClientError: it did not answer.
+        """
+        async with self._session.post(
+            self.endpoint,
+            data=msgspec.json.encode(members),
+            headers=envelope.request_headers(operation),
+            timeout=aiohttp.ClientTimeout(total=CALL_SECONDS),
+        ) as answer:
+            body = await answer.read()
+            if answer.status != 200:  # noqa: PLR2004 - OK
+                raise envelope.decode_error(answer.status, body)
+            return msgspec.json.decode(body, type=dict[str, Any])
+
+    async def is_healthy(self) -> bool:
+        """Whether the control plane answers."""
+        try:
+            async with self._session.get(
+                f"{self.endpoint}/_berth/health", timeout=aiohttp.ClientTimeout(total=2)
+            ) as answer:
+                return answer.status == 200  # noqa: PLR2004 - OK
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    async def story(self, after: int = 0) -> AsyncIterator[tuple[int, StoryLine]]:
+        """Story lines with their numbers, from behind `after` on and then live, without end.
+
+        Raises:
+            ConnectionError: the control plane stayed away.
+        """
+        failures = 0
+        while failures < RESUMES_MAX:
+            try:
+                async for number, line in self._stream(after):
+                    after, failures = number, 0
+                    yield number, line
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            failures += 1
+            await asyncio.sleep(RESUME_SECONDS)
+        raise ConnectionError(f"The story at {self.endpoint} has been unreachable for too long.")
+
+    async def _stream(self, after: int) -> AsyncIterator[tuple[int, StoryLine]]:
+        async with self._session.get(
+            f"{self.endpoint}/_berth/story",
+            params={"after": str(after)},
+            headers={"Accept": "text/event-stream"},
+            timeout=aiohttp.ClientTimeout(total=None, sock_read=30),
+        ) as answer:
+            answer.raise_for_status()
+            number = after
+            async for raw in answer.content:
+                field, _, value = raw.decode().rstrip("\r\n").partition(":")
+                if field == "id":
+                    number = int(value)
+                elif field == "data":
+                    yield number, _line.decode(value)

@@ -1,0 +1,135 @@
+"""The runs side by side in one table, what was seen in a sentence or two, and what to try next.
+
+It words the figures of `record` and computes none.
+"""
+
+from berth.cli.options import duration_text
+from berth.demo.record import RunRecord, TaskRecord
+from berth.demo.scenario import NEW
+from berth.demo.setup import TASKS
+
+SAME_MOMENT_SECONDS = 1.0
+"""Tasks that start within this time are told as one step."""
+SECONDS_PER_HOUR = 3600
+GAP = "   "
+
+
+def table(runs: list[RunRecord]) -> list[tuple[str, list[str]]]:
+    """Rows: a label, and a cell for each run."""
+    return [
+        ("release", [run.release for run in runs]),
+        ("remedy", [run.remedy or "none" for run in runs]),
+        ("new tasks RUNNING", [_staircase(run) for run in runs]),
+        ("last new task RUNNING", [_seconds(run.last_new_task_running_seconds) for run in runs]),
+        ("PENDING, all new tasks", [_seconds(run.pending_task_seconds) for run in runs]),
+        ("phantom, peak", [_peak(run) for run in runs]),
+        ("phantom, over time", [_over_time(run) for run in runs]),
+        ("new tasks ran on", [_places(run) for run in runs]),
+        ("old job", [_job(run) for run in runs]),
+    ]
+
+
+def table_lines(runs: list[RunRecord]) -> list[str]:
+    """The table as aligned text, a rule under its head."""
+    rows = table(runs)
+    widths = [
+        max(len(row[0]) for row in rows),
+        *(max(len(cells[column]) for _, cells in rows) for column in range(len(runs))),
+    ]
+    lines = [
+        GAP.join(cell.ljust(width) for cell, width in zip([label, *cells], widths, strict=True)).rstrip()
+        for label, cells in rows
+    ]
+    return [*lines[:2], "─" * max(len(line) for line in lines), *lines[2:]]
+
+
+def verdict(runs: list[RunRecord]) -> list[str]:
+    """What was seen, one sentence for each run."""
+    return [_sentence(run) for run in runs]
+
+
+def next_command(runs: list[RunRecord]) -> str:
+    """The command to try next."""
+    remedies = runs[0].remedy or ""
+    options = f" --long-job {duration_text(runs[0].job_seconds)}"
+    if not remedies:
+        return f"berth demo stop{options} --remedy maximum-percent=100"
+    if "maximum-percent" in remedies:
+        return f"berth demo stop{options} --remedy stop-timeout=10s"
+    if "stop-timeout" in remedies:
+        return f"berth demo stop{options} --remedy spread"
+    return "berth dev      and your own tasks on it"
+
+
+def _sentence(run: RunRecord) -> str:
+    name = f"With {run.release} release" + (f" and {run.remedy}" if run.remedy else "")
+    last = _last(run)
+    if last is None or last.running_seconds is None:
+        return f"{name} {len(run.new_tasks_running_seconds)} of {TASKS} new tasks ever ran."
+    job = f"the old job was {run.old_job.outcome}"
+    when = f"{last.running_seconds:.1f} s after the deploy"
+    if run.why_the_last_waited and last.pending_seconds and last.pending_seconds > SAME_MOMENT_SECONDS:
+        empty = [host for host in _hosts(run) if not _is_used(run, host)]
+        though = f", though {' and '.join(empty)} stood empty" if empty else ""
+        return (
+            f"{name} the last new task stayed PENDING for {last.pending_seconds:.1f} s on {last.host}, whose room the "
+            f"placement ledger had given away while the old job held it{though}; {job}."
+        )
+    phantom = "no phantom capacity" if not run.phantom_memory_mib_peak else "some phantom capacity"
+    return f"{name} there was {phantom}: the last new task ran on {last.host} {when}; {job}."
+
+
+def _staircase(run: RunRecord) -> str:
+    """`3 at 2.4 s, 4 at 40.6 s`: how many ran from when on."""
+    steps: list[tuple[int, float]] = []
+    for count, at in enumerate(run.new_tasks_running_seconds, start=1):
+        if steps and at - steps[-1][1] < SAME_MOMENT_SECONDS:
+            steps[-1] = (count, at)
+        else:
+            steps.append((count, at))
+    return ", ".join(f"{count} at {at:.1f} s" for count, at in steps) or "none"
+
+
+def _last(run: RunRecord) -> TaskRecord | None:
+    new = [task for task in run.tasks if task.revision == NEW]
+    return max(new, key=lambda task: task.running_seconds or float("inf"), default=None)
+
+
+def _hosts(run: RunRecord) -> list[str]:
+    return [f"host-{number + 1}" for number in range(run.instances_peak)]
+
+
+def _is_used(run: RunRecord, host: str) -> bool:
+    return any(task.host == host for task in run.tasks)
+
+
+def _places(run: RunRecord) -> str:
+    counts = {host: sum(t.host == host and t.revision == NEW for t in run.tasks) for host in _hosts(run)}
+    return ", ".join(f"{host}: {count}" for host, count in counts.items())
+
+
+def _peak(run: RunRecord) -> str:
+    if not run.phantom_memory_mib_peak:
+        return "none"
+    return f"{run.phantom_cpu_peak} CPU, {run.phantom_memory_mib_peak} MiB"
+
+
+def _over_time(run: RunRecord) -> str:
+    if not run.phantom_memory_mib_seconds:
+        return "none"
+    return (
+        f"{run.phantom_cpu_seconds / SECONDS_PER_HOUR:.1f} CPU-hours, "
+        f"{run.phantom_memory_mib_seconds / SECONDS_PER_HOUR:.1f} MiB-hours"
+    )
+
+
+def _job(run: RunRecord) -> str:
+    job = run.old_job
+    if job.worked_seconds is None:
+        return job.outcome
+    code = "" if job.exit_code in (None, 137) else f", exit {job.exit_code}"
+    return f"{job.outcome} after {job.worked_seconds:.1f} s{code}"
+
+
+def _seconds(value: float | None) -> str:
+    return "never" if value is None else f"{value:.1f} s"

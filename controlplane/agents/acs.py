@@ -1,0 +1,316 @@
+"""The ACS sessions: one websocket for each connected instance, over which it is told what it is to do.
+
+Level-driven: whatever wakes a session, it looks at all that `core/assignment` says its instance must know, and sends
+what has not been acknowledged. A missed wake-up costs time, a repeated message nothing: agents take both.
+Source: amazon-ecs-agent `ecs-agent/acs/session`; recorded traffic.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+import structlog
+from aiohttp import WSMsgType, web
+
+from controlplane.agents.payload import run_payload, stop_payload
+from controlplane.api.call import Account
+from controlplane.api.container_instances import set_status
+from controlplane.committing import commit_decided
+from controlplane.core import lifecycle
+from controlplane.core.assignment import Assignment, assignments
+from controlplane.core.model import Instance
+from controlplane.core.view import ACTOR, Draft
+from controlplane.metrics import Metrics
+from controlplane.store.port import Store, StoreClosed
+from wire import acs_shapes, envelope
+from wire.errors import AwsError
+from wire.status import DesiredStatus, InstanceStatus, TaskStatus
+from wire.story import Kind, StoryLine
+
+HEARTBEAT_SECONDS = 20
+"""Amazon's agent leaves after 60 to 120 s without any message."""
+SILENCE_SECONDS_MAX = 60
+"""A peer that has sent nothing for so long, not even the acks of heartbeats, is gone."""
+RETELL_SECONDS = 60
+"""An assignment that is not acknowledged for so long is sent again."""
+SEND_SECONDS_MAX = 10
+FRAME_BYTES_MAX = 1024 * 1024
+
+_log = structlog.get_logger(__name__)
+
+Matter = tuple[str, DesiredStatus]
+"""A task's ARN and what is wanted of it: what is told, and acknowledged, once."""
+
+
+class Told(NamedTuple):
+    """A matter that is on its way."""
+
+    message_id: str
+    at: float
+
+
+class Sessions:
+    """All sessions, by the ARN of their instance. Serves `GET /acs/ws`."""
+
+    def __init__(self, *, store: Store, account: Account, clock: Callable[[], float], metrics: Metrics) -> None:
+        self.store = store
+        self.account = account
+        self.clock = clock
+        self.metrics = metrics
+        self._open: dict[str, Session] = {}
+        self._acknowledged: dict[str, set[Matter]] = {}
+        self._closing = False
+
+    def __contains__(self, instance: str) -> bool:
+        return instance in self._open
+
+    def wake(self, instance: str) -> None:
+        """Something about `instance` (ARN) may have changed."""
+        session = self._open.get(instance)
+        if session is not None:
+            session.wake()
+
+    def wake_all(self) -> None:
+        """Anything may have changed."""
+        for session in self._open.values():
+            session.wake()
+
+    async def close(self) -> None:
+        """End every session; the agents come back at once, to us or to who follows us."""
+        self._closing = True
+        async with asyncio.TaskGroup() as group:
+            for session in list(self._open.values()):
+                group.create_task(session.end(code=1001))
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """One session, from the upgrade to its end."""
+        arn = request.query.get("containerInstanceArn", "")
+        refused = _refusal(self.store.view().instance(arn), arn)
+        if refused is not None:
+            return refused
+        socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES_MAX, compress=False, timeout=1)
+        await socket.prepare(request)
+        session = Session(self, arn, socket, self._acknowledged.setdefault(arn, set()))
+        former = self._open.get(arn)
+        self._open[arn] = session
+        self.metrics.agents_connected.set(len(self._open))
+        try:
+            if former is not None:
+                await former.end(code=1000)
+            await self._note_connected(arn, request)
+            await session.run()
+        except StoreClosed:
+            _log.debug("session ends with the store", instance=arn)
+        finally:
+            await self._left(arn, session)
+        return socket
+
+    async def forget_absent(self) -> None:
+        """Mark instances as disconnected that say they are connected and have no session (after a restart of ours)."""
+        for instance in list(self.store.view().records(Instance)):
+            if instance.agent_connected and instance.arn not in self._open:
+                await self._set_connected(instance.arn, connected=False)
+
+    async def _note_connected(self, arn: str, request: web.Request) -> None:
+        versions = {
+            "agent_version": request.query.get("agentVersion", ""),
+            "docker_version": request.query.get("dockerVersion", ""),
+        }
+        await self._set_connected(arn, connected=True, **versions)
+
+    async def _left(self, arn: str, session: "Session") -> None:
+        if self._open.get(arn) is not session:
+            return
+        del self._open[arn]
+        self.metrics.agents_connected.set(len(self._open))
+        if not self._closing:
+            with contextlib.suppress(StoreClosed):
+                await self._set_connected(arn, connected=False)
+
+    async def _set_connected(self, arn: str, *, connected: bool, **versions: str) -> None:
+        def decide(draft: Draft) -> None:
+            instance = draft.instance(arn)
+            if instance is None or instance.status is InstanceStatus.INACTIVE:
+                return
+            named = msgspec.structs.replace(instance, **{name: text for name, text in versions.items() if text})
+            if named != instance:
+                draft.put(named)
+            set_status(draft, named, named.status, connected=connected)
+
+        await commit_decided(self.store, decide, clock=self.clock, cause="")
+
+
+class Session:
+    """One connection. Its reader, its teller and its heart run side by side; when one ends, all end."""
+
+    def __init__(
+        self, sessions: Sessions, instance: str, socket: web.WebSocketResponse, acknowledged: set[Matter]
+    ) -> None:
+        self._sessions = sessions
+        self._instance = instance
+        self._socket = socket
+        self._acknowledged = acknowledged
+        self._on_its_way: dict[Matter, Told] = {}
+        self._changed = asyncio.Event()
+        self._heard_at = sessions.clock()
+
+    def wake(self) -> None:
+        """Look again at what the instance must be told."""
+        self._changed.set()
+
+    async def end(self, *, code: int) -> None:
+        """Close the connection, without waiting long for the other side."""
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(SEND_SECONDS_MAX):
+                await self._socket.close(code=code)
+
+    async def run(self) -> None:
+        """Serve the connection until it ends."""
+        jobs = {asyncio.ensure_future(job) for job in (self._read(), self._tell(), self._beat())}
+        try:
+            done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+            for job in done:
+                job.result()
+        except (ConnectionError, TimeoutError) as error:
+            _log.debug("session broke", instance=self._instance, error=str(error))
+        finally:
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+            await self.end(code=1000)
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                continue
+            self._heard_at = self._sessions.clock()
+            try:
+                frame = envelope.decode_frame(message.data)
+                if frame.type == "AckRequest":
+                    await self._take_ack(msgspec.json.decode(frame.message, type=acs_shapes.AckRequest))
+            except msgspec.MsgspecError as error:
+                _log.warning("unreadable frame", instance=self._instance, error=str(error))
+
+    async def _take_ack(self, ack: acs_shapes.AckRequest) -> None:
+        """The instance has a message on disk. Match on the id only, as agents echo the rest in several forms."""
+        for matter, told in list(self._on_its_way.items()):
+            if told.message_id == ack.message_id:
+                if matter[1] is DesiredStatus.STOPPED:
+                    await self._note_stop_told(matter[0], told.message_id)
+                del self._on_its_way[matter]
+                self._acknowledged.add(matter)
+
+    async def _note_stop_told(self, arn: str, message_id: str) -> None:
+        def decide(draft: Draft) -> None:
+            task = draft.task(arn)
+            if task is not None:
+                lifecycle.observe_told(draft, task)
+
+        sessions = self._sessions
+        await commit_decided(sessions.store, decide, clock=sessions.clock, cause=message_id)
+
+    async def _tell(self) -> None:
+        while True:
+            self._changed.clear()
+            view = self._sessions.store.view()
+            instance = view.instance(self._instance)
+            if instance is None or instance.status is InstanceStatus.INACTIVE:
+                return
+            all_of_it = assignments(view, self._instance)
+            matters = {(assignment.task.arn, assignment.desired) for assignment in all_of_it}
+            self._acknowledged &= matters
+            self._on_its_way = {matter: told for matter, told in self._on_its_way.items() if matter in matters}
+            news = [assignment for assignment in all_of_it if self._is_news(assignment)]
+            if news:
+                await self._send(news)
+            else:
+                await self._changed.wait()
+
+    def _is_news(self, assignment: Assignment) -> bool:
+        matter = (assignment.task.arn, assignment.desired)
+        if matter in self._acknowledged or matter in self._on_its_way:
+            return False
+        last = assignment.task.last_status
+        if assignment.desired is DesiredStatus.STOPPED:
+            return last is not TaskStatus.STOPPING
+        return last.is_starting
+
+    async def _send(self, news: list[Assignment]) -> None:
+        """One message for each task: an agent that cannot take one of them still acknowledges the others."""
+        sessions, now = self._sessions, self._sessions.clock()
+        messages = {(a.task.arn, a.desired): self._message(a, f"{sessions.account.names.uuid()}", now) for a in news}
+        lines = [
+            StoryLine(
+                now,
+                ACTOR,
+                a.task.arn,
+                Kind.TASK_TOLD,
+                a.task.cause,
+                {"desired": a.desired, "instance": self._instance},
+                messages[a.task.arn, a.desired].message_id,
+            )
+            for a in news
+        ]
+        await sessions.store.tell(lines)
+        for matter, message in messages.items():
+            self._on_its_way[matter] = Told(message.message_id, now)
+            await self._send_frame(message)
+            sessions.metrics.payloads.inc()
+
+    def _message(self, assignment: Assignment, message_id: str, now: float) -> acs_shapes.PayloadMessage:
+        view, task = self._sessions.store.view(), assignment.task
+        cluster, definition = view.cluster(task.cluster), view.task_definition(task.task_definition)
+        assert cluster is not None
+        assert definition is not None
+        account = self._sessions.account.names.arns.account
+        return acs_shapes.PayloadMessage(
+            message_id=message_id,
+            cluster_arn=cluster.arn,
+            container_instance_arn=self._instance,
+            generated_at=int(now * 1000),
+            seq_num=view.revision,
+            tasks=[
+                stop_payload(task, cluster)
+                if assignment.desired is DesiredStatus.STOPPED
+                else run_payload(task, definition, cluster, account=account)
+            ],
+        )
+
+    async def _beat(self) -> None:
+        """Heartbeats; and with each, a look at who has fallen silent and what was never acknowledged."""
+        sessions = self._sessions
+        while True:
+            await self._send_frame(acs_shapes.HeartbeatMessage(message_id=sessions.account.names.uuid()))
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            now = sessions.clock()
+            if now - self._heard_at > SILENCE_SECONDS_MAX:
+                _log.info("agent has fallen silent", instance=self._instance)
+                return
+            late = [matter for matter, told in self._on_its_way.items() if now - told.at > RETELL_SECONDS]
+            for matter in late:
+                del self._on_its_way[matter]
+            if late:
+                self.wake()
+
+    async def _send_frame(self, message: acs_shapes.PayloadMessage | acs_shapes.HeartbeatMessage) -> None:
+        async with asyncio.timeout(SEND_SECONDS_MAX):
+            await self._socket.send_str(envelope.encode_frame(acs_shapes.kind_of(message), message))
+
+
+def _refusal(instance: Instance | None, arn: str) -> web.Response | None:
+    """The answer to an upgrade that is refused; None where the instance may connect."""
+    if instance is None:
+        kind, sentence = "InvalidInstanceException", f"There is no container instance {arn[:200]!r}."
+    elif instance.status is InstanceStatus.INACTIVE:
+        kind, sentence = "InactiveInstanceException", f"The container instance {arn} has been deregistered."
+    else:
+        return None
+    body = msgspec.json.encode({"type": kind, "message": {"message": f"{kind}: {sentence}"}})
+    return web.Response(status=400, body=body, content_type="application/json")
+
+
+def refused_by(error: AwsError) -> web.Response:
+    """The answer to an upgrade whose signature does not stand."""
+    return web.Response(status=error.status, body=envelope.encode_error(error), content_type=envelope.CONTENT_TYPE)

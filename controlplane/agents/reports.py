@@ -1,0 +1,124 @@
+"""What the agents report: state changes, releases of room, the story. Amazon's shapes in, the core's reports out.
+
+A report may come twice, late, or about a task that is long forgotten: it is acknowledged all the same, or its agent
+would send it for ever. Source: amazon-ecs-agent `ecs_client.go` (submitTaskStateChange); recorded traffic.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from controlplane.api.call import Answer, Call
+from controlplane.core import lifecycle
+from controlplane.core.lifecycle import ContainerReport, TaskReport
+from controlplane.core.model import Task
+from controlplane.core.view import Draft
+from wire.arn import parse
+from wire.errors import InvalidParameterException, SerializationException
+from wire.extensions import STORY_LINES_MAX, ResourceRelease, StoryReport
+from wire.holds import Proof
+from wire.status import ContainerStatus, TaskStatus
+from wire.story import StoryLine
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+ACKNOWLEDGED: Answer = {"acknowledgment": "ok"}
+GIVE_UP_MARK = "TaskStateError:"
+"""How the reason of a stop begins that was only declared. Source: amazon-ecs-agent `agent/engine/task_manager.go`."""
+
+
+def submit_task_state_change(draft: Draft, call: Call) -> Answer:
+    """SubmitTaskStateChange. Only up, idempotent; an attachment's change says nothing about the task."""
+    task = _task(draft, call)
+    if task is not None and "status" in call.body:
+        lifecycle.observe(draft, task, _task_report(call.body))
+    return ACKNOWLEDGED
+
+
+def submit_container_state_change(draft: Draft, call: Call) -> Answer:
+    """SubmitContainerStateChange, which agents before 1.14.4 send."""
+    task = _task(draft, call)
+    if task is not None and call.text("containerName"):
+        lifecycle.observe(draft, task, TaskReport(containers=(_container_report(call.body),)))
+    return ACKNOWLEDGED
+
+
+def submit_attachment_state_changes(draft: Draft, call: Call) -> Answer:
+    """SubmitAttachmentStateChanges: there are no attachments here, so there is nothing to learn."""
+    assert draft.cause or call.id
+    return ACKNOWLEDGED
+
+
+def submit_task_resource_release(draft: Draft, call: Call) -> Answer:
+    """SubmitTaskResourceRelease, ours: the agent's room is, or will be, free. Idempotent by task."""
+    release = _read(call.body, ResourceRelease)
+    task = draft.task(release.task)
+    if task is not None:
+        if release.proof not in list(Proof):
+            raise InvalidParameterException(f"proof should be one of [{','.join(Proof)}]")
+        lifecycle.observe_release(draft, task, Proof(release.proof))
+    return {}
+
+
+def story_lines(call: Call) -> list[StoryLine]:
+    """The lines of SubmitStory, ours.
+
+    Raises:
+        InvalidParameterException: they are too many.
+    """
+    lines = _read(call.body, StoryReport).lines
+    if len(lines) > STORY_LINES_MAX:
+        raise InvalidParameterException(f"lines should have at most {STORY_LINES_MAX} elements.")
+    return lines
+
+
+def _task(draft: Draft, call: Call) -> Task | None:
+    """The task that is reported on; None where we know nothing of it any more."""
+    reference = call.text("task")
+    if parse(reference) is None:
+        raise InvalidParameterException("task should be the ARN of a task.")
+    return draft.task(reference)
+
+
+def _task_report(body: dict[str, Any]) -> TaskReport:
+    status = body["status"]
+    containers = tuple(_container_report(container) for container in body.get("containers", ()))
+    return TaskReport(
+        status=TaskStatus(status) if status in ("RUNNING", "STOPPED") else TaskStatus.PENDING,
+        reason=body.get("reason", ""),
+        containers=containers,
+        pull_started_at=body.get("pullStartedAt"),
+        pull_stopped_at=body.get("pullStoppedAt"),
+        execution_stopped_at=body.get("executionStoppedAt"),
+        proof=_proof(body.get("reason", ""), containers),
+    )
+
+
+def _proof(reason: str, containers: tuple[ContainerReport, ...]) -> Proof:
+    """What a STOPPED rests on, as far as Amazon's shape lets one see it."""
+    if reason.startswith(GIVE_UP_MARK):
+        return Proof.GAVE_UP
+    if any(container.runtime_id or container.exit_code is not None for container in containers):
+        return Proof.EXIT_SEEN
+    return Proof.NEVER_STARTED
+
+
+def _container_report(shape: dict[str, Any]) -> ContainerReport:
+    status = shape.get("status")
+    bindings = shape.get("networkBindings")
+    return ContainerReport(
+        name=shape.get("containerName", ""),
+        status=ContainerStatus(status) if status in list(ContainerStatus) else ContainerStatus.PENDING,
+        exit_code=shape.get("exitCode"),
+        reason=shape.get("reason"),
+        runtime_id=shape.get("runtimeId"),
+        image_digest=shape.get("imageDigest"),
+        network_bindings=None if bindings is None else tuple(bindings),
+    )
+
+
+def _read(body: dict[str, Any], kind: type[S]) -> S:
+    try:
+        return msgspec.convert(body, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise SerializationException(f"The request can not be read: {error}.") from None

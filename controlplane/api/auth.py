@@ -1,0 +1,112 @@
+"""SigV4: who may talk to a control plane that has keys. It knows one key pair, and nothing of operations.
+
+Without keys (loopback only) every request passes, whatever it is signed with. The signature is computed by botocore's
+own signer, from the headers that the caller says it signed. Source: IAM User Guide, "Signature Version 4".
+"""
+
+import hmac
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from wire.errors import AwsError
+
+CLOCK_SKEW_SECONDS_MAX = 300
+"""How far a caller's clock may be off. Source: IAM User Guide, "Troubleshoot Signature Version 4" (5 minutes)."""
+
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256\s+Credential=(?P<key>[^/]+)/(?P<day>\d{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request"
+    r"\s*,\s*SignedHeaders=(?P<headers>[^,\s]+)\s*,\s*Signature=(?P<signature>[0-9a-f]{64})\s*$"
+)
+_TIMESTAMP = "%Y%m%dT%H%M%SZ"
+_FORBIDDEN = 403
+
+
+class Keys(NamedTuple):
+    """The one key pair that is let in."""
+
+    access_key_id: str
+    secret_access_key: str
+
+
+def verify(
+    keys: Keys | None, *, method: str, raw_path: str, headers: Mapping[str, str], body: bytes, now: float
+) -> None:
+    """Let the request pass, or say why not.
+
+    `raw_path` is path and query as they came, `now` epoch seconds.
+
+    Raises:
+        AwsError: 403, with AWS's name for what is wrong with the signature.
+    """
+    if keys is None:
+        return
+    if not headers.get("Authorization"):
+        raise _refused("MissingAuthenticationTokenException", "Missing Authentication Token")
+    signed = _AUTHORIZATION.match(headers["Authorization"])
+    if signed is None or signed["service"] != "ecs":
+        raise _refused(
+            "IncompleteSignatureException",
+            "The Authorization header is no AWS4-HMAC-SHA256 signature for the service ecs.",
+        )
+    if signed["key"] != keys.access_key_id:
+        raise _refused("UnrecognizedClientException", "The security token included in the request is invalid.")
+    covered = signed["headers"].split(";")
+    if any(name.lower().startswith("x-amz-") and name.lower() not in covered for name in headers):
+        raise _refused("IncompleteSignatureException", "Every X-Amz- header has to be signed.")
+    timestamp = _fresh_timestamp(headers.get("X-Amz-Date", ""), now)
+    content_hash = headers.get("X-Amz-Content-SHA256")
+    expected = _signature(
+        keys, signed, method=method, raw_path=raw_path, headers=headers, body=body, timestamp=timestamp
+    )
+    body_is_whole = content_hash is None or hmac.compare_digest(content_hash, sha256(body).hexdigest())
+    if not body_is_whole or not hmac.compare_digest(expected, signed["signature"]):
+        raise _refused(
+            "InvalidSignatureException",
+            "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
+            "Access Key and signing method. Consult the service documentation for details.",
+        )
+
+
+def _fresh_timestamp(text: str, now: float) -> str:
+    try:
+        at = datetime.strptime(text, _TIMESTAMP).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise _refused("IncompleteSignatureException", "X-Amz-Date is missing or no timestamp.") from None
+    if abs(at - now) > CLOCK_SKEW_SECONDS_MAX:
+        server_time = datetime.fromtimestamp(now, UTC).strftime(_TIMESTAMP)
+        raise _refused(
+            "InvalidSignatureException",
+            f"Signature expired: {text} is more than {CLOCK_SKEW_SECONDS_MAX // 60} min. away from {server_time}",
+        )
+    return text
+
+
+def _signature(
+    keys: Keys,
+    signed: re.Match[str],
+    *,
+    method: str,
+    raw_path: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    timestamp: str,
+) -> str:
+    covered = {name: headers[name] for name in signed["headers"].split(";") if name in headers}
+    request: Any = AWSRequest(
+        method=method, url=f"http://{headers.get('Host', '')}{raw_path}", headers=covered, data=body
+    )
+    request.context["timestamp"] = timestamp
+    signer: Any = SigV4Auth(Credentials(*keys), signed["service"], signed["region"])
+    signature: str = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+    return signature
+
+
+def _refused(code: str, message: str) -> AwsError:
+    return AwsError(message, code=code, status=_FORBIDDEN)

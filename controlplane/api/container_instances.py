@@ -1,0 +1,150 @@
+"""Container instances, as people see and steer them. How an agent makes itself one is in `agents/registration.py`.
+
+Source: API reference, `ContainerInstance` and the operations' pages.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from controlplane.api.call import Answer, Call
+from controlplane.api.clusters import cluster_of
+from controlplane.api.paging import page
+from controlplane.core import lifecycle
+from controlplane.core.model import Cluster, Instance
+from controlplane.core.view import Draft, View
+from wire.arn import parse
+from wire.errors import ClientException, InvalidParameterException
+from wire.resources import Room, to_resources
+from wire.status import DesiredStatus, InstanceStatus, StopCode, TaskStatus
+from wire.story import Kind
+
+DESCRIBE_MAX = 100
+UPDATE_MAX = 10
+SETTABLE = (InstanceStatus.ACTIVE, InstanceStatus.DRAINING)
+
+
+def describe_container_instances(view: View, call: Call) -> Answer:
+    """DescribeContainerInstances. Unknown ones are failures with reason MISSING."""
+    cluster = cluster_of(view, call)
+    references = call.body["containerInstances"]
+    if not references:
+        raise ClientException("Container Instances cannot be empty.")
+    if len(references) > DESCRIBE_MAX:
+        raise InvalidParameterException(f"Container Instances cannot have more than {DESCRIBE_MAX} elements.")
+    found, failures = _found(view, call, cluster, references)
+    include = set(call.body.get("include", ()))
+    return {"containerInstances": [render(view, instance, include) for instance in found], "failures": failures}
+
+
+def list_container_instances(view: View, call: Call) -> Answer:
+    """ListContainerInstances: all but INACTIVE ones, or those of one status."""
+    cluster = cluster_of(view, call)
+    if call.body.get("filter"):
+        raise ClientException("ListContainerInstances asks for filter, which is not served yet.")
+    status = call.body.get("status")
+    chosen = [
+        instance
+        for instance in view.instances(cluster.name)
+        if (instance.status == status if status else instance.status is not InstanceStatus.INACTIVE)
+    ]
+    shown, more = page(chosen, call.body, key=lambda instance: (instance.registered_at, instance.arn))
+    return {"containerInstanceArns": [instance.arn for instance in shown], **more}
+
+
+def deregister_container_instance(draft: Draft, call: Call) -> Answer:
+    """DeregisterContainerInstance. With `force` its tasks are lost to us; their containers run on."""
+    cluster = cluster_of(draft, call)
+    instance = find(draft, call, cluster, call.body["containerInstance"])
+    if instance is None or instance.status is InstanceStatus.INACTIVE:
+        raise InvalidParameterException("Referenced container instance not found.")
+    tasks = [task for task in draft.tasks_on(instance.arn) if task.last_status is not TaskStatus.STOPPED]
+    if tasks and not call.body.get("force", False):
+        raise InvalidParameterException("Found running tasks on the instance.")
+    for task in tasks:
+        lifecycle.observe_lost(
+            draft,
+            task,
+            stop_code=StopCode.USER_INITIATED,
+            reason="Container instance deregistration forced by user",
+        )
+    gone = set_status(draft, instance, InstanceStatus.INACTIVE, connected=False)
+    return {"containerInstance": render(draft, gone, set())}
+
+
+def update_container_instances_state(draft: Draft, call: Call) -> Answer:
+    """UpdateContainerInstancesState: ACTIVE or DRAINING. A DRAINING instance gets no new task."""
+    cluster = cluster_of(draft, call)
+    if call.body["status"] not in SETTABLE:
+        raise InvalidParameterException(f"Container instance status should be one of [{', '.join(SETTABLE)}]")
+    references = call.body["containerInstances"]
+    if not 1 <= len(references) <= UPDATE_MAX:
+        raise InvalidParameterException(f"Container Instances should have 1 to {UPDATE_MAX} elements.")
+    found, failures = _found(draft, call, cluster, references)
+    changed = []
+    for instance in found:
+        if instance.status is InstanceStatus.INACTIVE:
+            failures.append({"arn": instance.arn, "reason": "INACTIVE"})
+        else:
+            changed.append(set_status(draft, instance, InstanceStatus(call.body["status"])))
+    return {"containerInstances": [render(draft, instance, set()) for instance in changed], "failures": failures}
+
+
+def set_status(draft: Draft, instance: Instance, status: InstanceStatus, *, connected: bool | None = None) -> Instance:
+    """The instance with another status or connection; the story tells of it. A no-op where nothing changes."""
+    connected = instance.agent_connected if connected is None else connected
+    if (instance.status, instance.agent_connected) == (status, connected):
+        return instance
+    changed = msgspec.structs.replace(instance, status=status, agent_connected=connected, version=instance.version + 1)
+    draft.put(changed)
+    draft.tell(Kind.INSTANCE_STATUS, instance.arn, status=status, connected=connected)
+    return changed
+
+
+def find(view: View, call: Call, cluster: Cluster, reference: str) -> Instance | None:
+    """An instance of the cluster by id or ARN."""
+    arn = reference if parse(reference) else call.arns.container_instance(cluster.name, reference)
+    instance = view.instance(arn)
+    return instance if instance is not None and instance.cluster == cluster.name else None
+
+
+def _found(
+    view: View, call: Call, cluster: Cluster, references: Iterable[str]
+) -> tuple[list[Instance], list[dict[str, str]]]:
+    found, failures = [], []
+    for reference in references:
+        instance = find(view, call, cluster, reference)
+        if instance is None:
+            arn = reference if parse(reference) else call.arns.container_instance(cluster.name, reference)
+            failures.append({"arn": arn, "reason": "MISSING"})
+        else:
+            found.append(instance)
+    return found, failures
+
+
+def render(view: View, instance: Instance, include: set[str], *, free: Room | None = None) -> Answer:
+    """An instance in Amazon's shape. `remainingResources` is what the placement ledger has left, or `free`."""
+    free = view.free(instance.arn) if free is None else free
+    wanted = [task for task in view.tasks_on(instance.arn) if task.desired_status is DesiredStatus.RUNNING]
+    registered = instance.registered
+    version = {"agentVersion": instance.agent_version, "dockerVersion": instance.docker_version}
+    shape: Answer = {
+        "containerInstanceArn": instance.arn,
+        "version": instance.version,
+        "versionInfo": {member: text for member, text in version.items() if text},
+        "remainingResources": to_resources(free.cpu, free.memory_mib, free.ports_taken, free.ports_udp_taken),
+        "registeredResources": to_resources(
+            registered.cpu, registered.memory_mib, registered.ports, registered.ports_udp
+        ),
+        "status": instance.status,
+        "agentConnected": instance.agent_connected,
+        "runningTasksCount": sum(task.last_status is TaskStatus.RUNNING for task in wanted),
+        "pendingTasksCount": sum(task.last_status.is_starting for task in wanted),
+        "attributes": list(instance.attributes),
+        "registeredAt": instance.registered_at,
+        "attachments": [],
+        "tags": list(instance.tags) if "TAGS" in include else [],
+    }
+    if instance.ec2_instance_id:
+        shape["ec2InstanceId"] = instance.ec2_instance_id
+    return shape

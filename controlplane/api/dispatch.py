@@ -1,0 +1,206 @@
+"""One POST, one operation: checks, decides, commits, answers. It knows no operation's meaning.
+
+A writer's answer goes out only after its plan is durable. Whatever happens, the caller gets AWS's kind of answer.
+Source: botocore's ECS model (protocol JSON 1.1); API reference, "Common errors".
+"""
+
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from controlplane.agents.reports import story_lines
+from controlplane.api import auth
+from controlplane.api.call import Account, Answer, Call
+from controlplane.api.operations import READERS, REPORTS, WRITERS
+from controlplane.committing import commit_decided
+from controlplane.core.plan import Plan
+from controlplane.core.view import ACTOR
+from controlplane.metrics import Metrics
+from controlplane.store.port import Store
+from wire import ecs_shapes, envelope
+from wire.errors import AwsError, ClientException, SerializationException, ServerException, UnknownOperationException
+from wire.extensions import SUBMIT_RESOURCE_RELEASE, SUBMIT_STORY
+from wire.story import Kind, StoryLine
+
+BODY_BYTES_MAX = 1024 * 1024
+OURS = frozenset({SUBMIT_RESOURCE_RELEASE, SUBMIT_STORY})
+
+_log = structlog.get_logger(__name__)
+_SCOPE = re.compile(r"Credential=[^/\s]+/\d{8}/[^/\s]+/(?P<service>[a-z0-9-]+)/aws4_request")
+_SUBJECTS = (
+    ("service", "serviceArn"),
+    ("task", "taskArn"),
+    ("taskDefinition", "taskDefinitionArn"),
+    ("containerInstance", "containerInstanceArn"),
+    ("cluster", "clusterArn"),
+)
+
+
+class Dispatcher:
+    """Serves `POST /`."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        account: Account,
+        keys: auth.Keys | None,
+        clock: Callable[[], float],
+        metrics: Metrics,
+        check_answers: bool,
+    ) -> None:
+        self._store = store
+        self._account = account
+        self._keys = keys
+        self._clock = clock
+        self._metrics = metrics
+        self._check_answers = check_answers
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answer one request, always."""
+        request_id = str(uuid.uuid4())
+        operation, code = "?", "OK"
+        try:
+            body = await _read(request)
+            self.authenticate(request, body)
+            operation = _operation(request.headers)
+            answer = msgspec.json.encode(await self._serve(operation, _parse(body), request, request_id))
+            status = 200
+        except AwsError as error:
+            answer, status, code = envelope.encode_error(error), error.status, error.code
+        except Exception:  # noqa: BLE001 - the end of the chain: a caller is never left without an answer
+            _log.exception("request failed", operation=operation, request_id=request_id)
+            broken = ServerException(f"{operation} failed here; the log of the control plane has it as {request_id}.")
+            answer, status, code = envelope.encode_error(broken), broken.status, broken.code
+        self._metrics.requests.labels(operation, code).inc()
+        _log.debug("request", operation=operation, code=code, request_id=request_id)
+        headers = {"x-amzn-RequestId": request_id, "Content-Type": envelope.CONTENT_TYPE}
+        return web.Response(body=answer, status=status, headers=headers)
+
+    def authenticate(self, request: web.Request, body: bytes) -> None:
+        """Check the signature, where there are keys.
+
+        Raises:
+            AwsError: 403.
+        """
+        auth.verify(
+            self._keys,
+            method=request.method,
+            raw_path=request.raw_path,
+            headers=request.headers,
+            body=body,
+            now=self._clock(),
+        )
+
+    async def _serve(self, operation: str, body: dict[str, Any], request: web.Request, request_id: str) -> Answer:
+        if operation not in OURS:
+            body = ecs_shapes.check_request(operation, body)
+        call = Call(
+            operation=operation,
+            body=body,
+            id=request_id,
+            now=self._clock(),
+            account=self._account,
+            url=f"http://{request.host}",
+        )
+        if operation == SUBMIT_STORY:
+            await self._store.tell(story_lines(call))
+            return {}
+        if operation in READERS:
+            answer = READERS[operation](self._store.view(), call)
+        else:
+            answer = await self._commit(call, request.headers.get(envelope.CAUSE_HEADER) or call.id)
+        if self._check_answers and operation not in OURS:
+            for fault in ecs_shapes.response_faults(operation, answer):
+                _log.warning("answer is not as the model has it", fault=fault)
+        return answer
+
+    async def _commit(self, call: Call, cause: str) -> Answer:
+        if call.operation in REPORTS:
+            decide, finish = REPORTS[call.operation], _as_it_is
+        else:
+            decide, finish, cause = WRITERS[call.operation], partial(_introduced, call), call.id
+        return await commit_decided(
+            self._store,
+            lambda draft: decide(draft, call),
+            clock=self._clock,
+            cause=cause,
+            finish=finish,
+            on_conflict=lambda why: self._met(call.operation, why),
+        )
+
+    def _met(self, operation: str, why: str) -> None:
+        self._metrics.conflicts.inc()
+        _log.debug("conflict", operation=operation, why=why)
+
+
+def _as_it_is(plan: Plan, _: Answer) -> Plan:
+    return plan
+
+
+def _introduced(call: Call, plan: Plan, answer: Answer) -> Plan:
+    """The plan with the line in front that says who asked for it."""
+    subject = call.text("cluster") or call.text("clusterName") or "default"
+    for noun, arn in _SUBJECTS:
+        if noun in answer:
+            subject = answer[noun][arn]
+    line = StoryLine(
+        plan.story[0].at if plan.story else call.now,
+        ACTOR,
+        subject,
+        Kind.REQUEST,
+        data={"operation": call.operation},
+        id=call.id,
+    )
+    return msgspec.structs.replace(plan, story=(line, *plan.story))
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise AwsError(
+            f"The request is larger than {BODY_BYTES_MAX} bytes.", code="RequestEntityTooLargeException", status=413
+        ) from None
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body or b"{}", type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise SerializationException("The request body is no JSON object.") from None
+
+
+def _operation(headers: Mapping[str, str]) -> str:
+    """The operation that is asked for, one that is served here."""
+    target = headers.get("X-Amz-Target", "")
+    operation = envelope.operation_of(target)
+    if operation is None:
+        raise wrong_service(headers)
+    if operation in READERS or operation in WRITERS or operation in REPORTS or operation == SUBMIT_STORY:
+        return operation
+    if operation not in ecs_shapes.operations():
+        raise UnknownOperationException(f"ECS has no operation {operation[:100]!r}.")
+    sentence = f"{operation} is an operation of ECS that is not served here yet."
+    if "UnsupportedFeatureException" in ecs_shapes.error_names(operation):
+        raise AwsError(sentence, code="UnsupportedFeatureException")
+    raise ClientException(sentence)
+
+
+def wrong_service(headers: Mapping[str, str]) -> UnknownOperationException:
+    """What a request for another service is told; its name is in its target or in its signature."""
+    prefix = headers.get("X-Amz-Target", "").rpartition(".")[0]
+    scope = _SCOPE.search(headers.get("Authorization", ""))
+    service = prefix or (scope["service"] if scope and scope["service"] != "ecs" else "")
+    if not service:
+        return UnknownOperationException("This is an ECS API: POST / with an X-Amz-Target header is what it serves.")
+    return UnknownOperationException(
+        f"This request is for {service[:100]}, and only ECS is served here. "
+        "Point only ECS here, with AWS_ENDPOINT_URL_ECS instead of AWS_ENDPOINT_URL."
+    )

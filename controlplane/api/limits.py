@@ -1,0 +1,122 @@
+"""What is stored and given back but cannot be acted on yet: whoever would *run* it gets one clear sentence.
+
+A task that silently runs without its volumes or its health check would be worse than one that does not run. Each table
+maps a member to what is said of it; a later capability takes its line out.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from wire.errors import ClientException
+
+Unserved = Callable[[Any], bool]
+
+
+def _given(value: Any) -> bool:
+    return bool(value)
+
+
+def _other_than(*served: str) -> Unserved:
+    return lambda value: value not in served
+
+
+TASK_DEFINITION: dict[str, Unserved] = {
+    "networkMode": _other_than("bridge", "host", "none"),
+    "pidMode": _other_than("host"),
+    "ipcMode": _other_than("host", "none"),
+    "volumes": _given,
+    "proxyConfiguration": _given,
+    "inferenceAccelerators": _given,
+    "ephemeralStorage": _given,
+    "taskRoleArn": _given,
+    "enableFaultInjection": _given,
+    "trustedExecutionConfiguration": _given,
+}
+CONTAINER: dict[str, Unserved] = {
+    "mountPoints": _given,
+    "volumesFrom": _given,
+    "links": _given,
+    "dependsOn": _given,
+    "startTimeout": _given,
+    "healthCheck": _given,
+    "secrets": _given,
+    "environmentFiles": _given,
+    "repositoryCredentials": _given,
+    "resourceRequirements": _given,
+    "firelensConfiguration": _given,
+    "credentialSpecs": _given,
+    "restartPolicy": lambda policy: policy.get("enabled", False),
+    "logConfiguration": lambda log: (
+        log.get("logDriver") in ("awsfirelens", "awslogs") or bool(log.get("secretOptions"))
+    ),
+    "portMappings": lambda mappings: any("containerPortRange" in mapping for mapping in mappings),
+}
+TASK_OVERRIDE: dict[str, Unserved] = {
+    "taskRoleArn": _given,
+    "ephemeralStorage": _given,
+    "inferenceAcceleratorOverrides": _given,
+}
+CONTAINER_OVERRIDE: dict[str, Unserved] = {"environmentFiles": _given, "resourceRequirements": _given}
+TASK_REQUEST: dict[str, Unserved] = {
+    "launchType": _other_than("EC2"),
+    "capacityProviderStrategy": _given,
+    "volumeConfigurations": _given,
+    "enableExecuteCommand": _given,
+}
+SERVICE_REQUEST: dict[str, Unserved] = {
+    **TASK_REQUEST,
+    "schedulingStrategy": _other_than("REPLICA"),
+    "deploymentController": lambda controller: controller.get("type", "ECS") != "ECS",
+    "loadBalancers": _given,
+    "serviceRegistries": _given,
+    "serviceConnectConfiguration": lambda connect: connect.get("enabled", False),
+    "vpcLatticeConfigurations": _given,
+    "gatewayConnectors": _given,
+    "monitoring": _given,
+    "healthCheckGracePeriodSeconds": _given,
+    "availabilityZoneRebalancing": _other_than("DISABLED"),
+}
+DEPLOYMENT_CONFIGURATION: dict[str, Unserved] = {
+    "strategy": _other_than("ROLLING"),
+    "deploymentCircuitBreaker": lambda breaker: breaker.get("enable", False),
+    "alarms": lambda alarms: alarms.get("enable", False),
+    "bakeTimeInMinutes": _given,
+    "lifecycleHooks": _given,
+    "earlySuccessCriteria": lambda criteria: criteria.get("enable", False),
+    "linearConfiguration": _given,
+    "canaryConfiguration": _given,
+}
+
+
+def refuse_unserved(shape: Mapping[str, Any], table: Mapping[str, Unserved], where: str) -> None:
+    """Raise where a member asks for something that cannot be acted on yet.
+
+    Raises:
+        ClientException: one sentence that names the member.
+    """
+    for member, is_unserved in table.items():
+        if member in shape and is_unserved(shape[member]):
+            shown = f" ({shape[member]})" if isinstance(shape[member], str) else ""
+            raise ClientException(f"{where} asks for {member}{shown}, which is not served yet; nothing was started.")
+
+
+def refuse_unrunnable(body: Mapping[str, Any], name: str) -> None:
+    """Refuse to run a task definition that our agents could not run as it says. `name` is its `family:revision`.
+
+    Raises:
+        ClientException: one sentence that names the member.
+    """
+    refuse_unserved(body, TASK_DEFINITION, f"Task definition {name}")
+    for container in body["containerDefinitions"]:
+        refuse_unserved(container, CONTAINER, f"Container {container['name']!r} of task definition {name}")
+
+
+def refuse_overrides(overrides: Mapping[str, Any]) -> None:
+    """Refuse overrides that our agents could not act on.
+
+    Raises:
+        ClientException: one sentence that names the member.
+    """
+    refuse_unserved(overrides, TASK_OVERRIDE, "The override")
+    for container in overrides.get("containerOverrides", ()):
+        refuse_unserved(container, CONTAINER_OVERRIDE, f"The override of container {container.get('name')!r}")

@@ -1,0 +1,47 @@
+"""The operations that are served, by name. What is not here is refused with one sentence (see `dispatch`)."""
+
+from controlplane.agents import registration, reports
+from controlplane.api import clusters, container_instances, services, task_definitions, tasks
+from controlplane.api.call import Reader, Writer
+from wire.extensions import SUBMIT_RESOURCE_RELEASE
+
+READERS: dict[str, Reader] = {
+    "DescribeClusters": clusters.describe_clusters,
+    "ListClusters": clusters.list_clusters,
+    "DescribeTaskDefinition": task_definitions.describe_task_definition,
+    "ListTaskDefinitions": task_definitions.list_task_definitions,
+    "ListTaskDefinitionFamilies": task_definitions.list_task_definition_families,
+    "DescribeContainerInstances": container_instances.describe_container_instances,
+    "ListContainerInstances": container_instances.list_container_instances,
+    "DescribeTasks": tasks.describe_tasks,
+    "ListTasks": tasks.list_tasks,
+    "DescribeServices": services.describe_services,
+    "ListServices": services.list_services,
+    "DiscoverPollEndpoint": registration.discover_poll_endpoint,
+}
+"""Change nothing."""
+
+WRITERS: dict[str, Writer] = {
+    "CreateCluster": clusters.create_cluster,
+    "DeleteCluster": clusters.delete_cluster,
+    "RegisterTaskDefinition": task_definitions.register_task_definition,
+    "DeregisterTaskDefinition": task_definitions.deregister_task_definition,
+    "DeregisterContainerInstance": container_instances.deregister_container_instance,
+    "UpdateContainerInstancesState": container_instances.update_container_instances_state,
+    "RunTask": tasks.run_task,
+    "StartTask": tasks.start_task,
+    "StopTask": tasks.stop_task,
+    "CreateService": services.create_service,
+    "UpdateService": services.update_service,
+    "DeleteService": services.delete_service,
+}
+"""Asked for by people and their tools: the story says so."""
+
+REPORTS: dict[str, Writer] = {
+    "RegisterContainerInstance": registration.register_container_instance,
+    "SubmitTaskStateChange": reports.submit_task_state_change,
+    "SubmitContainerStateChange": reports.submit_container_state_change,
+    "SubmitAttachmentStateChanges": reports.submit_attachment_state_changes,
+    SUBMIT_RESOURCE_RELEASE: reports.submit_task_resource_release,
+}
+"""Sent by agents about what they saw."""

@@ -1,0 +1,37 @@
+"""Placement strategy and constraints of a request, as the core takes them; what cannot be carried out is refused."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from controlplane.core.model import TaskDefinition
+from controlplane.core.placement import constraints, strategies
+from wire.errors import InvalidParameterException
+
+Steps = tuple[dict[str, str], ...]
+
+
+def strategy_of(body: Mapping[str, Any]) -> Steps:
+    """`placementStrategy` of a request.
+
+    Raises:
+        InvalidParameterException: one sentence about the first one that is none.
+    """
+    return _checked(body.get("placementStrategy", ()), strategies.refuse)
+
+
+def constraints_of(body: Mapping[str, Any], definition: TaskDefinition) -> Steps:
+    """`placementConstraints` of a request and of its task definition, together.
+
+    Raises:
+        InvalidParameterException: one sentence about the first one that cannot be carried out.
+    """
+    both = [*definition.body.get("placementConstraints", ()), *body.get("placementConstraints", ())]
+    return _checked(both, constraints.refuse)
+
+
+def _checked(steps: Iterable[dict[str, str]], refuse: Any) -> Steps:
+    steps = tuple(steps)
+    sentence = refuse(steps)
+    if sentence is not None:
+        raise InvalidParameterException(sentence)
+    return steps

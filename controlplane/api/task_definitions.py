@@ -1,0 +1,256 @@
+"""Task definitions: register, describe, list, deregister. A revision never changes and its number is never used again.
+
+Source: API reference, `RegisterTaskDefinition`, `TaskDefinition`; error texts as AWS gives them where they are known.
+"""
+
+from typing import Any
+
+import msgspec
+
+from controlplane.api.call import Answer, Call
+from controlplane.api.clusters import NAME
+from controlplane.api.paging import page
+from controlplane.core.cost import cpu_units, mebibytes, task_amounts
+from controlplane.core.model import TaskDefinition
+from controlplane.core.view import Draft, View
+from wire.arn import short_id
+from wire.errors import ClientException, InvalidParameterException
+
+PORT_MAX = 65535
+CONTAINER_MEMORY_MIB_MIN = 6
+"""Docker Engine 20.10's floor. Source: API reference, `ContainerDefinition.memory`."""
+CONTAINERS_MAX = 10
+"""Source: ECS Developer Guide, "Service quotas" (containers per task definition)."""
+
+
+def register_task_definition(draft: Draft, call: Call) -> Answer:
+    """RegisterTaskDefinition: always a new revision, ACTIVE at once."""
+    body = dict(call.body)
+    tags = body.pop("tags", [])
+    check(body)
+    revisions = [known.revision for known in _family(draft, body["family"])]
+    revision = max(revisions, default=0) + 1
+    definition = TaskDefinition(
+        arn=call.arns.task_definition(body["family"], revision),
+        family=body["family"],
+        revision=revision,
+        amounts=task_amounts(body),
+        body={**_with_defaults(body), "registeredBy": call.account.user_arn, "tags": tags},
+        registered_at=call.now,
+    )
+    draft.put(definition)
+    return {"taskDefinition": render(definition), "tags": tags}
+
+
+def describe_task_definition(view: View, call: Call) -> Answer:
+    """DescribeTaskDefinition: any revision; a bare family is its latest ACTIVE one."""
+    definition = find(view, call, call.text("taskDefinition"))
+    if definition is None:
+        raise ClientException("Unable to describe task definition.")
+    tags = definition.body.get("tags", []) if "TAGS" in call.body.get("include", ()) else []
+    return {"taskDefinition": render(definition), "tags": tags}
+
+
+def deregister_task_definition(draft: Draft, call: Call) -> Answer:
+    """DeregisterTaskDefinition: INACTIVE. What runs it goes on, nothing new may use it."""
+    reference = short_id(call.text("taskDefinition"))
+    if ":" not in reference:
+        raise ClientException("Revision is missing.")
+    definition = find(draft, call, call.text("taskDefinition"))
+    if definition is None:
+        raise ClientException("Unable to describe task definition.")
+    if definition.status == "ACTIVE":
+        definition = msgspec.structs.replace(definition, status="INACTIVE", deregistered_at=call.now)
+        draft.put(definition)
+    return {"taskDefinition": render(definition)}
+
+
+def list_task_definitions(view: View, call: Call) -> Answer:
+    """ListTaskDefinitions. `familyPrefix` is a whole family name; status ACTIVE unless said otherwise."""
+    family, status = call.text("familyPrefix"), call.text("status", "ACTIVE")
+    chosen = [
+        definition
+        for definition in view.records(TaskDefinition)
+        if definition.status == status and family in ("", definition.family)
+    ]
+    shown, more = page(
+        chosen,
+        call.body,
+        key=lambda definition: (definition.family, definition.revision),
+        descending=call.text("sort", "ASC") == "DESC",
+    )
+    return {"taskDefinitionArns": [definition.arn for definition in shown], **more}
+
+
+def list_task_definition_families(view: View, call: Call) -> Answer:
+    """ListTaskDefinitionFamilies. A family is ACTIVE as long as one of its revisions is."""
+    statuses: dict[str, set[str]] = {}
+    for definition in view.records(TaskDefinition):
+        if definition.family.startswith(call.text("familyPrefix")):
+            statuses.setdefault(definition.family, set()).add(definition.status)
+    wanted = call.text("status", "ALL")
+    chosen = [
+        family for family, seen in statuses.items() if wanted == "ALL" or ("ACTIVE" in seen) == (wanted == "ACTIVE")
+    ]
+    shown, more = page(chosen, call.body, key=lambda family: (family,))
+    return {"families": shown, **more}
+
+
+def find(view: View, call: Call, reference: str) -> TaskDefinition | None:
+    """A task definition by ARN, `family:revision`, or family (its latest ACTIVE revision).
+
+    Raises:
+        InvalidParameterException: the revision is no number.
+    """
+    family, colon, number = short_id(reference).partition(":")
+    if not colon:
+        active = [known for known in _family(view, family) if known.status == "ACTIVE"]
+        return max(active, key=lambda known: known.revision, default=None)
+    if not number.isdecimal():
+        raise InvalidParameterException(f"Invalid revision number. Number: {number}")
+    return view.task_definition(call.arns.task_definition(family, int(number)))
+
+
+def find_active(draft: Draft, call: Call, reference: str) -> TaskDefinition:
+    """The task definition that something new is to use; it must still be ACTIVE at the commit.
+
+    Raises:
+        ClientException: it is not there, or INACTIVE.
+    """
+    definition = find(draft, call, reference)
+    if definition is None:
+        raise ClientException("TaskDefinition not found.")
+    if definition.status != "ACTIVE":
+        raise ClientException("TaskDefinition is inactive")
+    draft.expect(definition)
+    return definition
+
+
+def check(body: dict[str, Any]) -> None:
+    """Refuse what AWS or Docker would refuse, before anything is registered.
+
+    Raises:
+        ClientException: one sentence.
+    """
+    if not NAME.fullmatch(body["family"]):
+        raise ClientException(
+            "Family should be 1 to 255 letters (uppercase and lowercase), numbers, hyphens, and underscores."
+        )
+    containers = body["containerDefinitions"]
+    if not 1 <= len(containers) <= CONTAINERS_MAX:
+        raise ClientException(f"A task definition has 1 to {CONTAINERS_MAX} container definitions.")
+    for container in containers:
+        _check_container(container, body)
+    names = [container["name"] for container in containers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ClientException(f"Container names must be unique: {name!r} is used {names.count(name)} times.")
+    if not any(container.get("essential", True) for container in containers):
+        raise ClientException("A task definition must have at least one essential container.")
+    _check_sizes(containers, body)
+
+
+def _check_container(container: dict[str, Any], body: dict[str, Any]) -> None:
+    for member in ("name", "image"):
+        if not container.get(member):
+            raise ClientException(f"Container.{member} should not be null or empty.")
+    name = container["name"]
+    if not NAME.fullmatch(name):
+        raise ClientException(
+            f"Invalid container name {name!r}: 1 to 255 letters (uppercase and lowercase), numbers, hyphens, and "
+            "underscores are allowed."
+        )
+    if not (container.get("memory") or container.get("memoryReservation") or body.get("memory")):
+        raise ClientException(
+            f"Invalid setting for container '{name}'. "
+            "At least one of 'memory' or 'memoryReservation' must be specified."
+        )
+    for member in ("cpu", "memory", "memoryReservation", "stopTimeout", "startTimeout"):
+        if container.get(member, 0) < 0:
+            raise ClientException(f"Invalid setting for container '{name}'. '{member}' must not be negative.")
+    memory, reservation = container.get("memory", 0), container.get("memoryReservation", 0)
+    if 0 < memory < CONTAINER_MEMORY_MIB_MIN:
+        raise ClientException(
+            f"Invalid setting for container '{name}'. 'memory' must be at least {CONTAINER_MEMORY_MIB_MIN} MiB."
+        )
+    if memory and reservation > memory:
+        raise ClientException(f"Invalid setting for container '{name}'. 'memory' must cover 'memoryReservation'.")
+    _check_ports(container, name)
+
+
+def _check_ports(container: dict[str, Any], name: str) -> None:
+    for mapping in container.get("portMappings", ()):
+        if "containerPort" not in mapping and "containerPortRange" not in mapping:
+            raise ClientException(f"Invalid setting for container '{name}'. A port mapping needs a 'containerPort'.")
+        for member in ("containerPort", "hostPort"):
+            if not 0 <= mapping.get(member, 0) <= PORT_MAX:
+                raise ClientException(
+                    f"Invalid setting for container '{name}'. '{member}' must be between 0 and {PORT_MAX}."
+                )
+
+
+def _check_sizes(containers: list[dict[str, Any]], body: dict[str, Any]) -> None:
+    try:
+        cpu = cpu_units(body["cpu"]) if body.get("cpu") else None
+        limit = mebibytes(body["memory"]) if body.get("memory") else None
+    except ValueError as error:
+        raise ClientException(str(error)) from None
+    if (cpu is not None and cpu <= 0) or (limit is not None and limit <= 0):
+        raise ClientException("Invalid setting for task: cpu and memory must be more than 0.")
+    if limit is None:
+        return
+    for container in containers:
+        if max(container.get("memory", 0), container.get("memoryReservation", 0)) > limit:
+            raise ClientException(
+                f"Invalid setting for container '{container['name']}'. The task's memory is {limit} MiB, less than the "
+                "container's."
+            )
+
+
+def _with_defaults(body: dict[str, Any]) -> dict[str, Any]:
+    """The registration with the members that AWS fills in."""
+    mode = body.get("networkMode") or "bridge"
+    containers = []
+    for container in body["containerDefinitions"]:
+        mappings = [
+            {**mapping, "hostPort": _host_port(mapping, mode), "protocol": mapping.get("protocol", "tcp")}
+            if "containerPort" in mapping
+            else mapping
+            for mapping in container.get("portMappings", ())
+        ]
+        containers.append({**_CONTAINER_DEFAULTS, **container, "portMappings": mappings})
+    return {"volumes": [], "placementConstraints": [], **body, "containerDefinitions": containers}
+
+
+def _host_port(mapping: dict[str, Any], mode: str) -> int:
+    """0 is for Docker to choose; in host mode a container has no other port than its own."""
+    return int(mapping.get("hostPort") or (mapping["containerPort"] if mode == "host" else 0))
+
+
+def _family(view: View, family: str) -> list[TaskDefinition]:
+    return [known for known in view.records(TaskDefinition) if known.family == family]
+
+
+def render(definition: TaskDefinition) -> Answer:
+    """A task definition in Amazon's shape, every member of the registration given back."""
+    shape = {
+        **{member: value for member, value in definition.body.items() if member != "tags"},
+        "taskDefinitionArn": definition.arn,
+        "revision": definition.revision,
+        "status": definition.status,
+        "compatibilities": ["EXTERNAL", "EC2"],
+        "registeredAt": definition.registered_at,
+    }
+    if definition.deregistered_at is not None:
+        shape["deregisteredAt"] = definition.deregistered_at
+    return shape
+
+
+_CONTAINER_DEFAULTS: dict[str, Any] = {
+    "cpu": 0,
+    "essential": True,
+    "environment": [],
+    "mountPoints": [],
+    "volumesFrom": [],
+    "systemControls": [],
+}

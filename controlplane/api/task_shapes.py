@@ -1,0 +1,87 @@
+"""A task in Amazon's shape. Sizes are strings there, unset times are left out. Source: API reference, `Task`."""
+
+from typing import Any
+
+from controlplane.api.call import Answer
+from controlplane.core.model import Container, Task
+from controlplane.core.view import View
+from wire.extensions import ZONE_ATTRIBUTE
+
+_TIMES = {
+    "createdAt": "created_at",
+    "pullStartedAt": "pull_started_at",
+    "pullStoppedAt": "pull_stopped_at",
+    "startedAt": "started_at",
+    "stoppingAt": "stopping_at",
+    "executionStoppedAt": "execution_stopped_at",
+    "stoppedAt": "stopped_at",
+}
+
+
+def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
+    """A task; its tags where they were asked for (RunTask always shows them)."""
+    instance = view.instance(task.instance) if task.instance else None
+    cluster = view.cluster(task.cluster)
+    assert cluster is not None, f"{task.arn} is in no cluster"
+    maybe: Answer = {
+        "containerInstanceArn": task.instance,
+        "availabilityZone": instance.attribute(ZONE_ATTRIBUTE) if instance else None,
+        "connectivity": ("CONNECTED" if instance.agent_connected else "DISCONNECTED") if instance else None,
+        "startedBy": task.started_by,
+        "stopCode": task.stop_code,
+        "stoppedReason": task.stopped_reason,
+        **{member: getattr(task, name) for member, name in _TIMES.items()},
+    }
+    return {
+        "taskArn": task.arn,
+        "clusterArn": cluster.arn,
+        "taskDefinitionArn": task.task_definition,
+        "lastStatus": task.last_status,
+        "desiredStatus": task.desired_status,
+        "cpu": str(task.amounts.cpu),
+        "memory": str(task.amounts.memory_mib),
+        "containers": [_container(task, container) for container in task.containers],
+        "group": task.group,
+        "launchType": "EC2",
+        "version": task.version,
+        "healthStatus": "UNKNOWN",
+        "attachments": [],
+        "attributes": [],
+        "enableExecuteCommand": False,
+        "overrides": _overrides(task),
+        "tags": task.body.get("tags", []) if with_tags else [],
+        **{member: value for member, value in maybe.items() if value is not None},
+    }
+
+
+def _container(task: Task, container: Container) -> Answer:
+    maybe: dict[str, Any] = {
+        "imageDigest": container.image_digest,
+        "runtimeId": container.runtime_id,
+        "exitCode": container.exit_code,
+        "reason": container.reason,
+        "memory": None if container.memory_mib is None else str(container.memory_mib),
+        "memoryReservation": (
+            None if container.memory_reservation_mib is None else str(container.memory_reservation_mib)
+        ),
+    }
+    return {
+        "containerArn": container.arn,
+        "taskArn": task.arn,
+        "name": container.name,
+        "image": container.image,
+        "lastStatus": container.last_status,
+        "networkBindings": list(container.network_bindings),
+        "networkInterfaces": [],
+        "healthStatus": "UNKNOWN",
+        "cpu": str(container.cpu),
+        **{member: value for member, value in maybe.items() if value is not None},
+    }
+
+
+def _overrides(task: Task) -> Answer:
+    """The task's overrides; every container is named, as AWS does."""
+    given = task.body.get("overrides", {})
+    named = {container.name: {"name": container.name} for container in task.containers}
+    named |= {override["name"]: override for override in given.get("containerOverrides", ()) if "name" in override}
+    return {"inferenceAcceleratorOverrides": [], **given, "containerOverrides": list(named.values())}

@@ -1,0 +1,82 @@
+"""The check at the commit: plans for one transaction, against the state and against each other.
+
+A plan passes where every record it leaned on is unchanged, and every instance still has room for its new holds. This
+is what makes optimistic scheduling safe: whoever decided on an old view decides again.
+"""
+
+from controlplane.core.model import Instance, Record, Task
+from controlplane.core.plan import Conflict, Key, Plan
+from controlplane.core.view import State
+from wire.resources import Room
+from wire.status import InstanceStatus
+
+
+class Batch:
+    """Plans accepted so far; a refused plan leaves no trace."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._changed: dict[Key, Record | None] = {}
+        self._rooms: dict[str, Room] = {}
+
+    def accept(self, plan: Plan) -> None:
+        """Take a plan in.
+
+        Raises:
+            Conflict: the plan was made from a world that is gone.
+        """
+        for key, revision in plan.expected.items():
+            if key in self._changed or self._state.revision_of(key) != revision:
+                raise Conflict(f"{key[0]} {key[1]} has changed")
+        rooms: dict[str, Room] = {}
+        instances = {record.arn: record for record in plan.puts if isinstance(record, Instance)}
+        tasks = [record for record in plan.puts if isinstance(record, Task)]
+        for task in tasks:
+            self._give_back(task, plan, rooms)
+        for task in tasks:
+            self._take(task, instances, rooms)
+        self._rooms.update(rooms)
+        self._changed.update({(record.table, record.key): record for record in plan.puts})
+        self._changed.update(dict.fromkeys(plan.deletes))
+
+    def _give_back(self, task: Task, plan: Plan, rooms: dict[str, Room]) -> None:
+        before = self._task(task.arn)
+        if before is None or before.hold is None or before.instance is None:
+            return
+        if task.hold is None:
+            assert task.arn in plan.ended, f"the hold of {task.arn} ends without a proof"
+            rooms[before.instance] = self._room(before.instance, rooms).plus(before.hold.amounts)
+        else:
+            same = before.instance == task.instance and before.hold.amounts == task.hold.amounts
+            assert same, f"the hold of {task.arn} changes without an end"
+
+    def _take(self, task: Task, instances: dict[str, Instance], rooms: dict[str, Room]) -> None:
+        before = self._task(task.arn)
+        if task.hold is None or task.instance is None or (before is not None and before.hold is not None):
+            return
+        instance = instances.get(task.instance) or self._instance(task.instance)
+        if instance is None or instance.status is not InstanceStatus.ACTIVE:
+            raise Conflict(f"instance {task.instance} takes no tasks any more")
+        room = self._room(instance.arn, rooms, instance)
+        lacking = room.lacks(task.hold.amounts)
+        if lacking:
+            raise Conflict(f"{task.instance} has no {', '.join(lacking)} left for {task.arn}")
+        rooms[task.instance] = room.minus(task.hold.amounts)
+
+    def _room(self, arn: str, rooms: dict[str, Room], new: Instance | None = None) -> Room:
+        room = rooms.get(arn) or self._rooms.get(arn)
+        if room is not None:
+            return room
+        if new is not None and self._state.instance(arn) is None:
+            return Room.whole(new.registered)
+        return self._state.free(arn)
+
+    def _task(self, arn: str) -> Task | None:
+        changed = self._changed.get((Task.table, arn), self._state.task(arn))
+        assert changed is None or isinstance(changed, Task)
+        return changed
+
+    def _instance(self, arn: str) -> Instance | None:
+        changed = self._changed.get((Instance.table, arn), self._state.instance(arn))
+        assert changed is None or isinstance(changed, Instance)
+        return changed

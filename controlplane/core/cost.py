@@ -1,0 +1,77 @@
+"""What one copy of a task costs an instance, read from its definition and its overrides (Amazon's member names).
+
+Source: amazon-ecs-agent `agent/api/task/task.go` (ToHostResources); API reference `ContainerDefinition`: a reservation
+counts in place of the hard limit, dynamic host ports are not accounted, `awsvpc` and `none` take no host port.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from wire.resources import Amounts
+
+CPU_UNITS_PER_VCPU = 1024
+MIB_PER_GIB = 1024
+
+
+def task_amounts(definition: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Amounts:
+    """CPU, memory and fixed host ports of one copy.
+
+    `definition` is a registration's body, `overrides` a `TaskOverride`. Task-level values win over the sum of the
+    containers'.
+
+    Raises:
+        ValueError: a task-level value is no size; the message is a sentence for the caller.
+    """
+    overrides = overrides or {}
+    containers = overridden(definition, overrides)
+    cpu = overrides.get("cpu") or definition.get("cpu")
+    memory = overrides.get("memory") or definition.get("memory")
+    mode = definition.get("networkMode") or "bridge"
+    return Amounts(
+        cpu_units(cpu) if cpu else sum(int(c.get("cpu") or 0) for c in containers),
+        mebibytes(memory) if memory else sum(_memory(c) for c in containers),
+        frozenset(_host_ports(containers, mode, "tcp")),
+        frozenset(_host_ports(containers, mode, "udp")),
+    )
+
+
+def overridden(definition: Mapping[str, Any], overrides: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The container definitions with their `containerOverrides` laid over them (sizes, command, resources)."""
+    by_name = {o.get("name"): o for o in overrides.get("containerOverrides") or ()}
+    containers = []
+    for container in definition.get("containerDefinitions") or ():
+        over = by_name.get(container["name"], {})
+        containers.append({**container, **{name: value for name, value in over.items() if name != "environment"}})
+    return containers
+
+
+def cpu_units(text: str) -> int:
+    """CPU units of `1024`, `1 vCPU` or `.5 vcpu`."""
+    words = str(text).strip().lower().removesuffix("vcpu").strip()
+    try:
+        return round(float(words) * CPU_UNITS_PER_VCPU) if "vcpu" in str(text).lower() else int(words)
+    except ValueError:
+        raise ValueError(f"Invalid setting for cpu: '{text}' is neither CPU units nor a number of vCPU.") from None
+
+
+def mebibytes(text: str) -> int:
+    """MiB of `2048`, `2GB` or `2 gb`."""
+    words = str(text).strip().lower().removesuffix("gb").strip()
+    try:
+        return round(float(words) * MIB_PER_GIB) if "gb" in str(text).lower() else int(words)
+    except ValueError:
+        raise ValueError(f"Invalid setting for memory: '{text}' is neither MiB nor a number of GB.") from None
+
+
+def _memory(container: Mapping[str, Any]) -> int:
+    return int(container.get("memoryReservation") or container.get("memory") or 0)
+
+
+def _host_ports(containers: Iterable[Mapping[str, Any]], mode: str, protocol: str) -> Iterable[int]:
+    if mode not in {"bridge", "host"}:
+        return
+    for container in containers:
+        for mapping in container.get("portMappings") or ():
+            port = mapping.get("hostPort") or (mapping.get("containerPort") if mode == "host" else None)
+            if port and (mapping.get("protocol") or "tcp") == protocol:
+                yield int(port)

@@ -1,0 +1,64 @@
+"""Evaluations: which services to look at because of what has changed. A look too many costs time, never truth."""
+
+from collections.abc import Iterable, Iterator
+
+from controlplane.core.model import Cluster, Instance, Service, Task
+from controlplane.core.plan import Key
+from controlplane.core.reconcile.service import is_short
+from controlplane.core.view import View
+from wire.arn import short_id
+
+
+def services_to_look_at(view: View, changed: Iterable[Key]) -> dict[str, str]:
+    """Services (ARN) with the reason to look, from the keys that a commit changed; the first reason stands."""
+    look: dict[str, str] = {}
+    crowded: dict[str, str] = {}
+    for table, key in changed:
+        if table == Service.table:
+            look.setdefault(key, "the service changed")
+        elif table == Cluster.table:
+            look.update({s.arn: "the cluster changed" for s in view.services(key) if s.arn not in look})
+        elif table == Instance.table:
+            _because_of_instance(view, key, look, crowded)
+        elif table == Task.table:
+            _because_of_task(view, key, look, crowded)
+    for cluster, why in crowded.items():
+        for service in _short(view, cluster):
+            look.setdefault(service.arn, why)
+    return {arn: why for arn, why in look.items() if _is_open(view, arn)}
+
+
+def all_services(view: View) -> list[str]:
+    """Every service (ARN) that is not INACTIVE: what to look at after a start."""
+    return [service.arn for service in view.records(Service) if service.status != "INACTIVE"]
+
+
+def _because_of_task(view: View, arn: str, look: dict[str, str], crowded: dict[str, str]) -> None:
+    task = view.task(arn)
+    if task is None:
+        return
+    if task.service:
+        look.setdefault(task.service, f"task {short_id(arn)} is {task.last_status}")
+    if task.hold is None and task.instance:
+        crowded.setdefault(task.cluster, f"room on {short_id(task.instance)}")
+
+
+def _because_of_instance(view: View, arn: str, look: dict[str, str], crowded: dict[str, str]) -> None:
+    instance = view.instance(arn)
+    if instance is None:
+        return
+    crowded.setdefault(instance.cluster, f"instance {short_id(arn)} changed")
+    for task in view.tasks_on(arn):
+        if task.service and task.is_live:
+            look.setdefault(task.service, f"instance {short_id(arn)} is {instance.status}")
+
+
+def _short(view: View, cluster: str) -> Iterator[Service]:
+    for service in view.services(cluster):
+        if is_short(view, service):
+            yield service
+
+
+def _is_open(view: View, arn: str) -> bool:
+    service = view.service(arn)
+    return service is not None and service.status != "INACTIVE"

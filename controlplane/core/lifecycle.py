@@ -1,0 +1,326 @@
+"""Everything that moves one task. Statuses only climb; a task that holds room gives it back once, with a proof.
+
+Nothing here decides *that* a task starts or stops. When a stop frees the room is the policy's say
+(`placement/ledger.py`).
+"""
+
+from typing import Any
+
+import msgspec
+
+from controlplane.core.cost import overridden, task_amounts
+from controlplane.core.model import Container, Task, TaskDefinition
+from controlplane.core.names import Names
+from controlplane.core.placement import ledger
+from controlplane.core.policy import Policy
+from controlplane.core.view import Draft
+from wire.holds import Proof
+from wire.status import ContainerStatus, DesiredStatus, StopCode, TaskStatus
+from wire.story import Kind
+
+DEFAULT_STOP_TIMEOUT_SECONDS = 30
+"""Amazon's agent's ECS_CONTAINER_STOP_TIMEOUT unless set. Assumed: an agent does not tell the control plane its own."""
+
+REASON_CHARACTERS_MAX = 1024
+"""API reference, `Container.reason` (255 before 2024)."""
+
+
+class NewTask(msgspec.Struct, frozen=True, kw_only=True):
+    """What the maker of a task says about it."""
+
+    cluster: str
+    """Name."""
+    group: str
+    """`service:NAME`, `family:NAME` or the caller's own."""
+    instance: str | None
+    """ARN of the instance that it is placed on; None: it waits for one."""
+    service: str | None = None
+    deployment: str | None = None
+    started_by: str | None = None
+    client_token: str | None = None
+    overrides: dict[str, Any] = {}
+    """Amazon's `TaskOverride`."""
+    body: dict[str, Any] = {}
+    """Other members, kept and given back."""
+
+
+class ContainerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One container in a report. None says nothing about a member."""
+
+    name: str
+    status: ContainerStatus | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    runtime_id: str | None = None
+    image_digest: str | None = None
+    network_bindings: tuple[dict[str, Any], ...] | None = None
+
+
+class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A state change as an agent reports it. Times are epoch seconds on the agent's clock."""
+
+    status: TaskStatus | None = None
+    """PENDING, RUNNING or STOPPED; None for a report about containers alone."""
+    reason: str = ""
+    containers: tuple[ContainerReport, ...] = ()
+    pull_started_at: float | None = None
+    pull_stopped_at: float | None = None
+    execution_stopped_at: float | None = None
+    proof: Proof = Proof.EXIT_SEEN
+    """What a STOPPED rests on: EXIT_SEEN, NEVER_STARTED, or GAVE_UP where the agent only declares it."""
+
+
+def create(draft: Draft, definition: TaskDefinition, new: NewTask, names: Names) -> Task:
+    """A new task, PENDING where it has its instance (whose room it then holds), else PROVISIONING.
+
+    Source: RunTask's example answer (PENDING at once); ECS Developer Guide, "Task lifecycle" (PROVISIONING).
+    """
+    arn = names.task(new.cluster)
+    task = Task(
+        arn=arn,
+        cluster=new.cluster,
+        task_definition=definition.arn,
+        containers=_containers(definition, new, arn, names),
+        amounts=task_amounts(definition.body, new.overrides) if new.overrides else definition.amounts,
+        group=new.group,
+        last_status=TaskStatus.PENDING if new.instance else TaskStatus.PROVISIONING,
+        service=new.service,
+        deployment=new.deployment,
+        started_by=new.started_by,
+        client_token=new.client_token,
+        cause=draft.cause,
+        body={**new.body, "overrides": new.overrides},
+        created_at=draft.now,
+        instance=new.instance,
+    )
+    _tell_desired(draft, task)
+    if new.instance:
+        task = draft.begin_hold(task, new.instance, "placed")
+    else:
+        draft.put(task)
+    _tell_status(draft, task)
+    return task
+
+
+def request_stop(
+    draft: Draft,
+    task: Task,
+    *,
+    stop_code: StopCode,
+    reason: str,
+    proof: Proof | None = None,
+) -> Task:
+    """Want `task` STOPPED. Its room is free now where the policy says so, or where the caller brings a `proof`.
+
+    A task without an instance is STOPPED at once. Idempotent: the first code and reason stand.
+    Source: API reference, StopTask (`lastStatus` stays until the agent answers); ECS Developer Guide, "Task lifecycle".
+    """
+    if task.desired_status is DesiredStatus.STOPPED or task.last_status is TaskStatus.STOPPED:
+        return task
+    stopping = msgspec.structs.replace(
+        task,
+        desired_status=DesiredStatus.STOPPED,
+        stopping_at=draft.now,
+        stop_code=stop_code,
+        stopped_reason=reason,
+        cause=draft.cause,
+        version=task.version + 1,
+    )
+    draft.put(stopping)
+    _tell_desired(draft, stopping)
+    if stopping.instance is None:
+        return _stopped(draft, stopping, at=draft.now)
+    if proof is None and ledger.ends_at_stop(_policy(draft, task), draft.instance(stopping.instance)):
+        proof = Proof.STOP_REQUESTED
+    return stopping if proof is None else draft.end_hold(stopping, proof)
+
+
+def observe(draft: Draft, task: Task, report: TaskReport) -> Task:
+    """Take an agent's state change in. Only up: what is known already changes nothing, so a repeat is a no-op.
+
+    Source: amazon-ecs-agent `SubmitTaskStateChange`; API reference `Task` for the times that each status sets.
+    """
+    if task.last_status is TaskStatus.STOPPED:
+        return task
+    seen = _with_report(task, report)
+    status = report.status
+    if status is TaskStatus.RUNNING and task.stop_told_at is not None:
+        status = TaskStatus.STOPPING  # a late RUNNING of a task that was told to stop in the meantime
+    if status is TaskStatus.STOPPED:
+        return _observe_stopped(draft, task, seen, report)
+    if status is not None and status.rung > task.last_status.rung:
+        started_at = draft.now if seen.started_at is None and report.status is TaskStatus.RUNNING else seen.started_at
+        seen = msgspec.structs.replace(seen, last_status=status, started_at=started_at)
+    if seen == task:
+        return task
+    seen = msgspec.structs.replace(seen, version=task.version + 1)
+    draft.put(seen)
+    if seen.last_status is not task.last_status:
+        _tell_status(draft, seen)
+    return seen
+
+
+def observe_release(draft: Draft, task: Task, proof: Proof) -> Task:
+    """The agent reports `task`'s room as free (`SubmitTaskResourceRelease`). A no-op where the policy has another end.
+
+    `proof` is the agent's own. A promise (STOP_REQUESTED) ends the hold with AGENT_RELEASED, a fact with itself.
+    """
+    if not ledger.ends_at_report(_policy(draft, task)):
+        return task
+    return draft.end_hold(task, Proof.AGENT_RELEASED if proof is Proof.STOP_REQUESTED else proof)
+
+
+def observe_told(draft: Draft, task: Task) -> Task:
+    """The instance acknowledged the stop: RUNNING becomes STOPPING, and the deadline of a hold starts to run."""
+    if not task.is_stopping or task.stop_told_at is not None:
+        return task
+    told = msgspec.structs.replace(task, stop_told_at=draft.now)
+    if task.last_status is TaskStatus.RUNNING:
+        told = msgspec.structs.replace(told, last_status=TaskStatus.STOPPING, version=task.version + 1)
+    if told.hold is not None and ledger.ends_at_deadline(_policy(draft, task)):
+        hold = msgspec.structs.replace(told.hold, until=deadline(told, draft.now))
+        told = msgspec.structs.replace(told, hold=hold)
+    draft.put(told)
+    if told.last_status is not task.last_status:
+        _tell_status(draft, told)
+    return told
+
+
+def observe_lost(draft: Draft, task: Task, *, stop_code: StopCode, reason: str) -> Task:
+    """The instance of `task` has gone (deregistered by force, terminated): STOPPED, the room with INSTANCE_LOST.
+
+    Source: ECS Developer Guide, DeregisterContainerInstance `force`: such tasks are orphans, no longer accounted for.
+    """
+    if task.last_status is TaskStatus.STOPPED:
+        return task
+    lost = request_stop(draft, task, stop_code=stop_code, reason=reason, proof=Proof.INSTANCE_LOST)
+    lost = draft.end_hold(lost, Proof.INSTANCE_LOST)
+    return lost if lost.last_status is TaskStatus.STOPPED else _stopped(draft, lost, at=draft.now)
+
+
+def pass_deadline(draft: Draft, task: Task) -> Task:
+    """End the hold of a stopping task whose deadline has gone by. Before that, or without one, a no-op."""
+    if task.hold is None or task.hold.until is None or draft.now < task.hold.until:
+        return task
+    return draft.end_hold(task, Proof.DEADLINE_PASSED)
+
+
+def deadline(task: Task, told_at: float) -> float:
+    """When a stopping task must have ended at the latest: epoch seconds, its longest stopTimeout after it was told.
+
+    A chain of `dependsOn` may take the sum instead; then the exit is what ends the hold (assumed).
+    """
+    graces = (container.stop_timeout_seconds for container in task.containers)
+    return told_at + max(DEFAULT_STOP_TIMEOUT_SECONDS if grace is None else grace for grace in graces)
+
+
+def _observe_stopped(draft: Draft, task: Task, seen: Task, report: TaskReport) -> Task:
+    ran = seen.started_at is not None or any(c.exit_code is not None and not _never_ran(c) for c in seen.containers)
+    proof = report.proof
+    if proof is not Proof.GAVE_UP:
+        proof = Proof.EXIT_SEEN if ran else Proof.NEVER_STARTED
+    ended_at = report.execution_stopped_at or draft.now
+    if task.desired_status is DesiredStatus.RUNNING:
+        code = StopCode.ESSENTIAL_CONTAINER_EXITED if ran else StopCode.TASK_FAILED_TO_START
+        seen = msgspec.structs.replace(
+            seen,
+            desired_status=DesiredStatus.STOPPED,
+            stop_code=code,
+            stopped_reason="Essential container in task exited" if ran else _failure(seen, report),
+            stopping_at=ended_at,
+        )
+        _tell_desired(draft, seen)
+    seen = msgspec.structs.replace(
+        seen,
+        execution_stopped_at=ended_at if ran else None,
+        version=task.version + 1,
+        containers=tuple(msgspec.structs.replace(c, last_status=ContainerStatus.STOPPED) for c in seen.containers),
+    )
+    return _stopped(draft, draft.end_hold(seen, proof), at=draft.now)
+
+
+def _stopped(draft: Draft, task: Task, *, at: float) -> Task:
+    stopped = msgspec.structs.replace(task, last_status=TaskStatus.STOPPED, stopped_at=at)
+    draft.put(stopped)
+    _tell_status(draft, stopped)
+    return stopped
+
+
+def _never_ran(container: Container) -> bool:
+    """Docker leaves an exit code (127, 128) on a container that it could not start; the agent's reason says so."""
+    return (container.reason or "").startswith("Cannot")
+
+
+def _failure(task: Task, report: TaskReport) -> str:
+    reasons = [report.reason, *(c.reason or "" for c in task.containers), "Task failed to start"]
+    return next(reason for reason in reasons if reason)[:REASON_CHARACTERS_MAX]
+
+
+def _with_report(task: Task, report: TaskReport) -> Task:
+    by_name = {container.name: container for container in report.containers}
+    return msgspec.structs.replace(
+        task,
+        containers=tuple(_seen(c, by_name[c.name]) if c.name in by_name else c for c in task.containers),
+        pull_started_at=task.pull_started_at or report.pull_started_at,
+        pull_stopped_at=task.pull_stopped_at or report.pull_stopped_at,
+    )
+
+
+def _seen(container: Container, report: ContainerReport) -> Container:
+    status = report.status
+    known = container.last_status
+    return msgspec.structs.replace(
+        container,
+        last_status=status if status is not None and status.rung > known.rung else known,
+        exit_code=container.exit_code if report.exit_code is None else report.exit_code,
+        reason=report.reason[:REASON_CHARACTERS_MAX] if report.reason else container.reason,
+        runtime_id=report.runtime_id or container.runtime_id,
+        image_digest=report.image_digest or container.image_digest,
+        network_bindings=container.network_bindings if report.network_bindings is None else report.network_bindings,
+    )
+
+
+def _containers(definition: TaskDefinition, new: NewTask, task: str, names: Names) -> tuple[Container, ...]:
+    return tuple(
+        Container(
+            name=container["name"],
+            arn=names.container(new.cluster, task),
+            image=container.get("image", ""),
+            essential=container.get("essential", True),
+            cpu=container.get("cpu") or 0,
+            memory_mib=container.get("memory"),
+            memory_reservation_mib=container.get("memoryReservation"),
+            stop_timeout_seconds=container.get("stopTimeout"),
+        )
+        for container in overridden(definition.body, new.overrides)
+    )
+
+
+def _policy(draft: Draft, task: Task) -> Policy:
+    cluster = draft.cluster(task.cluster)
+    return cluster.policy if cluster is not None else Policy()
+
+
+def _tell_desired(draft: Draft, task: Task) -> None:
+    draft.tell(
+        Kind.TASK_DESIRED,
+        task.arn,
+        desired=task.desired_status,
+        stop_code=task.stop_code,
+        reason=task.stopped_reason,
+        group=task.group,
+        task_definition=task.task_definition,
+        instance=task.instance,
+    )
+
+
+def _tell_status(draft: Draft, task: Task) -> None:
+    draft.tell(
+        Kind.TASK_STATUS,
+        task.arn,
+        last=task.last_status,
+        instance=task.instance,
+        group=task.group,
+        task_definition=task.task_definition,
+        exit_codes={c.name: c.exit_code for c in task.containers if c.exit_code is not None},
+    )

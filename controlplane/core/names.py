@@ -1,0 +1,48 @@
+"""Names of new things: ARNs and ids, drawn from dice that come in as an argument.
+
+One seed gives one run of names, so two runs from one seed print the same plans. Nothing here knows a clock or uuid.
+"""
+
+from typing import NamedTuple, Protocol
+
+from wire.arn import ArnMaker, short_id
+
+
+class Dice(Protocol):
+    """What the cores ask of chance; `random.Random` and `random.SystemRandom` both are such dice."""
+
+    def randrange(self, stop: int, /) -> int:
+        """An integer from 0 to below `stop`."""
+        ...
+
+    def getrandbits(self, bits: int, /) -> int:
+        """An integer of that many random bits."""
+        ...
+
+
+class Names(NamedTuple):
+    """Makes the names of one account in one region."""
+
+    arns: ArnMaker
+    dice: Dice
+
+    def task(self, cluster: str) -> str:
+        """ARN of a new task."""
+        return self.arns.task(cluster, self._hex(32))
+
+    def container(self, cluster: str, task: str) -> str:
+        """ARN of a new container of `task` (ARN)."""
+        return self.arns.container(cluster, short_id(task), self.uuid())
+
+    def deployment(self) -> str:
+        """Id of a new deployment: `ecs-svc/` and 19 digits."""
+        return f"ecs-svc/{10**18 + self.dice.randrange(9 * 10**18)}"
+
+    def uuid(self) -> str:
+        """A version 4 UUID: ids of service events, evaluations, requests."""
+        digits = self._hex(32)
+        variant = "89ab"[self.dice.randrange(4)]
+        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+    def _hex(self, digits: int) -> str:
+        return f"{self.dice.getrandbits(4 * digits):0{digits}x}"

@@ -1,0 +1,74 @@
+"""Why nothing fits, in AWS's words.
+
+Source: ECS Developer Guide, "API failure reasons" and "Service event messages". AWS reports one reason for an instance;
+CPU is looked at before memory, memory before ports, the agent before all (assumed).
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from wire.arn import short_id
+from wire.resources import Amounts, Room
+
+AGENT = "AGENT"
+DISTINCT = "DistinctInstance placement constraint unsatisfied."
+"""Worded after AWS's own `MemberOf placement constraint unsatisfied.` (assumed)."""
+RESOURCE_PREFIX = "RESOURCE:"
+
+_NEAR = ("PORTS", "MEMORY", "CPU")
+"""Resources in the order in which an instance that lacks only them is near to a match."""
+_SENTENCES = {
+    "RESOURCE:CPU": "has insufficient CPU units available.",
+    "RESOURCE:MEMORY": "has insufficient memory available.",
+    "RESOURCE:PORTS": "is already using a port required by your task.",
+}
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why one instance that was looked at does not take the next copy.
+
+    `reason` is AWS's, as `RESOURCE:CPU`; `missing` is how much of that resource it lacks.
+    """
+
+    instance: str
+    reason: str
+    missing: int = 0
+
+
+def lacking(instance: str, room: Room, want: Amounts) -> Refusal | None:
+    """The refusal of an instance (ARN) with `room`; None where `want` fits."""
+    lacks = room.lacks(want)
+    if not lacks:
+        return None
+    missing = {"CPU": want.cpu - room.cpu, "MEMORY": want.memory_mib - room.memory_mib}
+    return Refusal(instance, RESOURCE_PREFIX + lacks[0], missing.get(lacks[0], 0))
+
+
+def tally(refusals: Iterable[Refusal]) -> dict[str, int]:
+    """How many instances gave which reason."""
+    return dict(sorted(Counter(refusal.reason for refusal in refusals).items()))
+
+
+def closest(refusals: Iterable[Refusal]) -> Refusal | None:
+    """The closest match: it passed the most looks, then lacks the least, then has the first ARN (assumed)."""
+
+    def distance(refusal: Refusal) -> tuple[int, int, str]:
+        resource = refusal.reason.removeprefix(RESOURCE_PREFIX)
+        looks = _NEAR.index(resource) if resource in _NEAR else len(_NEAR)
+        return looks, refusal.missing, refusal.instance
+
+    return min(refusals, key=distance, default=None)
+
+
+def unable_to_place(service: str, refusals: Iterable[Refusal]) -> str:
+    """The service event about a task that fits nowhere; `service` is its name."""
+    text = f"(service {service}) was unable to place a task because no container instance met all of its requirements. "
+    nearest = closest(refusals)
+    if nearest is None:
+        text += "Reason: No Container Instances were found in your cluster."
+    else:
+        why = _SENTENCES.get(nearest.reason, f'encountered error "{nearest.reason}".')
+        text += f"The closest matching (container-instance {short_id(nearest.instance)}) {why}"
+    return f"{text} For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."

@@ -1,0 +1,29 @@
+"""One look at one service."""
+
+from controlplane.core.model import Service
+from controlplane.core.names import Dice, Names
+from controlplane.core.reconcile import replica
+from controlplane.core.view import Draft, View
+
+
+def reconcile(draft: Draft, service: str, *, names: Names, dice: Dice) -> float | None:
+    """Bring `service` (ARN) one step nearer to what it wants; the changes are in the draft.
+
+    Returns the time (epoch seconds) at which another look is due though nothing may change until then; None: never.
+    """
+    record = draft.service(service)
+    if record is None or record.status == "INACTIVE":
+        return None
+    draft.expect(record)
+    if record.status == "DRAINING":
+        replica.drain(draft, record, names=names)
+        return None
+    return replica.Replica(draft, record, names=names, dice=dice).step()
+
+
+def is_short(view: View, service: Service) -> bool:
+    """Whether a service may wait for room: it has fewer live tasks of its newest deployment than it wants."""
+    if service.status != "ACTIVE" or not service.deployments:
+        return False
+    newest = service.deployments[0].id
+    return sum(t.is_live and t.deployment == newest for t in view.tasks_of(service.arn)) < service.desired_count

@@ -1,0 +1,1 @@
+"""The story as it leaves the control plane."""

@@ -1,0 +1,101 @@
+"""The story over HTTP: a page of it as JSON, or all of it from a number on, live, as server-sent events.
+
+A reader that is too slow is cut off and comes back with the last number it has: nothing is kept for it here, the store
+has the lines. The feed adds nothing to the story and leaves nothing out.
+"""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from controlplane.metrics import Metrics
+from controlplane.store.port import Store
+from wire.story import StoryLine
+
+PAGE_LINES = 500
+PAGE_LINES_MAX = 5000
+COMMENT_SECONDS = 10
+"""A comment line at least this often, so that both sides notice a dead connection."""
+WRITE_SECONDS_MAX = 10
+"""A reader that takes no bytes for so long is cut off."""
+
+
+class Feed:
+    """Serves `GET /_berth/story`."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._moved = asyncio.Event()
+        self._closed = False
+
+    def wake(self) -> None:
+        """There may be new lines."""
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    def close(self) -> None:
+        """End every stream."""
+        self._closed = True
+        self.wake()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """A page, or the stream where it is asked for."""
+        try:
+            after = int(request.headers.get("Last-Event-ID") or request.query.get("after", "0"))
+            limit = int(request.query.get("limit", PAGE_LINES))
+        except ValueError:
+            return _refused("after and limit are numbers.")
+        if after < 0 or not 1 <= limit <= PAGE_LINES_MAX:
+            return _refused(f"after is 0 or more, limit is 1 to {PAGE_LINES_MAX}.")
+        if "text/event-stream" in request.headers.get("Accept", "") or request.query.get("stream") == "1":
+            return await self._stream(request, after)
+        lines, newest = await self._store.story(after, limit)
+        return _json({"lines": lines, "newest": newest})
+
+    async def _stream(self, request: web.Request, after: int) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        await response.prepare(request)
+        try:
+            while not self._closed:
+                moved = self._moved
+                lines, _ = await self._store.story(after, PAGE_LINES)
+                if lines:
+                    after = lines[-1][0]
+                    await _write(response, b"".join(_event(number, line) for number, line in lines))
+                elif not await _happens(moved, COMMENT_SECONDS):
+                    await _write(response, b": still here\n\n")
+        except TimeoutError:
+            self._metrics.readers_cut.inc()
+            if request.transport is not None:
+                request.transport.abort()
+        except ConnectionError:
+            pass
+        return response
+
+
+def _event(number: int, line: StoryLine) -> bytes:
+    return b"id: %d\ndata: %s\n\n" % (number, msgspec.json.encode(line))
+
+
+async def _write(response: web.StreamResponse, chunk: bytes) -> None:
+    async with asyncio.timeout(WRITE_SECONDS_MAX):
+        await response.write(chunk)
+
+
+async def _happens(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
+def _json(shape: Any) -> web.Response:
+    return web.Response(body=msgspec.json.encode(shape), content_type="application/json")
+
+
+def _refused(sentence: str) -> web.Response:
+    return web.Response(status=400, body=msgspec.json.encode({"message": sentence}), content_type="application/json")

@@ -1,0 +1,226 @@
+"""The control plane as one process: the store, what turns commits into work, and the one port that serves it all.
+
+Wiring only: nothing is decided here. What is acknowledged is on disk, so stopping is quick and a kill -9 is harmless.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from controlplane.agents import acs
+from controlplane.agents.acs import Sessions
+from controlplane.api.call import Account
+from controlplane.api.clusters import DEFAULT_CLUSTER
+from controlplane.api.dispatch import BODY_BYTES_MAX, Dispatcher, wrong_service
+from controlplane.committing import commit_decided
+from controlplane.config import Config, SetupError, check
+from controlplane.core.model import Cluster, Instance, Task
+from controlplane.core.names import Names
+from controlplane.core.policy import PRESETS
+from controlplane.core.view import Draft
+from controlplane.events.feed import Feed
+from controlplane.metrics import Metrics
+from controlplane.scheduling.sweeper import Sweeper
+from controlplane.scheduling.worker import Worker
+from controlplane.store.memory import MemoryStore
+from controlplane.store.port import Commit, Store, StoreBusy
+from controlplane.store.sqlite import SqliteStore
+from wire import envelope
+from wire.arn import ArnMaker
+from wire.errors import AwsError
+
+STORE_FILE = "controlplane.sqlite"
+RECONNECT_SECONDS = 15
+"""After a start the agents have so long to come back before their instances count as disconnected. Assumed."""
+SHUTDOWN_SECONDS = 2
+
+_log = structlog.get_logger(__name__)
+
+
+class ControlPlane:
+    """One control plane that serves. Use it as `async with running(config) as plane`."""
+
+    def __init__(self, config: Config, store: Store) -> None:
+        names = Names(ArnMaker(config.region, config.account), SystemRandom())
+        policy = msgspec.structs.replace(
+            PRESETS[config.policy].policy, healthy_after_seconds=config.healthy_after_seconds
+        )
+        self.config = config
+        self.store = store
+        self.port = config.port
+        self.account = Account(names, policy)
+        self.metrics = Metrics()
+        self.feed = Feed(store, self.metrics)
+        self.sessions = Sessions(store=store, account=self.account, clock=time.time, metrics=self.metrics)
+        self.dispatcher = Dispatcher(
+            store=store,
+            account=self.account,
+            keys=config.keys,
+            clock=time.time,
+            metrics=self.metrics,
+            check_answers=config.check_answers,
+        )
+        self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
+        self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._jobs: list[asyncio.Task[None]] = []
+        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+
+    @property
+    def url(self) -> str:
+        """Where it is reached."""
+        host = self.config.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    async def start(self) -> None:
+        """Begin to serve.
+
+        Raises:
+            SetupError: the port is taken, or not ours to take.
+        """
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self.config.host, self.config.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise SetupError(_why_no_port(self.config, error)) from None
+        self.port = self._runner.addresses[0][1]
+        await commit_decided(self.store, self._ensure_default_cluster, clock=time.time, cause="start")
+        for job in (self._follow(), self.worker.run(), self.sweeper.run(), self._forget_absent()):
+            self._spawn(job)
+
+    async def close(self) -> None:
+        """Stop serving, then make everything durable."""
+        self.feed.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SHUTDOWN_SECONDS):
+                await self.sessions.close()
+        await self._runner.cleanup()
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        await self.store.close()
+
+    def _app(self) -> web.Application:
+        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        app.router.add_post("/", self.dispatcher.handle)
+        app.router.add_get("/acs/ws", self._acs)
+        app.router.add_get("/_berth/health", self._health)
+        app.router.add_get("/_berth/story", self.feed.handle)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_route("*", "/{path:.*}", _elsewhere)
+        return app
+
+    async def _acs(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self.dispatcher.authenticate(request, b"")
+        except AwsError as error:
+            return acs.refused_by(error)
+        return await self.sessions.handle(request)
+
+    async def _health(self, _: web.Request) -> web.Response:
+        state = {"status": "ok", "revision": self.store.view().revision, "policy": self.config.policy}
+        return web.json_response(state)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self.metrics.exposition(), content_type="text/plain")
+
+    def _ensure_default_cluster(self, draft: Draft) -> None:
+        if draft.cluster(DEFAULT_CLUSTER) is None:
+            arn = self.account.names.arns.cluster(DEFAULT_CLUSTER)
+            draft.put(Cluster(name=DEFAULT_CLUSTER, arn=arn, policy=self.account.policy))
+
+    async def _follow(self) -> None:
+        """Wake whoever a commit concerns. After a gap everybody looks anew."""
+        while True:
+            watch = self.store.watch()
+            self.feed.wake()
+            self.sessions.wake_all()
+            async for commit in watch:
+                self.feed.wake()
+                self._wake_sessions(commit)
+
+    def _wake_sessions(self, commit: Commit) -> None:
+        view = self.store.view()
+        for table, key in commit.changed:
+            task = view.task(key) if table == Task.table else None
+            instance = task.instance if task is not None else key if table == Instance.table else None
+            if instance is not None:
+                self.sessions.wake(instance)
+
+    async def _forget_absent(self) -> None:
+        await asyncio.sleep(RECONNECT_SECONDS)
+        await self.sessions.forget_absent()
+
+    def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(job)
+        task.add_done_callback(self._job_ended)
+        self._jobs.append(task)
+
+    def _job_ended(self, job: asyncio.Task[None]) -> None:
+        """A loop that breaks is the end of the process: half a control plane is worse than a restarted one."""
+        if not job.cancelled() and job.exception() is not None and not self.failed.done():
+            self.failed.set_exception(job.exception() or RuntimeError())
+
+
+@contextlib.asynccontextmanager
+async def running(config: Config) -> AsyncIterator[ControlPlane]:
+    """A control plane that serves for as long as the block runs.
+
+    Raises:
+        SetupError: something that a person has to set right first; nothing is left open.
+    """
+    check(config)
+    plane = ControlPlane(config, _open_store(config))
+    try:
+        await plane.start()
+        yield plane
+    finally:
+        await plane.close()
+
+
+def set_up_logging(level: str) -> None:
+    """Logs as lines on stderr, from `level` on."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    )
+
+
+def _open_store(config: Config) -> Store:
+    if config.data_dir is None:
+        return MemoryStore()
+    try:
+        return SqliteStore(Path(config.data_dir) / STORE_FILE)
+    except StoreBusy as busy:
+        raise SetupError(str(busy)) from None
+
+
+def _why_no_port(config: Config, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {config.port} on {config.host} is in use by another process; choose one with --port."
+    return f"Port {config.port} on {config.host} cannot be opened: {error.strerror or error}."
+
+
+async def _elsewhere(request: web.Request) -> web.Response:
+    """Any other path: most likely a client of another AWS service that was pointed here."""
+    return web.Response(
+        status=404, body=envelope.encode_error(wrong_service(request.headers)), content_type=envelope.CONTENT_TYPE
+    )

@@ -1,0 +1,65 @@
+"""The store in memory: for tests, the simulator and a control plane without a data directory. Nothing survives."""
+
+from collections import deque
+from itertools import islice
+
+from controlplane.core.batch import Batch
+from controlplane.core.plan import Plan
+from controlplane.core.view import State
+from controlplane.store.feed import Feed
+from controlplane.store.port import STORY_LINES_KEPT, WATCH_COMMITS_MAX, Commit, StoreClosed, Watch
+from wire.story import StoryLine
+
+
+class MemoryStore:
+    """A `Store` (see `port`). Construct it anywhere; use it from one event loop. A commit never waits."""
+
+    def __init__(self, *, story_lines_kept: int = STORY_LINES_KEPT, watch_commits_max: int = WATCH_COMMITS_MAX) -> None:
+        self._state = State()
+        self._feed = Feed(watch_commits_max)
+        self._lines: deque[StoryLine] = deque(maxlen=story_lines_kept)
+        self._newest_line = 0
+        self._is_open = True
+
+    def view(self) -> State:
+        return self._state
+
+    async def commit(self, plan: Plan) -> int:
+        self._require_open()
+        if not plan:
+            return self._state.revision
+        Batch(self._state).accept(plan)
+        if plan.changed:
+            self._state.apply(plan, self._state.revision + 1)
+        self._publish(plan)
+        return self._state.revision
+
+    def watch(self) -> Watch:
+        self._require_open()
+        return self._feed.watch()
+
+    async def story(self, after: int, limit: int) -> tuple[list[tuple[int, StoryLine]], int]:
+        self._require_open()
+        oldest = self._newest_line - len(self._lines) + 1
+        skip = max(0, after + 1 - oldest)
+        lines = islice(self._lines, skip, skip + max(0, limit))
+        return list(enumerate(lines, start=oldest + skip)), self._newest_line
+
+    async def tell(self, lines: list[StoryLine]) -> int:
+        self._require_open()
+        if lines:
+            self._publish(Plan(cause="", story=tuple(lines)))
+        return self._newest_line
+
+    async def close(self) -> None:
+        self._is_open = False
+        self._feed.close()
+
+    def _publish(self, plan: Plan) -> None:
+        self._lines.extend(plan.story)
+        self._newest_line += len(plan.story)
+        self._feed.publish(Commit(self._state.revision, plan.cause, plan.changed, plan.story, self._newest_line))
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise StoreClosed("The store is closed.")

@@ -1,0 +1,33 @@
+"""Records as bytes and back: JSON by msgspec, so that a file can be read with any tool.
+
+A record's members may grow; a member that this program does not know is passed over, a missing one has its default.
+"""
+
+import msgspec
+
+from controlplane.core.model import BY_TABLE, Record
+from wire.story import StoryLine
+
+_encoder = msgspec.json.Encoder()
+_decoders = {table: msgspec.json.Decoder(kind) for table, kind in BY_TABLE.items()}
+_line_decoder = msgspec.json.Decoder(StoryLine)
+
+
+def encode(record: Record) -> bytes:
+    """A record as JSON."""
+    return _encoder.encode(record)
+
+
+def decode(table: str, body: bytes) -> Record:
+    """A record of `table` from JSON."""
+    return _decoders[table].decode(body)
+
+
+def encode_line(line: StoryLine) -> bytes:
+    """A story line as JSON."""
+    return _encoder.encode(line)
+
+
+def decode_line(body: bytes) -> StoryLine:
+    """A story line from JSON."""
+    return _line_decoder.decode(body)

@@ -1,0 +1,233 @@
+"""The store on disk: one SQLite file, one writer, one process.
+
+Group commit: what arrives while a transaction is being written shares the next one. A plan is checked against the
+state and against those before it in its batch, is written with synchronous=FULL, and only then becomes visible.
+"""
+
+import asyncio
+import fcntl
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from controlplane.core.batch import Batch
+from controlplane.core.plan import Conflict, Plan
+from controlplane.core.view import State
+from controlplane.store import records
+from controlplane.store.feed import Feed
+from controlplane.store.port import STORY_LINES_KEPT, WATCH_COMMITS_MAX, Commit, StoreBusy, StoreClosed, Watch
+from wire.story import StoryLine
+
+BATCH_PLANS_MAX = 500
+"""Plans in one transaction."""
+WAITING_PLANS_MAX = 10_000
+"""Plans that wait for the writer; who comes then waits for a place."""
+STORY_TRIM_EVERY = 1000
+"""Lines between two looks at the length of the story."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS records (
+    place INTEGER PRIMARY KEY, tbl TEXT NOT NULL, key TEXT NOT NULL, revision INTEGER NOT NULL, body BLOB NOT NULL,
+    UNIQUE (tbl, key)
+);
+CREATE TABLE IF NOT EXISTS story (seq INTEGER PRIMARY KEY, line BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS newest (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER, line INTEGER);
+INSERT OR IGNORE INTO newest VALUES (1, 0, 0);
+"""
+# An upsert keeps `place`, so records load in the order of their making.
+_PUT = (
+    "INSERT INTO records (tbl, key, revision, body) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (tbl, key) DO UPDATE SET revision = excluded.revision, body = excluded.body"
+)
+
+
+class _Waiting(msgspec.Struct):
+    plan: Plan
+    done: "asyncio.Future[int]"
+    is_tale: bool = False
+    """Story lines alone: the answer is the newest line, not a revision."""
+
+
+class SqliteStore:
+    """A `Store` (see `port`). Construct it anywhere (it loads the file, blocking); use it from one event loop."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        story_lines_kept: int = STORY_LINES_KEPT,
+        watch_commits_max: int = WATCH_COMMITS_MAX,
+    ) -> None:
+        """Open or create the file.
+
+        Raises:
+            StoreBusy: another process has the file; the message is one sentence.
+        """
+        self._path = path
+        self._lines_kept = story_lines_kept
+        self._lock = _locked(path)
+        self._database = _connected(path)
+        self._reader = _connected(path)
+        self._state = State()
+        self._feed = Feed(watch_commits_max)
+        self._writing = ThreadPoolExecutor(1, "store-writer")
+        self._reading = ThreadPoolExecutor(1, "store-reader")
+        self._newest_line = 0
+        self._waiting: list[_Waiting] = []
+        self._places = asyncio.Semaphore(WAITING_PLANS_MAX)
+        self._writer: asyncio.Task[None] | None = None
+        self._is_open = True
+        self._load()
+
+    def _load(self) -> None:
+        self._database.executescript(_SCHEMA)
+        revision, self._newest_line = self._database.execute("SELECT revision, line FROM newest").fetchone()
+        self._trimmed_at = self._newest_line
+        rows = self._database.execute("SELECT tbl, body, revision FROM records ORDER BY place")
+        self._state.load(((records.decode(table, body), at) for table, body, at in rows), revision)
+
+    def view(self) -> State:
+        return self._state
+
+    async def commit(self, plan: Plan) -> int:
+        if not plan:
+            self._require_open()
+            return self._state.revision
+        return await self._ask(plan)
+
+    async def tell(self, lines: list[StoryLine]) -> int:
+        if not lines:
+            self._require_open()
+            return self._newest_line
+        return await self._ask(Plan(cause="", story=tuple(lines)), is_tale=True)
+
+    def watch(self) -> Watch:
+        self._require_open()
+        return self._feed.watch()
+
+    async def story(self, after: int, limit: int) -> tuple[list[tuple[int, StoryLine]], int]:
+        self._require_open()
+        newest = self._newest_line
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reading, self._read_story, after, newest, limit), newest
+
+    def _read_story(self, after: int, newest: int, limit: int) -> list[tuple[int, StoryLine]]:
+        query = "SELECT seq, line FROM story WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+        rows = self._reader.execute(query, (after, newest, max(0, limit)))
+        return [(seq, records.decode_line(line)) for seq, line in rows]
+
+    async def close(self) -> None:
+        if not self._is_open:
+            return
+        self._is_open = False
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+        self._feed.close()
+        self._writing.shutdown()
+        self._reading.shutdown()
+        self._reader.close()
+        self._database.close()
+        self._lock.close()
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise StoreClosed("The store is closed.")
+
+    async def _ask(self, plan: Plan, *, is_tale: bool = False) -> int:
+        async with self._places:
+            self._require_open()
+            done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            self._waiting.append(_Waiting(plan, done, is_tale))
+            if self._writer is None or self._writer.done():
+                self._writer = asyncio.create_task(self._write())
+            return await done
+
+    async def _write(self) -> None:
+        """Write batch after batch until nobody waits."""
+        while self._waiting:
+            waiting, self._waiting = self._waiting[:BATCH_PLANS_MAX], self._waiting[BATCH_PLANS_MAX:]
+            accepted = self._check(waiting)
+            if not accepted:
+                continue
+            try:
+                plans = [one.plan for one in accepted]
+                await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, plans)
+            except Exception as error:  # noqa: BLE001 - a full disk, a broken file: whoever waits is told
+                for one in accepted:
+                    _settle(one, error)
+            else:
+                for one in accepted:
+                    self._show(one)
+
+    def _check(self, waiting: list[_Waiting]) -> list[_Waiting]:
+        batch = Batch(self._state)
+        accepted = []
+        for one in waiting:
+            try:
+                batch.accept(one.plan)
+            except (Conflict, AssertionError) as refusal:
+                _settle(one, refusal)
+            else:
+                accepted.append(one)
+        return accepted
+
+    def _transact(self, plans: list[Plan]) -> None:
+        """In the writer's thread. The state does not move meanwhile, and records are frozen."""
+        revision, newest = self._state.revision, self._newest_line
+        database = self._database
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            for plan in plans:
+                revision += 1 if plan.changed else 0
+                rows = [(record.table, record.key, revision, records.encode(record)) for record in plan.puts]
+                database.executemany(_PUT, rows)
+                database.executemany("DELETE FROM records WHERE tbl = ? AND key = ?", plan.deletes)
+                lines = [(newest + nth, records.encode_line(line)) for nth, line in enumerate(plan.story, start=1)]
+                database.executemany("INSERT INTO story (seq, line) VALUES (?, ?)", lines)
+                newest += len(lines)
+            if newest - self._trimmed_at >= min(STORY_TRIM_EVERY, self._lines_kept):
+                database.execute("DELETE FROM story WHERE seq <= ?", (newest - self._lines_kept,))
+                self._trimmed_at = newest
+            database.execute("UPDATE newest SET revision = ?, line = ?", (revision, newest))
+            database.execute("COMMIT")
+        except BaseException:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise
+
+    def _show(self, one: _Waiting) -> None:
+        plan = one.plan
+        if plan.changed:
+            self._state.apply(plan, self._state.revision + 1)
+        self._newest_line += len(plan.story)
+        self._feed.publish(Commit(self._state.revision, plan.cause, plan.changed, plan.story, self._newest_line))
+        _settle(one, self._newest_line if one.is_tale else self._state.revision)
+
+
+def _settle(one: _Waiting, outcome: int | BaseException) -> None:
+    if one.done.done():  # the caller has gone
+        return
+    if isinstance(outcome, BaseException):
+        one.done.set_exception(outcome)
+    else:
+        one.done.set_result(outcome)
+
+
+def _locked(path: Path) -> IO[str]:
+    lock = path.with_name(path.name + ".lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise StoreBusy(f"{path} is in use by another control plane; stop that one or choose another folder.") from None
+    return lock
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=FULL")
+    return database

@@ -1,0 +1,85 @@
+"""The other side of the API in the contract tests: boto3 with its answers held against the model, and raw HTTP."""
+
+import asyncio
+import io
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import aiohttp
+import boto3
+from botocore.config import Config as ClientConfig
+
+from controlplane.core.view import State
+from controlplane.server import ControlPlane
+from wire import ecs_shapes, envelope
+
+WAIT_SECONDS = 20
+
+
+class Ecs:
+    """boto3's ECS client as coroutines; every answer that it gets is checked against the model."""
+
+    def __init__(self, url: str, *, key: str = "any", secret: str = "any", retries: int = 0) -> None:
+        self.client = boto3.client(
+            "ecs",
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            config=ClientConfig(retries={"max_attempts": retries}, connect_timeout=5, read_timeout=20),
+        )
+        self.client.meta.events.register("before-parse.ecs", _check)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self.client, name)
+
+        async def call(**members: Any) -> dict[str, Any]:
+            answer: dict[str, Any] = await asyncio.to_thread(partial(method, **members))
+            return answer
+
+        return call
+
+    async def wait(self, waiter: str, **members: Any) -> None:
+        """One of boto3's waiters, with a short pace."""
+        config = {"Delay": 1, "MaxAttempts": WAIT_SECONDS}
+        await asyncio.to_thread(partial(self.client.get_waiter(waiter).wait, **members, WaiterConfig=config))
+
+
+def _check(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
+    if response_dict["status_code"] == 200:
+        faults = ecs_shapes.response_faults(operation_model.name, json.loads(response_dict["body"]))
+        assert not faults, faults
+
+
+async def post(url: str, body: bytes, **headers: str) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """A raw POST: status, body, headers of the answer."""
+    async with aiohttp.ClientSession() as session, session.post(url, data=io.BytesIO(body), headers=headers) as answer:
+        return answer.status, json.loads(await answer.read()), dict(answer.headers)
+
+
+async def call(url: str, operation: str, **members: Any) -> tuple[int, dict[str, Any]]:
+    """A raw call of an operation, past the checks of any client."""
+    status, body, _ = await post(url, json.dumps(members).encode(), **envelope.request_headers(operation))
+    return status, body
+
+
+async def until(plane: ControlPlane, holds: Callable[[State], bool]) -> State:
+    """Wait for a commit after which `holds`."""
+    watch = plane.store.watch()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not holds(plane.store.view()):
+            await anext(watch)
+    watch.close()
+    return plane.store.view()
+
+
+def definition(family: str = "web", **container: Any) -> dict[str, Any]:
+    """Members of a RegisterTaskDefinition of one small container."""
+    return {
+        "family": family,
+        "containerDefinitions": [
+            {"name": "main", "image": "berth/stubborn:latest", "cpu": 1024, "memory": 7372, **container}
+        ],
+    }

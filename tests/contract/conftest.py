@@ -1,0 +1,20 @@
+"""A control plane in this process, on a free port, for the tests of its API."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from apiside import Ecs
+
+from controlplane.config import Config
+from controlplane.server import ControlPlane, running
+
+
+@pytest.fixture
+async def plane() -> AsyncIterator[ControlPlane]:
+    async with running(Config(port=0, healthy_after_seconds=0)) as plane:
+        yield plane
+
+
+@pytest.fixture
+def ecs(plane: ControlPlane) -> Ecs:
+    return Ecs(plane.url)

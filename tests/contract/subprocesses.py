@@ -1,0 +1,72 @@
+"""The control plane as the program that it is, for what only a process can show: its end, and its beginning."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 20
+
+
+class Program:
+    """`python -m controlplane`; the second start takes the port of the first."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._arguments = arguments
+        self._process: asyncio.subprocess.Process | None = None
+        self.first_line = ""
+        self.port = "0"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process is not None:
+            await self.end(signal.SIGKILL)
+
+    async def start(self) -> None:
+        self._process = await run(*self._arguments, "--port", self.port)
+        assert self._process.stdout is not None
+        async with asyncio.timeout(START_SECONDS):
+            self.first_line = (await self._process.stdout.readline()).decode()
+        self.port = self.first_line.split()[2].rpartition(":")[2]
+
+    async def end(self, number: signal.Signals) -> int:
+        """Send a signal; the exit code."""
+        process, self._process = self._process, None
+        assert process is not None
+        process.send_signal(number)
+        await process.communicate()
+        assert process.returncode is not None
+        return process.returncode
+
+
+async def run(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
+    """Start the program, without any BERTH_ setting but those given."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("BERTH_")}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "controlplane", *arguments),
+        cwd=ROOT,
+        env=clean | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+async def refusal(*arguments: str, **environment: str) -> tuple[int, str]:
+    """Exit code and stderr of a start that is not to succeed."""
+    process = await run(*arguments, **environment)
+    async with asyncio.timeout(START_SECONDS):
+        out, err = await process.communicate()
+    assert out == b""
+    assert process.returncode is not None
+    return process.returncode, err.decode()

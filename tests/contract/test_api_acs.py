@@ -1,0 +1,149 @@
+"""The ACS sessions: told once, told again where it was not acknowledged; who is gone is noticed."""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import aiohttp
+import pytest
+from apiside import Ecs, definition, until
+from scripted_agent import ScriptedAgent
+
+from controlplane.agents import acs
+from controlplane.core.view import State
+from controlplane.server import ControlPlane
+from wire.status import DesiredStatus, TaskStatus
+
+
+def connected(arn: str, *, is_so: bool) -> Callable[[State], bool]:
+    def holds(view: State) -> bool:
+        instance = view.instance(arn)
+        return instance is not None and instance.agent_connected is is_so
+
+    return holds
+
+
+async def ran(ecs: Ecs, agent: ScriptedAgent) -> str:
+    """A task that its agent was told of; what it acknowledges is up to it."""
+    await ecs.register_task_definition(**definition())
+    arn: str = (await ecs.run_task(taskDefinition="web"))["tasks"][0]["taskArn"]
+    await agent.is_told(arn, "RUNNING")
+    return arn
+
+
+async def test_the_first_word_is_a_heartbeat(plane: ControlPlane) -> None:
+    async with ScriptedAgent(plane.url) as agent:
+        assert agent.heartbeats == 1
+        assert plane.store.view().instance(agent.arn).agent_connected  # type: ignore[union-attr]
+        await agent.disconnect()
+        await until(plane, connected(agent.arn, is_so=False))
+
+
+async def test_what_was_acknowledged_is_not_said_again(plane: ControlPlane, ecs: Ecs) -> None:
+    async with ScriptedAgent(plane.url, obedient=False) as agent:
+        arn = await ran(ecs, agent)
+        await agent.disconnect()
+        await agent.connect()
+        await ecs.stop_task(task=arn)
+        await agent.is_told(arn, "STOPPED")
+        assert agent.told == [(arn, "RUNNING"), (arn, "STOPPED")]
+
+
+async def test_what_was_not_acknowledged_is_said_again(plane: ControlPlane, ecs: Ecs) -> None:
+    async with ScriptedAgent(plane.url, obedient=False) as agent:
+        agent.acknowledges = False
+        arn = await ran(ecs, agent)
+        await agent.disconnect()
+        await agent.connect()
+        await agent.is_told_of(2)
+        assert agent.told == [(arn, "RUNNING"), (arn, "RUNNING")]
+
+
+async def test_what_is_not_acknowledged_for_long_is_said_again(
+    plane: ControlPlane, ecs: Ecs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acs, "RETELL_SECONDS", 0)
+    monkeypatch.setattr(acs, "HEARTBEAT_SECONDS", 0.05)
+    async with ScriptedAgent(plane.url, obedient=False) as agent:
+        agent.acknowledges = False
+        await ran(ecs, agent)
+        await agent.is_told_of(3)
+
+
+async def test_the_ack_of_a_stop_makes_it_stopping(plane: ControlPlane, ecs: Ecs) -> None:
+    async with ScriptedAgent(plane.url, obedient=False) as agent:
+        arn = await ran(ecs, agent)
+        await agent.report(arn, "RUNNING")
+        agent.acknowledges = False
+        await ecs.stop_task(task=arn)
+        await agent.is_told(arn, "STOPPED")
+        task = plane.store.view().task(arn)
+        assert task is not None
+        assert (task.desired_status, task.last_status) == (DesiredStatus.STOPPED, TaskStatus.RUNNING)
+        agent.acknowledges = True
+        await agent.disconnect()
+        await agent.connect()
+        await until(plane, lambda view: view.task(arn).last_status is TaskStatus.STOPPING)  # type: ignore[union-attr]
+
+
+async def test_a_stop_while_the_agent_is_away_reaches_it_later(plane: ControlPlane, ecs: Ecs) -> None:
+    async with ScriptedAgent(plane.url, obedient=False) as agent:
+        arn = await ran(ecs, agent)
+        await agent.report(arn, "RUNNING")
+        await agent.disconnect()
+        await ecs.stop_task(task=arn)
+        await agent.connect()
+        await agent.is_told(arn, "STOPPED")
+
+
+async def test_a_second_connection_replaces_the_first(plane: ControlPlane, ecs: Ecs) -> None:
+    async with ScriptedAgent(plane.url, obedient=False) as agent:
+        first = agent._reader
+        await agent.connect()
+        assert first is not None
+        async with asyncio.timeout(10):
+            await first
+        await ran(ecs, agent)
+        assert plane.store.view().instance(agent.arn).agent_connected  # type: ignore[union-attr]
+
+
+async def test_a_silent_agent_is_noticed(plane: ControlPlane, ecs: Ecs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acs, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(acs, "SILENCE_SECONDS_MAX", 0.1)
+    await ecs.register_task_definition(**definition())
+    async with ScriptedAgent(plane.url) as agent:
+        await agent.disconnect()
+        async with aiohttp.ClientSession() as session:
+            url = f"{plane.url}/acs/ws?containerInstanceArn={agent.arn}"
+            async with session.ws_connect(url, autoclose=False):
+                await until(plane, connected(agent.arn, is_so=True))
+                await until(plane, connected(agent.arn, is_so=False))
+        answer = await ecs.run_task(taskDefinition="web")
+        assert answer["failures"] == [{"arn": agent.arn, "reason": "AGENT"}]
+
+
+async def test_strange_frames_are_passed_over(plane: ControlPlane, ecs: Ecs) -> None:
+    async with ScriptedAgent(plane.url, obedient=False) as agent:
+        assert agent._socket is not None
+        for frame in ("", "[]", "{", '{"type":"AckRequest"}', '{"type":"AckRequest","message":[]}', '{"type":"X"}'):
+            await agent._socket.send_str(frame)
+        await agent._socket.send_bytes(b"\xff")
+        unknown = {"cluster": "c", "containerInstance": "i", "messageId": "none"}
+        await agent._socket.send_str(json.dumps({"type": "AckRequest", "message": unknown}))
+        await ran(ecs, agent)
+
+
+@pytest.mark.parametrize("query", ["", "?containerInstanceArn=none"])
+async def test_an_unknown_instance_does_not_get_in(plane: ControlPlane, query: str) -> None:
+    async with aiohttp.ClientSession() as session, session.get(f"{plane.url}/acs/ws{query}") as answer:
+        assert answer.status == 400
+        assert (await answer.json())["type"] == "InvalidInstanceException"
+
+
+async def test_a_deregistered_instance_is_told_so(plane: ControlPlane, ecs: Ecs) -> None:
+    async with ScriptedAgent(plane.url) as agent:
+        await ecs.deregister_container_instance(containerInstance=agent.arn)
+        await agent.closed()
+        url = f"{plane.url}/acs/ws?containerInstanceArn={agent.arn}"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            assert (await answer.json())["type"] == "InactiveInstanceException"

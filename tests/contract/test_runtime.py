@@ -1,0 +1,186 @@
+"""What every runtime does: the scripted one and Docker's pass the same suite."""
+
+import asyncio
+import subprocess
+import time
+import uuid
+
+import pytest
+
+from agent.core.spec import ContainerSpec, Port, TaskSpec
+from agent.runtime.docker import DockerRuntime, sweep
+from agent.runtime.port import ContainerLife, NotRunningError, PullBehavior, RuntimeCallError
+from agent.runtime.scripted import ScriptedRuntime
+
+
+@pytest.fixture(params=["scripted", pytest.param("docker", marks=pytest.mark.docker)])
+async def runtime(request):
+    if request.param == "scripted":
+        built = ScriptedRuntime(time.time)
+        yield built
+        await built.close()
+        return
+    run = uuid.uuid4().hex
+    built = DockerRuntime({"berth.instance": run, "berth.run": run}, PullBehavior.PREFER_CACHED)
+    yield built
+    await built.close()
+    sweep(run)
+
+
+def spec(name="main", *, ports=(), network_mode="bridge", image="berth/stubborn:latest", **environment):
+    container = ContainerSpec(name=name, image=image, essential=True, environment=environment, ports=ports)
+    arn = f"arn:aws:ecs:us-east-1:123456789012:task/default/{uuid.uuid4().hex}"
+    return TaskSpec(arn=arn, family="f", version="1", containers=(container,), network_mode=network_mode)
+
+
+class Exits:
+    """Collects what the runtime tells."""
+
+    def __init__(self, runtime):
+        self.seen = asyncio.Queue()
+        self.gaps = asyncio.Event()
+        runtime.watch(self.seen.put_nowait, self.gaps.set)
+
+    async def next(self):
+        return await asyncio.wait_for(self.seen.get(), 10)
+
+
+async def running(runtime, task):
+    created = await runtime.create(task, task.containers[0])
+    return await runtime.start(created.docker_id)
+
+
+async def ready(runtime, found):
+    """The image sets its traps in its first milliseconds: wait for its own word."""
+    if isinstance(runtime, ScriptedRuntime):
+        return
+    logs = ["docker", "logs", "--follow", found.docker_id]
+    process = await asyncio.create_subprocess_exec(*logs, stdout=subprocess.PIPE)
+    async with asyncio.timeout(10):
+        while b"ready" not in await process.stdout.readline():
+            pass
+    process.kill()
+    await process.communicate()
+
+
+async def test_create_start_inspect_list(runtime):
+    task = spec()
+    created = await runtime.create(task, task.containers[0])
+    assert created.life is ContainerLife.CREATED
+    assert (created.task, created.container) == (task.arn, "main")
+    started = await runtime.start(created.docker_id)
+    assert started.life is ContainerLife.RUNNING
+    assert (await runtime.inspect(created.docker_id)).life is ContainerLife.RUNNING
+    [row] = await runtime.containers()
+    assert (row.docker_id, row.task, row.container, row.is_running) == (created.docker_id, task.arn, "main", True)
+
+
+async def test_creating_and_starting_twice_is_one_container(runtime):
+    task = spec()
+    first = await running(runtime, task)
+    again = await runtime.create(task, task.containers[0])
+    assert again.docker_id == first.docker_id
+    assert again.life is ContainerLife.RUNNING
+    await runtime.start(first.docker_id)
+    assert len(await runtime.containers()) == 1
+
+
+async def test_the_exit_is_told_with_its_code_and_its_time(runtime):
+    exits = Exits(runtime)
+    await asyncio.wait_for(exits.gaps.wait(), 10)
+    before = time.time()
+    found = await running(runtime, spec(RUN_SECONDS="0.2", EXIT_CODE="7"))
+    told = await exits.next()
+    assert told.docker_id == found.docker_id
+    assert told.life is ContainerLife.EXITED
+    assert told.exit_code == 7
+    inspected = await runtime.inspect(found.docker_id)
+    assert before < inspected.finished_at <= told.finished_at + 0.001
+
+
+async def test_the_stop_signal_ends_and_sigkill_ends_what_ignores_it(runtime):
+    exits = Exits(runtime)
+    quits = await running(runtime, spec("quits"))
+    ignores = await running(runtime, spec("ignores", ON_TERM="ignore"))
+    await ready(runtime, quits)
+    await ready(runtime, ignores)
+    await runtime.signal(quits.docker_id, "SIGTERM")
+    assert (await exits.next()).exit_code == 0
+    await runtime.signal(ignores.docker_id, "SIGTERM")
+    assert (await runtime.inspect(ignores.docker_id)).life is ContainerLife.RUNNING
+    await runtime.signal(ignores.docker_id, "SIGKILL")
+    assert (await exits.next()).exit_code == 137
+
+
+async def test_a_signal_that_finds_nobody_says_so(runtime):
+    exits = Exits(runtime)
+    found = await running(runtime, spec(RUN_SECONDS="0.1"))
+    await exits.next()
+    with pytest.raises(NotRunningError):
+        await runtime.signal(found.docker_id, "SIGTERM")
+    await runtime.remove(found.docker_id)
+    await runtime.remove(found.docker_id)
+    assert await runtime.inspect(found.docker_id) is None
+    with pytest.raises(NotRunningError):
+        await runtime.signal(found.docker_id, "SIGTERM")
+
+
+async def test_ports_fixed_and_dynamic(runtime):
+    fixed = 20_000 + uuid.uuid4().int % 10_000
+    found = await running(runtime, spec(ports=(Port(80, 0, "tcp"), Port(81, fixed, "tcp"))))
+    bound = {port.container_port: port.host_port for port in found.ports}
+    assert bound[81] == fixed
+    assert bound[80] > 0
+
+
+@pytest.mark.docker
+async def test_docker_a_port_is_free_again_when_the_exit_is_told():
+    """The next holder of a fixed host port must never meet a taken one."""
+    run = uuid.uuid4().hex
+    runtime = DockerRuntime({"berth.run": run}, PullBehavior.PREFER_CACHED)
+    exits = Exits(runtime)
+    port = (Port(80, 20_000 + uuid.uuid4().int % 10_000, "tcp"),)
+    try:
+        for name in ("one", "two", "three"):
+            found = await running(runtime, spec(name, ports=port))
+            await runtime.signal(found.docker_id, "SIGKILL")
+            await exits.next()
+    finally:
+        await runtime.close()
+        sweep(run)
+
+
+@pytest.mark.docker
+async def test_docker_refusals_carry_amazons_error_names():
+    run = uuid.uuid4().hex
+    runtime = DockerRuntime({"berth.run": run}, PullBehavior.PREFER_CACHED)
+    try:
+        task = spec(image="berth/stubborn:latest")
+        wrong = ContainerSpec(name="main", image="berth/stubborn:latest", command=("/no/such/program",))
+        created = await runtime.create(task, wrong)
+        with pytest.raises(RuntimeCallError, match=r"^CannotStartContainerError: .*no such file"):
+            await runtime.start(created.docker_id)
+        missing = ContainerSpec(name="other", image="localhost:1/no/such:image")
+        with pytest.raises(RuntimeCallError, match=r"^CannotPullContainerError: "):
+            await runtime.create(task, missing)
+        tiny = ContainerSpec(name="tiny", image="berth/stubborn:latest", memory_mib=1)
+        with pytest.raises(RuntimeCallError, match=r"^CannotCreateContainerError: .*memory"):
+            await runtime.create(task, tiny)
+        bad_json = ContainerSpec(name="bad", image="berth/stubborn:latest", host_config="[]")
+        with pytest.raises(RuntimeCallError, match=r"^CannotCreateContainerError: "):
+            await runtime.create(task, bad_json)
+    finally:
+        await runtime.close()
+        sweep(run)
+
+
+@pytest.mark.docker
+async def test_docker_the_images_stop_signal_is_known_at_creation():
+    run = uuid.uuid4().hex
+    runtime = DockerRuntime({"berth.run": run}, PullBehavior.PREFER_CACHED)
+    try:
+        task = spec(image="berth/stubborn:quit")
+        assert (await runtime.create(task, task.containers[0])).stop_signal == "SIGQUIT"
+    finally:
+        await runtime.close()
+        sweep(run)

@@ -1,0 +1,250 @@
+"""A world to test in: the real control plane and real agents as processes, on the real Docker Engine.
+
+Evidence comes from Docker's own events and inspect, never from our word alone. Everything carries the run's label and
+is gone afterwards; a test that leaves a container or a process behind fails.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import boto3
+import botocore.config
+import docker
+import pytest
+
+from agent.runtime.docker import sweep
+
+ROOT = Path(__file__).parents[2]
+STUBBORN = "berth/stubborn:latest"
+R5_LARGE = "r5.large"
+
+
+class DockerEvents:
+    """Docker's own record of one run: (action, container id, attributes, at), as it is written."""
+
+    def __init__(self, run):
+        self.rows = []
+        self._client = docker.APIClient(version="auto", timeout=None)
+        self._changed = threading.Condition()
+        since = int(time.time()) - 1
+        filters = {"type": "container", "label": f"berth.run={run}"}
+        self._stream = self._client.events(filters=filters, decode=True, since=since)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self):
+        with contextlib.suppress(Exception):  # the stream is cut off at the end
+            for event in self._stream:
+                row = (
+                    event["Action"],
+                    event["Actor"]["ID"],
+                    event["Actor"]["Attributes"],
+                    event["timeNano"] * 1e-9,
+                )
+                with self._changed:
+                    self.rows.append(row)
+                    self._changed.notify_all()
+
+    def of(self, docker_id, *actions):
+        """(action, attributes, at) of one container, in order."""
+        return [(a, attrs, at) for a, i, attrs, at in list(self.rows) if i == docker_id and a in actions]
+
+    def at(self, action, docker_id, **attributes):
+        """When something happened to a container; waits for it, at most 60 s."""
+
+        def found():
+            for row_action, row_id, row_attributes, at in self.rows:
+                wanted = all(row_attributes.get(k) == v for k, v in attributes.items())
+                if (row_action, row_id) == (action, docker_id) and wanted:
+                    return at
+            return None
+
+        with self._changed:
+            assert self._changed.wait_for(lambda: found() is not None, 60), f"no {action} of {docker_id} within 60 s"
+            return found()
+
+    def starts_of(self, task):
+        """How many containers were started for a task."""
+        label = "com.amazonaws.ecs.task-arn"
+        return sum(1 for action, _, attributes, _ in list(self.rows) if action == "start" and attributes[label] == task)
+
+    def close(self):
+        self._stream.close()
+        self._client.close()
+
+
+class World:
+    """One control plane and its hosts."""
+
+    def __init__(self, path, port):
+        self.path = path
+        self.port = port
+        self.run = f"test-{uuid.uuid4().hex[:12]}"
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self.processes = {}
+        self.docker = docker.APIClient(version="auto", timeout=30)
+        self.events = DockerEvents(self.run)
+        self.ecs = boto3.client(
+            "ecs",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="any",
+            aws_secret_access_key="any",
+            config=botocore.config.Config(retries={"max_attempts": 10, "mode": "standard"}),
+        )
+
+    # processes
+
+    def start_control_plane(self, **environment):
+        environment = {
+            "BERTH_PORT": str(self.port),
+            "BERTH_DATA_DIR": str(self.path / "controlplane"),
+            "BERTH_HEALTHY_AFTER_SECONDS": "0",
+            "BERTH_CHECK_ANSWERS": "1",
+            **environment,
+        }
+        self._spawn("controlplane", "controlplane", environment)
+        self.until(self._answers, "the control plane answers")
+
+    def _answers(self):
+        with contextlib.suppress(Exception):
+            return bool(self.ecs.list_clusters())
+        return False
+
+    def start_agent(self, name="host-1", **environment):
+        environment = {
+            "ECS_BACKEND_HOST": self.endpoint,
+            "ECS_DATADIR": str(self.path / name),
+            "ECS_IMAGE_PULL_BEHAVIOR": "prefer-cached",
+            "BERTH_INSTANCE_TYPE": R5_LARGE,
+            "BERTH_RUN": self.run,
+            **environment,
+        }
+        before = self.connected()
+        self._spawn(name, "agent", environment)
+        self.until(lambda: len(self.connected()) > len(before) or name in self.processes, "the agent connects")
+
+    def _spawn(self, name, module, environment):
+        log = (self.path / f"{name}.log").open("ab")
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ECS_", "BERTH_", "AWS_"))}
+        self.processes[name] = subprocess.Popen(
+            [sys.executable, "-m", module],
+            cwd=ROOT,
+            env={**inherited, **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        log.close()
+
+    def kill(self, name, number=signal.SIGKILL):
+        process = self.processes.pop(name)
+        process.send_signal(number)
+        return process.wait(30)
+
+    # the cluster
+
+    def connected(self):
+        arns = self.ecs.list_container_instances()["containerInstanceArns"]
+        if not arns:
+            return []
+        rows = self.ecs.describe_container_instances(containerInstances=arns)["containerInstances"]
+        return [row for row in rows if row["agentConnected"]]
+
+    def hosts(self, count):
+        """Wait until so many hosts are connected."""
+        self.until(lambda: len(self.connected()) == count, f"{count} hosts are connected")
+        return self.connected()
+
+    def define(self, family="job", **container):
+        environment = [{"name": k, "value": str(v)} for k, v in container.pop("environment", {}).items()]
+        body = {"name": "main", "image": STUBBORN, "cpu": 1024, "memory": 7372, "essential": True, **container}
+        registered = self.ecs.register_task_definition(
+            family=family, containerDefinitions=[{**body, "environment": environment}]
+        )
+        return registered["taskDefinition"]["taskDefinitionArn"]
+
+    def run_task(self, definition, **more):
+        answer = self.ecs.run_task(taskDefinition=definition, **more)
+        assert answer["failures"] == []
+        return answer["tasks"][0]["taskArn"]
+
+    def task(self, arn):
+        return self.ecs.describe_tasks(tasks=[arn])["tasks"][0]
+
+    def wait_task(self, arn, status, seconds=60):
+        return self.until(lambda: self.task(arn) if self.task(arn)["lastStatus"] == status else None, status, seconds)
+
+    def running(self, definition, **more):
+        """Run a task; returns (task ARN, Docker id) once its program has said that it is ready."""
+        arn = self.run_task(definition, **more)
+        docker_id = self.wait_task(arn, "RUNNING")["containers"][0]["runtimeId"]
+        self.ready(docker_id)
+        return arn, docker_id
+
+    def ready(self, docker_id):
+        """The image sets its traps in its first milliseconds; its own word says when."""
+        self.until(lambda: b"ready" in self.docker.logs(docker_id), f"{docker_id} is ready")
+
+    def state(self, docker_id):
+        return self.docker.inspect_container(docker_id)["State"]
+
+    def room(self, instance):
+        """(CPU, memory) that the placement ledger shows free."""
+        row = self.ecs.describe_container_instances(containerInstances=[instance])["containerInstances"][0]
+        rest = {resource["name"]: resource.get("integerValue") for resource in row["remainingResources"]}
+        return rest["CPU"], rest["MEMORY"]
+
+    def until(self, look, what, seconds=60):
+        """Ask again and again; the answer as soon as it is true."""
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            found = look()
+            if found:
+                return found
+            time.sleep(0.02)
+        logs = "\n".join(f"--- {p.name}\n{p.read_text()[-3000:]}" for p in sorted(self.path.glob("*.log")))
+        raise AssertionError(f"not within {seconds} s: {what}\n{logs}")
+
+    def close(self):
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+        for name, process in self.processes.items():
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise AssertionError(f"{name} did not end within 10 s of SIGTERM") from None
+            finally:
+                sweep(self.run)
+        self.events.close()
+        left = self.docker.containers(all=True, filters={"label": f"berth.run={self.run}"})
+        self.docker.close()
+        self.ecs.close()
+        assert left == []
+
+
+@pytest.fixture
+def world(tmp_path, free_port):
+    """A control plane, no host yet."""
+    built = World(tmp_path, free_port)
+    built.start_control_plane()
+    yield built
+    built.close()
+
+
+@pytest.fixture
+def host(world):
+    """A control plane and one r5.large whose default stop timeout is three seconds."""
+    world.start_agent(ECS_CONTAINER_STOP_TIMEOUT="3s")
+    world.hosts(1)
+    return world

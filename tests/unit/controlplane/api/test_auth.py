@@ -1,0 +1,87 @@
+"""Signatures: botocore signs, we verify; and what is not signed right is told so by AWS's name for it."""
+
+from datetime import UTC, datetime
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from multidict import CIMultiDict
+
+from controlplane.api.auth import Keys, verify
+from wire.errors import AwsError
+
+KEYS = Keys("AKIDTEST", "secret")
+BODY = b'{"cluster":"default"}'
+
+
+def signed(
+    keys: Keys = KEYS, *, method: str = "POST", path: str = "/", body: bytes = BODY, **afterwards: str
+) -> CIMultiDict[str]:
+    request = AWSRequest(
+        method=method,
+        url=f"http://127.0.0.1:6333{path}",
+        data=body,
+        headers={"Host": "127.0.0.1:6333", "X-Amz-Target": "AmazonEC2ContainerServiceV20141113.ListTasks"},
+    )
+    SigV4Auth(Credentials(*keys), "ecs", "eu-central-1").add_auth(request)
+    return CIMultiDict({**dict(request.headers.items()), **afterwards})
+
+
+def check(
+    headers: CIMultiDict[str], *, method: str = "POST", path: str = "/", body: bytes = BODY, late: float = 0
+) -> None:
+    now = datetime.now(UTC).timestamp() + late
+    verify(KEYS, method=method, raw_path=path, headers=headers, body=body, now=now)
+
+
+def refusal(headers: CIMultiDict[str], **changes: object) -> str:
+    with pytest.raises(AwsError) as refused:
+        check(headers, **changes)  # type: ignore[arg-type]
+    assert refused.value.status == 403
+    return refused.value.code
+
+
+def test_a_signature_of_botocore_passes():
+    check(signed())
+
+
+def test_a_signed_websocket_upgrade_passes():
+    path = "/acs/ws?agentVersion=1.0&clusterArn=default&containerInstanceArn=arn%3Aaws%3Aecs"
+    check(signed(method="GET", path=path, body=b""), method="GET", path=path, body=b"")
+
+
+def test_a_header_that_was_not_signed_may_be_added():
+    check(signed(**{"User-Agent": "somebody", "Connection": "keep-alive"}))
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        (CIMultiDict(), "MissingAuthenticationTokenException"),
+        (CIMultiDict({"Authorization": "Basic c29tZWJvZHk="}), "IncompleteSignatureException"),
+        (signed(Keys("AKIDOTHER", "secret")), "UnrecognizedClientException"),
+        (signed(Keys("AKIDTEST", "guess")), "InvalidSignatureException"),
+        (signed(**{"X-Amz-Target": "AmazonEC2ContainerServiceV20141113.DeleteCluster"}), "InvalidSignatureException"),
+        (signed(**{"X-Amz-Added": "1"}), "IncompleteSignatureException"),
+        (signed(**{"X-Amz-Date": "today"}), "IncompleteSignatureException"),
+    ],
+)
+def test_what_is_not_signed_right_is_refused_by_name(headers: CIMultiDict[str], code: str):
+    assert refusal(headers) == code
+
+
+def test_another_body_is_refused():
+    assert refusal(signed(), body=b'{"cluster":"other"}') == "InvalidSignatureException"
+
+
+def test_another_path_is_refused():
+    assert refusal(signed(), path="/?x=1") == "InvalidSignatureException"
+
+
+def test_an_old_signature_is_refused():
+    assert refusal(signed(), late=301) == "InvalidSignatureException"
+
+
+def test_without_keys_everything_passes():
+    verify(None, method="POST", raw_path="/", headers={}, body=b"", now=0)

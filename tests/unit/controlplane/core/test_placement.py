@@ -1,0 +1,242 @@
+"""Placement: the arrays against the naive oracle, the strategies one by one, refusals in AWS's words."""
+
+from collections import Counter
+from random import Random
+
+import naive_placement
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controlplane.core.model import Cluster, Instance, Task
+from controlplane.core.placement import constraints, explain, strategies
+from controlplane.core.placement.engine import Caution, Request, examine, place
+from controlplane.core.placement.explain import Refusal
+from controlplane.core.placement.strategies import SERVICE_DEFAULT
+from controlplane.core.plan import Plan
+from controlplane.core.view import State
+from wire.holds import Hold
+from wire.resources import Amounts
+from wire.status import DesiredStatus, InstanceStatus
+
+LARGE = Amounts(2048, 15731)
+
+
+def instance(nth: int, *, zone: str = "a", rack: str | None = None, size: Amounts = LARGE, **members: object) -> Instance:
+    attributes = [{"name": "ecs.availability-zone", "value": zone}]
+    if rack is not None:
+        attributes.append({"name": "rack", "value": rack})
+    members.setdefault("agent_connected", True)
+    return Instance(arn=f"i/{nth:02}", cluster="c", registered=size, attributes=tuple(attributes), **members)
+
+
+def task(nth: int, on: str, amounts: Amounts, *, group: str = "g", held: bool = True) -> Task:
+    return Task(
+        arn=f"t/{nth}",
+        cluster="c",
+        task_definition="d",
+        containers=(),
+        amounts=amounts,
+        group=group,
+        instance=on,
+        hold=Hold(f"t/{nth}", amounts, 0, "placed") if held else None,
+        desired_status=DesiredStatus.RUNNING if held else DesiredStatus.STOPPED,
+    )
+
+
+def state_of(*records: object) -> State:
+    state = State()
+    state.apply(Plan(cause="", puts=(Cluster(name="c", arn="c"), *records)), 1)
+    return state
+
+
+def request(count: int = 1, *steps: tuple[str, str], amounts: Amounts = Amounts(512, 1024), **members: object) -> Request:
+    strategy = tuple({"type": kind, "field": field} if field else {"type": kind} for kind, field in steps)
+    members.setdefault("strategy", strategy)
+    return Request(cluster="c", group="g", amounts=amounts, count=count, **members)
+
+
+STEPS = [
+    ("spread", "instanceId"),
+    ("spread", "attribute:ecs.availability-zone"),
+    ("spread", "attribute:rack"),
+    ("binpack", "cpu"),
+    ("binpack", "memory"),
+    ("random", ""),
+]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[State, Request, int]:
+    instances, tasks = [], []
+    for nth in range(draw(st.integers(0, 7))):
+        status = draw(st.sampled_from([InstanceStatus.ACTIVE] * 5 + [InstanceStatus.DRAINING]))
+        size = Amounts(draw(st.sampled_from([0, 256, 1024, 2048])), draw(st.sampled_from([128, 2048, 4096])))
+        zone, rack = draw(st.sampled_from("ab")), draw(st.sampled_from([None, "r1", "r2"]))
+        connected = draw(st.sampled_from([True] * 5 + [False]))
+        host = instance(nth, zone=zone, rack=rack, size=size, status=status, agent_connected=connected)
+        instances.append(host)
+        for _ in range(draw(st.integers(0, 3))):
+            group, held = draw(st.sampled_from("gh")), draw(st.booleans())
+            tasks.append(task(len(tasks), host.arn, Amounts(32, 32), group=group, held=held))
+    ports = draw(st.sampled_from([frozenset(), frozenset(), frozenset({80})]))
+    amounts = Amounts(draw(st.sampled_from([0, 128, 256])), draw(st.sampled_from([0, 64, 512])), ports)
+    chain = draw(st.lists(st.sampled_from(STEPS), max_size=3))
+    while ("random", "") in chain[:-1]:
+        chain.remove(("random", ""))
+    rules = ({"type": "distinctInstance"},) if draw(st.booleans()) else ()
+    wanted = request(draw(st.integers(1, 25)), *chain, amounts=amounts, constraints=rules)
+    return state_of(*instances, *tasks), wanted, draw(st.integers(0, 9999))
+
+
+@settings(max_examples=400, deadline=None)
+@given(cases())
+def test_the_engine_decides_as_the_oracle(case: tuple[State, Request, int]) -> None:
+    """Groups and single copies alike: the same instances in the same order, and never more than there is room for."""
+    state, wanted, seed = case
+    outcome = place(state, wanted, Random(seed))
+    assert outcome.placed == naive_placement.place(state, wanted, Random(seed))
+    for arn, copies in Counter(outcome.placed).items():
+        room = state.free(arn)
+        assert copies * wanted.amounts.cpu <= room.cpu
+        assert copies * wanted.amounts.memory_mib <= room.memory_mib
+        assert copies == 1 or not wanted.amounts.ports
+    looked_at = [i for i in state.instances("c") if i.status is not InstanceStatus.INACTIVE]
+    assert len(outcome.refusals) == (0 if len(outcome.placed) == wanted.count else len(looked_at))
+
+
+def test_binpack_fills_the_tightest_instance_first() -> None:
+    state = state_of(instance(1), instance(2), task(1, "i/02", Amounts(512, 1024)))
+    placed = place(state, request(4, ("binpack", "memory")), Random(1)).placed
+    assert placed == ("i/02", "i/02", "i/02", "i/01")
+
+
+def test_spread_balances_over_instances() -> None:
+    state = state_of(instance(1), instance(2), instance(3), task(1, "i/02", Amounts(512, 1024)))
+    placed = place(state, request(5, ("spread", "instanceId")), Random(1)).placed
+    assert Counter(placed) == {"i/01": 2, "i/02": 1, "i/03": 2}
+
+
+def test_the_default_of_services_spreads_over_zones_first() -> None:
+    state = state_of(instance(1, zone="a"), instance(2, zone="a"), instance(3, zone="b"))
+    placed = place(state, request(4, strategy=SERVICE_DEFAULT), Random(1)).placed
+    assert Counter(placed) == {"i/01": 1, "i/02": 1, "i/03": 2}
+
+
+def test_no_strategy_is_random_and_the_dice_decide() -> None:
+    state = state_of(*(instance(nth) for nth in range(5)))
+    seen = {place(state, request(1), Random(seed)).placed for seed in range(50)}
+    assert len(seen) == 5
+    assert place(state, request(3), Random(7)) == place(state, request(3), Random(7))
+
+
+def test_a_stopping_task_neither_counts_nor_blocks() -> None:
+    """Its hold has ended, so to a believer the instance is empty (the eager rule); caution sees it."""
+    state = state_of(instance(1), instance(2), task(1, "i/01", Amounts(1536, 1), held=False))
+    wanted = request(1, ("binpack", "cpu"), amounts=Amounts(1024, 1))
+    believers = {place(state, wanted, Random(seed)).placed[0] for seed in range(20)}
+    assert believers == {"i/01", "i/02"}
+    careful = request(3, ("binpack", "cpu"), amounts=Amounts(1024, 1), caution=Caution.PREFER_EMPTY)
+    assert place(state, careful, Random(1)).placed == ("i/02", "i/02", "i/01")
+    only = request(3, ("binpack", "cpu"), amounts=Amounts(1024, 1), caution=Caution.ONLY_EMPTY)
+    assert place(state, only, Random(1)).placed == ("i/02", "i/02")
+
+
+def test_one_reason_for_each_instance_looked_at() -> None:
+    state = state_of(
+        instance(1, size=Amounts(100, 100)),
+        instance(2, size=Amounts(2048, 100)),
+        instance(3, size=Amounts(2048, 9000, frozenset({80}))),
+        instance(4, agent_connected=False),
+        instance(5, status=InstanceStatus.DRAINING),
+        instance(6, status=InstanceStatus.INACTIVE),
+    )
+    outcome = place(state, request(2, amounts=Amounts(1024, 4096, frozenset({80}))), Random(1))
+    assert outcome.placed == ()
+    assert [(r.instance, r.reason) for r in outcome.refusals] == [
+        ("i/01", "RESOURCE:CPU"),
+        ("i/02", "RESOURCE:MEMORY"),
+        ("i/03", "RESOURCE:PORTS"),
+        ("i/04", "AGENT"),
+        ("i/05", "AGENT"),
+    ]
+    assert explain.tally(outcome.refusals) == {
+        "AGENT": 2,
+        "RESOURCE:CPU": 1,
+        "RESOURCE:MEMORY": 1,
+        "RESOURCE:PORTS": 1,
+    }
+    assert explain.closest(outcome.refusals) == Refusal("i/03", "RESOURCE:PORTS")
+
+
+def test_refusals_are_about_the_room_after_what_was_placed() -> None:
+    outcome = place(state_of(instance(1)), request(3, amounts=Amounts(1024, 7372)), Random(1))
+    assert outcome.placed == ("i/01", "i/01")
+    assert outcome.refusals == (Refusal("i/01", "RESOURCE:CPU", 1024),)
+
+
+def test_distinct_instances() -> None:
+    rule = ({"type": "distinctInstance"},)
+    state = state_of(instance(1), instance(2), instance(3), task(1, "i/01", Amounts(1, 1)))
+    outcome = place(state, request(3, constraints=rule), Random(1))
+    assert sorted(outcome.placed) == ["i/02", "i/03"]
+    assert {refusal.reason for refusal in outcome.refusals} == {explain.DISTINCT}
+
+
+def test_an_empty_cluster_has_nothing_to_refuse() -> None:
+    outcome = place(state_of(), request(1), Random(1))
+    assert outcome == type(outcome)(())
+    assert "No Container Instances were found in your cluster." in explain.unable_to_place("web", outcome.refusals)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("RESOURCE:CPU", "has insufficient CPU units available."),
+        ("RESOURCE:MEMORY", "has insufficient memory available."),
+        ("RESOURCE:PORTS", "is already using a port required by your task."),
+        ("AGENT", 'encountered error "AGENT".'),
+    ],
+)
+def test_the_service_event_names_the_closest_match(reason: str, words: str) -> None:
+    text = explain.unable_to_place("web", [Refusal("arn:aws:ecs:r:a:container-instance/c/ff", reason)])
+    assert f"The closest matching (container-instance ff) {words} For more" in text
+
+
+def test_examine_one_instance() -> None:
+    draining = instance(3, status=InstanceStatus.DRAINING)
+    state = state_of(instance(1), instance(2, agent_connected=False), draining)
+    assert examine(state, "i/01", LARGE) is None
+    assert examine(state, "i/01", Amounts(1, 15732)) == "RESOURCE:MEMORY"
+    assert examine(state, "i/02", LARGE) == "AGENT"
+    assert examine(state, "i/03", LARGE) == "INACTIVE"
+    assert examine(state, "i/09", LARGE) == "MISSING"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [{"type": "sprawl"}],
+        [{"type": "binpack", "field": "disk"}],
+        [{"type": "spread"}],
+        [{"type": "spread", "field": "attribute:"}],
+        [{"type": "random", "field": "cpu"}],
+        [{"type": "random"}] * 6,
+    ],
+)
+def test_bad_strategies_get_one_sentence(steps: list[dict[str, str]]) -> None:
+    sentence = strategies.refuse(steps)
+    assert sentence is not None
+    assert sentence.endswith(".")
+
+
+def test_good_strategies_pass() -> None:
+    assert strategies.refuse(SERVICE_DEFAULT) is None
+    assert strategies.refuse([{"type": "binpack", "field": "MEMORY"}, {"type": "random"}]) is None
+
+
+def test_constraints() -> None:
+    assert constraints.refuse([{"type": "distinctInstance"}]) is None
+    for bad in ({"type": "memberOf", "expression": "x"}, {"type": "x"}, {"type": "distinctInstance", "expression": "x"}):
+        assert constraints.refuse([bad]) is not None
+    assert constraints.refuse([{"type": "distinctInstance"}] * 11) is not None
