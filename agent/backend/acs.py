@@ -75,6 +75,7 @@ class AcsSession:
     async def run(self) -> None:
         """Connect, listen, and connect again, until cancelled."""
         backoff = Backoff(0.25, 120, 1.5)
+        task = asyncio.current_task()
         while True:
             began = time.monotonic()
             try:
@@ -87,16 +88,19 @@ class AcsSession:
                 continue
             except (BackendUnreachableError, AwsError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 log.info("The control plane is out of reach: %s", error or type(error).__name__)
+            if task is not None and task.cancelling():
+                return  # the client can answer a cancellation with an error of its own
             await asyncio.sleep(backoff.wait_seconds())
 
     async def _session(self, backoff: Backoff) -> None:
         url = await self._url()
         headers = self._client.signer.sign("GET", url, {}, b"", time.time())
         try:
-            dialled = self._client.session.ws_connect(
-                url, headers=headers, max_msg_size=FRAME_BYTES_MAX, timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS)
-            )
-            socket = await asyncio.wait_for(dialled, DIAL_SECONDS)
+            async with asyncio.timeout(DIAL_SECONDS):
+                closing = aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS)
+                socket = await self._client.session.ws_connect(
+                    url, headers=headers, max_msg_size=FRAME_BYTES_MAX, timeout=closing
+                )
         except aiohttp.WSServerHandshakeError as error:
             self._endpoint = ""
             if "InactiveInstanceException" in await self._why_refused(url):

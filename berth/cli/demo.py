@@ -5,6 +5,7 @@ All checks come before anything is started, and each failure is one sentence.
 
 import asyncio
 import os
+import textwrap
 from pathlib import Path
 
 import click
@@ -167,8 +168,12 @@ class _Stage:
     def _show(self, runs: list[Run]) -> None:
         records = [record_of(run) for run in runs]
         self._say("")
-        for line in [*table_lines(records), "", *verdict(records), ""]:
+        for line in table_lines(records):
             self._say(line)
+        self._say("")
+        for sentence in verdict(records):
+            self._say(textwrap.fill(sentence, self._console.width))
+        self._say("")
         self._write(runs, records)
         self._say(f"try      {next_command(records)}")
 

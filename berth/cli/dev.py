@@ -12,6 +12,7 @@ from berth import checks
 from berth.cli.options import Choice, Duration, InstanceTypeName, Number, PresetName, Zones, duration_text, preset_lines
 from berth.devserver import HOST, HOSTS_MAX, DevServer, Settings, StartFailed, client_exports
 from berth.errors import UserError
+from berth.interrupt import EXIT_CODE as INTERRUPTED
 from berth.interrupt import run_with_cleanup
 from controlplane.core.policy import PRESETS
 from wire.instance_types import InstanceType
@@ -107,12 +108,14 @@ async def _dev(settings: Settings, *, verbose: bool) -> int:
         kept = f"the data stays in {settings.keep}" if settings.keep else "nothing is left behind"
         click.echo(trouble or f"All containers are removed, {kept}.", err=bool(trouble))
 
-    return await run_with_cleanup(
+    exit_code = await run_with_cleanup(
         lambda: _serve(server, engine, verbose=verbose),
         cleanup=cleanup,
         force=server.force,
         on_interrupt=lambda: click.echo("\nCleaning up, containers too (Ctrl-C again: at once, without waiting)."),
     )
+    # Ctrl-C is how a development server ends.
+    return 0 if exit_code == INTERRUPTED else exit_code
 
 
 async def _serve(server: DevServer, engine: str, *, verbose: bool) -> int:

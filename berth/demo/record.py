@@ -19,7 +19,6 @@ KILLED = 137
 DIGITS = 3
 JOB_SIGNAL = 10
 """SIGUSR1: how the job arrives, and no stop."""
-MOMENT_SECONDS = 0.001
 
 
 class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +58,14 @@ class OldJob(msgspec.Struct, frozen=True, kw_only=True):
     """`done`, or `killed 137, work lost`."""
 
 
+class Step(msgspec.Struct, frozen=True):
+    """From `seconds` on (until the next step) so much was phantom."""
+
+    seconds: float
+    cpu: int
+    memory_mib: int
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One run."""
 
@@ -79,9 +86,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     phantom_memory_mib_peak: int
     phantom_cpu_seconds: float
     phantom_memory_mib_seconds: float
-    phantom_after_quick_exits_cpu: int
-    """Phantom a moment after the third quick exit."""
-    phantom_after_quick_exits_memory_mib: int
+    phantom_steps: list[Step]
+    """Phantom over time, in the whole cluster."""
     why_the_last_waited: str | None
     """In a sentence, halfway through its wait; None where nothing was in its way."""
     old_job: OldJob
@@ -102,10 +108,6 @@ def record_of(run: Run) -> RunRecord:
     new = [task for task in tasks if task.revision == NEW]
     running = sorted(task.running_seconds for task in new if task.running_seconds is not None)
     figures = measure(run.ledgers.series(), since=run.deploy_at, until=run.ended_at)
-    quick = sorted(t.exited_seconds for t in tasks if t.revision == OLD and not t.has_job and t.exited_seconds)
-    after_quick = measure(
-        run.ledgers.series(), since=(at := run.deploy_at + (quick[-1] if quick else 0) + 1), until=at + MOMENT_SECONDS
-    )
     joined = [i.registered_at for i in run.ledgers.instances.values() if i.registered_at > run.deploy_at]
     return RunRecord(
         release=run.setup.release,
@@ -124,8 +126,7 @@ def record_of(run: Run) -> RunRecord:
         phantom_memory_mib_peak=figures.phantom_memory_mib_peak,
         phantom_cpu_seconds=round(figures.phantom_cpu_seconds, DIGITS),
         phantom_memory_mib_seconds=round(figures.phantom_memory_mib_seconds, DIGITS),
-        phantom_after_quick_exits_cpu=after_quick.phantom_cpu_peak,
-        phantom_after_quick_exits_memory_mib=after_quick.phantom_memory_mib_peak,
+        phantom_steps=_phantom_steps(run),
         why_the_last_waited=_why_the_last_waited(run),
         old_job=_old_job(next(task for task in tasks if task.has_job)),
         tasks=tasks,
@@ -176,6 +177,16 @@ def _old_job(task: TaskRecord) -> OldJob:
         exit_code=task.exit_code,
         outcome=outcome,
     )
+
+
+def _phantom_steps(run: Run) -> list[Step]:
+    steps: list[Step] = []
+    for at, balance in run.ledgers.series():
+        phantom = balance.phantom
+        before = steps[-1] if steps else Step(0, 0, 0)
+        if (phantom.cpu, phantom.memory_mib) != (before.cpu, before.memory_mib):
+            steps.append(Step(_after(run, at) or 0.0, phantom.cpu, phantom.memory_mib))
+    return steps
 
 
 def _why_the_last_waited(run: Run) -> str | None:

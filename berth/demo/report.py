@@ -23,6 +23,7 @@ table { border-collapse: collapse; width: 100%; } th, td { text-align: left; ver
   padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); } th { font-weight: 600; }
 svg { width: 100%; height: auto; } svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
 svg .small { fill: var(--dim); font-size: 11px; } svg .host { font-weight: 600; font-size: 14px; }
+svg .label { font-weight: 600; paint-order: stroke; stroke: var(--paper); stroke-width: 4px; }
 svg .mid { text-anchor: middle; }
 svg .tick { stroke: var(--line); stroke-dasharray: 2 4; } svg .deploy { stroke: var(--ink); }
 svg .free { fill: var(--free); stroke: var(--line); }
@@ -37,6 +38,8 @@ i.stopping { background: repeating-linear-gradient(45deg, var(--stopping) 0 3px,
 svg .mark { stroke-width: 3; } svg .TERM { stroke: var(--stopping); } svg .KILL { stroke: var(--phantom); }
 .key span { margin-right: 1.4rem; white-space: nowrap; } .key i { display: inline-block; width: 1.2rem;
   height: .8rem; margin-right: .4rem; vertical-align: -1px; }
+.key i.TERM, .key i.KILL { width: 3px; height: 1rem; } i.TERM { background: var(--stopping); }
+i.KILL { background: var(--phantom); }
 .dim { color: var(--dim); }
 """
 
@@ -49,7 +52,8 @@ PATTERNS = """<svg width="0" height="0" style="position:absolute" aria-hidden="t
 KEY = """<p class="key"><span><i class="agreed"></i>held on both ledgers; running</span>
 <span><i class="phantom"></i>phantom: free for placement, still held on the host</span>
 <span><i class="queued"></i>queued: placed, not yet admitted by the host</span>
-<span><i class="stopping"></i>asked to stop, still holding</span></p>"""
+<span><i class="stopping"></i>asked to stop, still holding</span>
+<span><i class="TERM"></i>TERM</span><span><i class="KILL"></i>KILL</span></p>"""
 
 INTRODUCTION = """<p>A rolling deployment tells four tasks to stop. Three quit at once, one works on. ECS keeps two
 ledgers of one host: the <b>placement ledger</b>, by which the control plane places tasks, and the <b>host ledger</b>,

@@ -31,6 +31,8 @@ SLACK_SECONDS = 30
 """Beyond the end of the job."""
 QUIET_SECONDS = 10
 """For the last lines of the story to arrive."""
+AFTERGLOW_SECONDS = 1.5
+"""Played on after the end, so that a drawing shows it."""
 
 
 class RunFailed(Exception):
@@ -178,6 +180,7 @@ class Scenario:
         await self._until(lambda: self.run.evidence.gone(OLD) >= TASKS, patience, "the job's container ends")
         await self._wait(lambda: self.run.evidence.running(NEW) >= TASKS, SLACK_SECONDS)
         await self._wait(self._story_is_quiet, QUIET_SECONDS)
+        await asyncio.sleep(AFTERGLOW_SECONDS)
         if self.run.evidence.trouble:
             raise RunFailed(f"Docker's record of the run is not whole: {self.run.evidence.trouble}.")
         self.run.ended_at = time.time()

@@ -23,6 +23,8 @@ BEFORE_SECONDS = 4
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 TICKS_MOST = 12
 SHORT = 8
+LABELLED = 110
+"""Width from which on a stretch is labelled."""
 
 
 class Axis(NamedTuple):
@@ -93,7 +95,7 @@ def _host(parts: list[str], run: Run, arn: str, axis: Axis, y: float) -> float:
     series = run.ledgers.series([arn])
     size = f"{instance.instance_type}, {instance.registered.cpu} CPU, {instance.registered.memory_mib} MiB"
     parts.append(f'<text class="host" x="0" y="{y + 18:.0f}">{escape(run.host(arn))}</text>')
-    parts.append(f'<text class="small" x="{LEFT}" y="{y + 18:.0f}">{escape(size)}</text>')
+    parts.append(f'<text class="small" x="56" y="{y + 18:.0f}">{escape(size)}</text>')
     y += HEAD
     for name, layers in (("placement ledger", PLACEMENT_LAYERS), ("host ledger", HOST_LAYERS)):
         parts.append(f'<text class="small" x="0" y="{y + BAND / 2:.0f}">{name}</text>')
@@ -111,6 +113,8 @@ def _band(parts: list[str], series: list[Point], layers: tuple[Layer, ...], axis
     begin = axis.x(series[0].at if series else axis.end)
     parts.append(
         f'<rect class="free" x="{begin:.1f}" y="{y:.0f}" width="{axis.x(axis.end) - begin:.1f}" height="{BAND}"/>'
+        f'<text class="small" x="{WIDTH - RIGHT + 8}" y="{y + 10:.0f}">{registered} MiB</text>'
+        f'<text class="small" x="{WIDTH - RIGHT + 8}" y="{y + BAND:.0f}">0</text>'
     )
     ends = [point.at for point in series[1:]] + [axis.end]
     for (at, balance), end in zip(series, ends, strict=True):
@@ -122,7 +126,11 @@ def _band(parts: list[str], series: list[Point], layers: tuple[Layer, ...], axis
             tall = BAND * mib / registered
             if mib > 0:
                 told = f"{layer.name} {mib} MiB, {at - axis.zero:+.1f} s to {end - axis.zero:+.1f} s"
-                parts.append(_box(layer.name, (axis.x(at), axis.x(end)), bottom - tall, tall, told))
+                left, right = axis.x(at), axis.x(end)
+                parts.append(_box(layer.name, (left, right), bottom - tall, tall, told))
+                if layer.name != "agreed" and right - left > LABELLED:
+                    words = f"{layer.name} {mib} MiB"
+                    parts.append(_label(words, (left + right) / 2, bottom - tall / 2))
             bottom -= tall
 
 
@@ -160,6 +168,10 @@ def _note(life: Lifeline, axis: Axis) -> str:
     if life.started_at is not None:
         return f"RUNNING at {life.started_at - axis.zero:.1f} s"
     return "never started"
+
+
+def _label(words: str, x: float, y: float) -> str:
+    return f'<text class="label mid" x="{x:.0f}" y="{y + 4:.0f}">{escape(words)}</text>'
 
 
 def _box(kind: str, sides: tuple[float, float], top: float, tall: float, told: str) -> str:

@@ -66,7 +66,7 @@ def _sentence(run: RunRecord) -> str:
     last = _last(run)
     if last is None or last.running_seconds is None:
         return f"{name} {len(run.new_tasks_running_seconds)} of {TASKS} new tasks ever ran."
-    job = f"the old job was {run.old_job.outcome}"
+    job = f"the old job: {_job(run)}"
     when = f"{last.running_seconds:.1f} s after the deploy"
     if run.why_the_last_waited and last.pending_seconds and last.pending_seconds > SAME_MOMENT_SECONDS:
         empty = [host for host in _hosts(run) if not _is_used(run, host)]
@@ -127,8 +127,8 @@ def _job(run: RunRecord) -> str:
     job = run.old_job
     if job.worked_seconds is None:
         return job.outcome
-    code = "" if job.exit_code in (None, 137) else f", exit {job.exit_code}"
-    return f"{job.outcome} after {job.worked_seconds:.1f} s{code}"
+    code = ", exit 0" if job.exit_code == 0 else ""
+    return f"{job.outcome}{code} after {job.worked_seconds:.1f} s"
 
 
 def _seconds(value: float | None) -> str:

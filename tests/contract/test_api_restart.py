@@ -60,7 +60,7 @@ async def test_the_program_says_where_it_is_and_ends_quickly(tmp_path: Path) -> 
 
 
 async def test_killed_in_the_middle_of_a_deployment(tmp_path: Path) -> None:
-    """Four old tasks, told to stop; four new ones on their way; kill -9. It ends with the four, and no other was told."""
+    """Four old tasks, told to stop, four new ones on their way, kill -9: it ends with the four, and no other was told."""
     async with Program("--data-dir", str(tmp_path), "--healthy-after-seconds", "0") as program:
         ecs = Ecs(program.url)
         for _ in range(2):
@@ -103,7 +103,7 @@ async def test_every_answered_run_task_survives_a_kill(tmp_path: Path) -> None:
     async with Program("--data-dir", str(tmp_path)) as program:
         ecs = Ecs(program.url)
         await ecs.register_task_definition(**definition(cpu=1, memory=6))
-        async with ScriptedAgent(program.url):
+        async with ScriptedAgent(program.url, obedient=False):
             answered: list[str] = []
 
             async def run_until_killed() -> None:

@@ -18,7 +18,8 @@ def test_eager_shows_what_4106_shows() -> None:
     assert record.pending_task_seconds == pytest.approx(3 * 2.2 + 40.2)
     assert (record.phantom_cpu_peak, record.phantom_memory_mib_peak) == (4096, 29488)
     assert record.phantom_memory_mib_seconds == pytest.approx(MEMORY_MIB * 46)
-    assert (record.phantom_after_quick_exits_cpu, record.phantom_after_quick_exits_memory_mib) == (1024, 7372)
+    steps = [(step.seconds, step.cpu, step.memory_mib) for step in record.phantom_steps]
+    assert steps == [(0, 4096, 29488), (2, 1024, 7372), (40, 0, 0)]
     assert (record.instances_peak, record.hosts_at_deploy, record.host_joined_seconds) == (3, 2, 4)
     assert record.why_the_last_waited is not None
     assert "still holds 1024 CPU and 7372 MiB" in record.why_the_last_waited
@@ -30,6 +31,7 @@ def test_on_exit_shows_no_phantom_and_the_third_host() -> None:
     assert record.new_tasks_running_seconds == pytest.approx([2.2, 2.2, 2.2, 4.2])
     assert (record.phantom_cpu_peak, record.phantom_memory_mib_peak, record.phantom_memory_mib_seconds) == (0, 0, 0)
     assert record.why_the_last_waited is None
+    assert record.phantom_steps == []
     last = max(record.tasks, key=lambda task: task.placed_seconds or 0)
     assert (last.host, last.pending_seconds) == ("host-3", pytest.approx(0.1))
 
@@ -85,7 +87,7 @@ def test_the_table_has_a_column_for_each_run() -> None:
     assert rows["phantom, peak"] == ["4096 CPU, 29488 MiB", "none"]
     assert rows["phantom, over time"] == ["13.1 CPU-hours, 94.2 MiB-hours", "none"]
     assert rows["new tasks ran on"] == ["host-1: 2, host-2: 2, host-3: 0", "host-1: 2, host-2: 1, host-3: 1"]
-    assert rows["old job"] == ["done after 40.0 s, exit 0"] * 2
+    assert rows["old job"] == ["done, exit 0 after 40.0 s"] * 2
     assert max(len(line) for line in table_lines(records)) <= 100
 
 
