@@ -90,8 +90,8 @@ class AckRequest(_Shape, frozen=True):
     message_id: str
 
 
-class HeartbeatMessage(_Shape, frozen=True):
-    """Something that the agent must hear every 60 s, or it reconnects."""
+class HeartbeatMessage(_Shape, frozen=True, omit_defaults=False):
+    """Something that the agent must hear every 60 s, or it reconnects. `healthy` is always said."""
 
     message_id: str
     healthy: bool = True

@@ -33,6 +33,9 @@ class Batch:
         tasks = [record for record in plan.puts if isinstance(record, Task)]
         for task in tasks:
             self._give_back(task, plan, rooms)
+        for table, arn in plan.deletes:
+            dropped = self._task(arn) if table == Task.table else None
+            assert dropped is None or dropped.hold is None, f"{arn} is dropped and still holds room"
         for task in tasks:
             self._take(task, instances, rooms)
         self._rooms.update(rooms)

@@ -60,7 +60,7 @@ async def test_the_program_says_where_it_is_and_ends_quickly(tmp_path: Path) -> 
 
 
 async def test_killed_in_the_middle_of_a_deployment(tmp_path: Path) -> None:
-    """Four old tasks, told to stop, four new ones on their way, kill -9: it ends with the four, and no other was told."""
+    """Four old tasks told to stop, four new ones on their way, kill -9: it ends with those four, each told once."""
     async with Program("--data-dir", str(tmp_path), "--healthy-after-seconds", "0") as program:
         ecs = Ecs(program.url)
         for _ in range(2):

@@ -156,4 +156,4 @@ def test_a_task_is_not_dropped_with_its_hold() -> None:
     draft = draft_of(state)
     draft.delete(draft.task("a"))
     with pytest.raises(AssertionError, match="still holds room"):
-        state.apply(draft.plan(), 3)
+        Batch(state).accept(draft.plan())

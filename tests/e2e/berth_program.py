@@ -1,0 +1,148 @@
+"""The real `berth` as a subprocess with a temporary folder of its own, and the test's own record of Docker's events."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import psutil
+
+CHECKOUT = Path(__file__).parent.parent.parent
+TASK_LABEL = "com.amazonaws.ecs.task-arn"
+
+
+class Berth:
+    """A `berth` that runs. Its output is read line by line; its temporary files are its own."""
+
+    def __init__(self, *arguments: str, tmp: Path, **environment: str) -> None:
+        tmp.mkdir(exist_ok=True)
+        self.tmp = tmp
+        self.lines: list[str] = []
+        self._news = threading.Condition()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "berth", *arguments],
+            cwd=CHECKOUT,
+            env={**os.environ, "TMPDIR": str(tmp), "PYTHONUNBUFFERED": "1", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._news:
+                self.lines.append(line.rstrip("\n"))
+                self._news.notify_all()
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def wait_for(self, words: str, seconds: float = 30) -> str:
+        """The first line with these words in it; fails where none comes."""
+
+        def found() -> str | None:
+            return next((line for line in self.lines if words in line), None)
+
+        with self._news:
+            assert self._news.wait_for(found, seconds), f"no {words!r} within {seconds} s in:\n{self.output}"
+            line = found()
+        assert line is not None
+        return line
+
+    def end(self, seconds: float) -> int:
+        """Wait for its end and for all it had to say. Returns the exit code."""
+        code = self.process.wait(seconds)
+        self._reader.join(5)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def family(self) -> list[psutil.Process]:
+        """All processes under it."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def left_behind(self) -> list[str]:
+        """What is still in its temporary folder."""
+        return [path.name for path in self.tmp.iterdir()]
+
+    def clear(self) -> None:
+        """For the end of a test, however it went."""
+        if self.process.poll() is None:
+            self.interrupt()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(60)
+        if self.process.poll() is None:
+            self.process.kill()
+        self.end(10)
+
+
+class DockerRecord:
+    """What Docker tells about containers of ECS tasks while it is open: the test's own evidence."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self._client = docker.from_env()
+        self._stream = self._client.events(filters={"type": "container", "label": TASK_LABEL}, decode=True)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(Exception):  # it ends by being closed
+            self.events.extend(self._stream)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.close()
+        self._thread.join(5)
+        self._client.close()
+
+    def times(self, action: str, **attributes: str) -> dict[str, float]:
+        """Epoch seconds of the first such event by task id."""
+        times: dict[str, float] = {}
+        for event in list(self.events):
+            its = event["Actor"]["Attributes"]
+            if event["Action"] == action and attributes.items() <= its.items():
+                times.setdefault(its[TASK_LABEL].rpartition("/")[2], event["timeNano"] / 1e9)
+        return times
+
+    def alive(self) -> list[str]:
+        """Those of the recorded containers that Docker still has."""
+        ids = {event["Actor"]["ID"] for event in list(self.events)}
+        return [each.id for each in self._client.containers.list(all=True) if each.id in ids]
+
+
+def gone(processes: list[psutil.Process], seconds: float = 5) -> bool:
+    """Whether all of them end within that time."""
+    return not psutil.wait_procs(processes, timeout=seconds)[1]
+
+
+@contextlib.contextmanager
+def berth(*arguments: str, tmp: Path, **environment: str) -> Iterator[Berth]:
+    """A `berth` that is cleared away at the end."""
+    program = Berth(*arguments, tmp=tmp, **environment)
+    try:
+        yield program
+    finally:
+        program.clear()
+
+
+def timed(words: str, program: Berth) -> float:
+    """Seconds until these words were printed."""
+    began = time.monotonic()
+    program.wait_for(words)
+    return time.monotonic() - began
