@@ -82,7 +82,7 @@ class StartFailed(Exception):
 
 
 class DevServer:
-    """One server. `start`, use it, `close`."""
+    """One server. `open`, `start`, use it, `close`."""
 
     def __init__(self, settings: Settings, programs: Programs | None = None) -> None:
         self.settings = settings
@@ -102,14 +102,40 @@ class DevServer:
         """The children's log files."""
         return [child.log for child in self._children]
 
-    async def start(self) -> None:
-        """Open the folder and start the control plane; returns when it answers.
+    def open(self) -> None:
+        """Open the folder; with `keep`, nobody else uses it until the end.
 
         Raises:
             UserError: the folder cannot be used.
+        """
+        keep = self.settings.keep
+        if keep is None:
+            self.folder = Path(tempfile.mkdtemp(prefix="berth-"))
+            self.run = uuid.uuid4().hex[:12]
+            return
+        try:
+            keep.mkdir(parents=True, exist_ok=True)
+            self._lock = (keep / "lock").open("a+")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            assert self._lock is not None
+            self._lock.close()
+            self._lock = None
+            raise UserError(f"{keep} is in use by another berth dev: stop that, or keep the data elsewhere.") from None
+        except OSError as error:
+            raise UserError(f"The data cannot be kept in {keep}: {error.strerror}.") from None
+        self.folder = keep.resolve()
+        run_file = self.folder / "run"
+        if not run_file.exists():
+            run_file.write_text(uuid.uuid4().hex[:12])
+        self.run = run_file.read_text().strip()
+
+    async def start(self) -> None:
+        """Start the control plane; returns when it answers.
+
+        Raises:
             StartFailed: the control plane ended, or does not answer.
         """
-        self._open_folder()
         controlplane = await self._start_child(
             "control plane",
             self._programs.controlplane,
@@ -272,29 +298,6 @@ class DevServer:
         return ""
 
     # -- folder --------------------------------------------------------------------------------------------------------
-
-    def _open_folder(self) -> None:
-        keep = self.settings.keep
-        if keep is None:
-            self.folder = Path(tempfile.mkdtemp(prefix="berth-"))
-            self.run = uuid.uuid4().hex[:12]
-            return
-        try:
-            keep.mkdir(parents=True, exist_ok=True)
-            self._lock = (keep / "lock").open("a+")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            assert self._lock is not None
-            self._lock.close()
-            self._lock = None
-            raise UserError(f"{keep} is in use by another berth dev: stop that, or keep the data elsewhere.") from None
-        except OSError as error:
-            raise UserError(f"The data cannot be kept in {keep}: {error.strerror}.") from None
-        self.folder = keep.resolve()
-        run_file = self.folder / "run"
-        if not run_file.exists():
-            run_file.write_text(uuid.uuid4().hex[:12])
-        self.run = run_file.read_text().strip()
 
     def _close_folder(self) -> None:
         if self._lock is not None:

@@ -103,9 +103,7 @@ class ControlPlane:
     async def close(self) -> None:
         """Stop serving, then make everything durable."""
         self.feed.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SHUTDOWN_SECONDS):
-                await self.sessions.close()
+        self.sessions.close()
         await self._runner.cleanup()
         for job in self._jobs:
             job.cancel()

@@ -113,7 +113,9 @@ class ToyCluster:
         self.decide("a host joins", lambda draft: draft.put(instance))
         return instance.arn
 
-    def define(self, amounts: Amounts = TASK, *, family: str = "web", stop_timeout: int | None = None) -> TaskDefinition:
+    def define(
+        self, amounts: Amounts = TASK, *, family: str = "web", stop_timeout: int | None = None
+    ) -> TaskDefinition:
         revision = 1 + sum(d.family == family for d in self.state.records(TaskDefinition))
         container = {"name": "app", "image": "busybox", "cpu": amounts.cpu, "memory": amounts.memory_mib}
         if stop_timeout is not None:
@@ -122,9 +124,7 @@ class ToyCluster:
             container["portMappings"] = [{"containerPort": p, "hostPort": p} for p in sorted(amounts.ports)]
         body = {"family": family, "containerDefinitions": [container]}
         arn = self.names.arns.task_definition(family, revision)
-        definition = TaskDefinition(
-            arn=arn, family=family, revision=revision, amounts=task_amounts(body), body=body
-        )
+        definition = TaskDefinition(arn=arn, family=family, revision=revision, amounts=task_amounts(body), body=body)
         self.decide("define", lambda draft: draft.put(definition))
         return definition
 

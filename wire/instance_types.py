@@ -66,9 +66,7 @@ INSTANCE_TYPES = {instance_type.name: instance_type for instance_type in _all()}
 
 
 def nearest(name: str) -> list[str]:
-    """The known types whose names are nearest to `name`, best first; never empty."""
-    return difflib.get_close_matches(name.lower(), INSTANCE_TYPES, n=3, cutoff=0.6) or [
-        "t3.medium",
-        "m5.large",
-        "r5.large",
-    ]
+    """The three known types whose names are nearest to `name`, best first; of its family where that is known."""
+    family = name.lower().partition(".")[0] + "."
+    candidates = [known for known in INSTANCE_TYPES if known.startswith(family)] or list(INSTANCE_TYPES)
+    return difflib.get_close_matches(name.lower(), candidates, n=3, cutoff=0)

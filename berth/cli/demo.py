@@ -153,6 +153,7 @@ class _Stage:
             reserved_memory_mib=setup.remedies.reserved_memory_mib,
         )
         self._server = DevServer(settings)
+        self._server.open()
         if self._order.is_plain or not self._console.is_terminal:
             run = await Scenario(setup, self._server, PlainWatcher(self._say)).play()
         else:

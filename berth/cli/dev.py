@@ -102,6 +102,7 @@ async def _dev(settings: Settings, *, verbose: bool) -> int:
     engine = await checks.engine_version()
     checks.check_port(HOST, settings.port)
     server = DevServer(settings)
+    server.open()
 
     async def cleanup() -> None:
         trouble = await server.close()

@@ -8,11 +8,11 @@ Source: amazon-ecs-agent `ecs-agent/acs/session`; recorded traffic.
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from controlplane.agents.payload import run_payload, stop_payload
 from controlplane.api.call import Account
@@ -36,6 +36,8 @@ SILENCE_SECONDS_MAX = 60
 RETELL_SECONDS = 60
 """An assignment that is not acknowledged for so long is sent again."""
 SEND_SECONDS_MAX = 10
+CLOSE_SECONDS_MAX = 1
+"""How long a close waits for the other side to agree."""
 FRAME_BYTES_MAX = 1024 * 1024
 
 _log = structlog.get_logger(__name__)
@@ -63,9 +65,6 @@ class Sessions:
         self._acknowledged: dict[str, set[Matter]] = {}
         self._closing = False
 
-    def __contains__(self, instance: str) -> bool:
-        return instance in self._open
-
     def wake(self, instance: str) -> None:
         """Something about `instance` (ARN) may have changed."""
         session = self._open.get(instance)
@@ -77,12 +76,11 @@ class Sessions:
         for session in self._open.values():
             session.wake()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End every session; the agents come back at once, to us or to who follows us."""
         self._closing = True
-        async with asyncio.TaskGroup() as group:
-            for session in list(self._open.values()):
-                group.create_task(session.end(code=1001))
+        for session in self._open.values():
+            session.leave(code=WSCloseCode.GOING_AWAY)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One session, from the upgrade to its end."""
@@ -90,7 +88,7 @@ class Sessions:
         refused = _refusal(self.store.view().instance(arn), arn)
         if refused is not None:
             return refused
-        socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES_MAX, compress=False, timeout=1)
+        socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES_MAX, compress=False, timeout=CLOSE_SECONDS_MAX)
         await socket.prepare(request)
         session = Session(self, arn, socket, self._acknowledged.setdefault(arn, set()))
         former = self._open.get(arn)
@@ -98,7 +96,7 @@ class Sessions:
         self.metrics.agents_connected.set(len(self._open))
         try:
             if former is not None:
-                await former.end(code=1000)
+                former.leave(code=WSCloseCode.OK)
             await self._note_connected(arn, request)
             await session.run()
         except StoreClosed:
@@ -154,21 +152,23 @@ class Session:
         self._acknowledged = acknowledged
         self._on_its_way: dict[Matter, Told] = {}
         self._changed = asyncio.Event()
+        self._leaving = asyncio.Event()
+        self._close_code = WSCloseCode.OK
         self._heard_at = sessions.clock()
 
     def wake(self) -> None:
         """Look again at what the instance must be told."""
         self._changed.set()
 
-    async def end(self, *, code: int) -> None:
-        """Close the connection, without waiting long for the other side."""
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            async with asyncio.timeout(SEND_SECONDS_MAX):
-                await self._socket.close(code=code)
+    def leave(self, *, code: WSCloseCode) -> None:
+        """End the connection from our side, soon."""
+        self._close_code = code
+        self._leaving.set()
 
     async def run(self) -> None:
         """Serve the connection until it ends."""
-        jobs = {asyncio.ensure_future(job) for job in (self._read(), self._tell(), self._beat())}
+        loops = (self._read(), self._tell(), self._beat(), self._leaving.wait())
+        jobs: set[asyncio.Future[Any]] = {asyncio.ensure_future(loop) for loop in loops}
         try:
             done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
             for job in done:
@@ -179,7 +179,8 @@ class Session:
             for job in jobs:
                 job.cancel()
             await asyncio.gather(*jobs, return_exceptions=True)
-            await self.end(code=1000)
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                await self._socket.close(code=self._close_code)
 
     async def _read(self) -> None:
         async for message in self._socket:
@@ -240,7 +241,7 @@ class Session:
     async def _send(self, news: list[Assignment]) -> None:
         """One message for each task: an agent that cannot take one of them still acknowledges the others."""
         sessions, now = self._sessions, self._sessions.clock()
-        messages = {(a.task.arn, a.desired): self._message(a, f"{sessions.account.names.uuid()}", now) for a in news}
+        messages = {(a.task.arn, a.desired): self._message(a, sessions.account.names.uuid(), now) for a in news}
         lines = [
             StoryLine(
                 now,

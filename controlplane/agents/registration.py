@@ -71,9 +71,14 @@ def _known(draft: Draft, call: Call, cluster: Cluster) -> Instance | None:
                 f"The container instance {arn} has been deregistered. "
                 "Remove its agent's data directory to register a new one."
             )
+        if instance is not None and instance.cluster != cluster.name:
+            raise ClientException(
+                f"The container instance {arn} belongs to the cluster {instance.cluster}. "
+                "Remove its agent's data directory to register it elsewhere."
+            )
         return instance
-    same = (i for i in draft.instances(cluster.name) if token and i.client_token == token)
-    return next(same, None)
+    alive = (i for i in draft.instances(cluster.name) if i.status is not InstanceStatus.INACTIVE)
+    return next((instance for instance in alive if token and instance.client_token == token), None)
 
 
 def _instance(draft: Draft, call: Call, cluster: Cluster, known: Instance | None) -> Instance:

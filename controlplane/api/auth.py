@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -99,9 +100,11 @@ def _signature(
     timestamp: str,
 ) -> str:
     covered = {name: headers[name] for name in signed["headers"].split(";") if name in headers}
-    request: Any = AWSRequest(
-        method=method, url=f"http://{headers.get('Host', '')}{raw_path}", headers=covered, data=body
-    )
+    path, _, query = raw_path.partition("?")
+    # Clients differ in what they quote on the wire; what is signed is the one canonical form.
+    params: Any = parse_qsl(query, keep_blank_values=True)
+    url = f"http://{headers.get('Host', '')}{path}"
+    request: Any = AWSRequest(method=method, url=url, headers=covered, data=body, params=params)
     request.context["timestamp"] = timestamp
     signer: Any = SigV4Auth(Credentials(*keys), signed["service"], signed["region"])
     signature: str = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)

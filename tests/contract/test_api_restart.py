@@ -129,7 +129,8 @@ async def test_absent_agents_are_noticed_after_a_restart(tmp_path: Path) -> None
     config = Config(port=0, data_dir=tmp_path)
     async with running(config) as plane, ScriptedAgent(plane.url) as agent:
         arn = agent.arn
-        await plane.sessions.close()
+        plane.sessions.close()
+        await agent.closed()
     async with running(config) as plane:
         assert plane.store.view().instance(arn).agent_connected  # type: ignore[union-attr]
         await plane.sessions.forget_absent()

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +75,13 @@ class Berth:
         """All processes under it."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
+    def run(self) -> str:
+        """The label `berth.run` of the containers that its agents start."""
+        runs = {process.environ().get("BERTH_RUN") for process in self.family() if process.cmdline()[-1] == "agent"}
+        (run,) = runs
+        assert run is not None
+        return run
+
     def left_behind(self) -> list[str]:
         """What is still in its temporary folder."""
         return [path.name for path in self.tmp.iterdir()]
@@ -120,10 +126,14 @@ class DockerRecord:
                 times.setdefault(its[TASK_LABEL].rpartition("/")[2], event["timeNano"] / 1e9)
         return times
 
-    def alive(self) -> list[str]:
-        """Those of the recorded containers that Docker still has."""
-        ids = {event["Actor"]["ID"] for event in list(self.events)}
-        return [each.id for each in self._client.containers.list(all=True) if each.id in ids]
+
+def containers(run: str) -> list[str]:
+    """Ids of the containers of a run that Docker still has."""
+    client = docker.from_env()
+    try:
+        return [each.id for each in client.containers.list(all=True, filters={"label": f"berth.run={run}"})]
+    finally:
+        client.close()
 
 
 def gone(processes: list[psutil.Process], seconds: float = 5) -> bool:
@@ -139,10 +149,3 @@ def berth(*arguments: str, tmp: Path, **environment: str) -> Iterator[Berth]:
         yield program
     finally:
         program.clear()
-
-
-def timed(words: str, program: Berth) -> float:
-    """Seconds until these words were printed."""
-    began = time.monotonic()
-    program.wait_for(words)
-    return time.monotonic() - began

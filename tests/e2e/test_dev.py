@@ -2,13 +2,11 @@
 
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import docker
 import psutil
 import pytest
-from berth_program import Berth, DockerRecord, berth, gone
+from berth_program import Berth, berth, containers, gone
 
 from berth.checks import free_port
 from berth.client import EcsClient
@@ -21,13 +19,6 @@ CLEANED_WITHIN_SECONDS = 60
 @pytest.fixture
 def port() -> str:
     return str(free_port("127.0.0.1"))
-
-
-@pytest.fixture
-def record() -> Iterator[DockerRecord]:
-    record = DockerRecord()
-    yield record
-    record.close()
 
 
 async def run_task(client: EcsClient, count: int = 1) -> list[str]:
@@ -58,6 +49,14 @@ async def wait_status(client: EcsClient, tasks: list[str], status: str, seconds:
         if seen == [status] * len(tasks):
             return
     pytest.fail(f"{seen} and not {status} within {seconds} s")
+
+
+def no_containers_within(seconds: float, run: str) -> bool:
+    """The removal that goes on when nobody waits for it: there is nothing to wait on but Docker itself."""
+    end = time.monotonic() + seconds
+    while containers(run) and time.monotonic() < end:
+        time.sleep(0.1)
+    return containers(run) == []
 
 
 def test_it_prints_what_a_user_needs_and_connects_the_hosts(port: str, tmp_path: Path) -> None:
@@ -96,62 +95,60 @@ async def test_the_hosts_are_what_was_asked_for(port: str, tmp_path: Path) -> No
         assert sorted(zones) == ["z-a", "z-a", "z-b"]
 
 
-async def test_ctrl_c_leaves_nothing_behind(port: str, tmp_path: Path, record: DockerRecord) -> None:
+async def test_ctrl_c_leaves_nothing_behind(port: str, tmp_path: Path) -> None:
     with berth("dev", "--port", port, tmp=tmp_path / "t") as dev:
         dev.wait_for("✓ connected")
         async with EcsClient(f"http://127.0.0.1:{port}") as client:
             await wait_status(client, await run_task(client, 3), "RUNNING")
-        assert len(record.alive()) == 3
-        family = dev.family()
+        run, family = dev.run(), dev.family()
+        assert len(containers(run)) == 3
         assert len(family) == 3
         dev.interrupt()
         assert dev.end(CLEANED_WITHIN_SECONDS) == 0
         assert "All containers are removed, nothing is left behind." in dev.output
-        assert record.alive() == []
+        assert containers(run) == []
         assert gone(family)
         assert dev.left_behind() == []
 
 
-async def test_a_second_ctrl_c_forces(port: str, tmp_path: Path, record: DockerRecord) -> None:
+async def test_a_second_ctrl_c_forces(port: str, tmp_path: Path) -> None:
     with berth("dev", "--port", port, tmp=tmp_path / "t") as dev:
         dev.wait_for("✓ connected")
         async with EcsClient(f"http://127.0.0.1:{port}") as client:
             await wait_status(client, await run_task(client, 2), "RUNNING")
-        family = dev.family()
+        run, family = dev.run(), dev.family()
         dev.interrupt()
         dev.wait_for("Ctrl-C again")
         dev.interrupt()
         dev.end(10)
         assert gone(family)
         assert dev.left_behind() == []
-        end = time.monotonic() + CLEANED_WITHIN_SECONDS
-        while record.alive() and time.monotonic() < end:
-            time.sleep(0.1)
-        assert record.alive() == []
+        assert no_containers_within(CLEANED_WITHIN_SECONDS, run)
 
 
-async def test_kept_data_goes_on(port: str, tmp_path: Path, record: DockerRecord) -> None:
+async def test_kept_data_goes_on(port: str, tmp_path: Path) -> None:
     keep = tmp_path / "kept"
-    arguments = ("dev", "--port", port, "--hosts", "1", "--keep", str(keep))
-    async with EcsClient(f"http://127.0.0.1:{port}") as client:
-        with berth(*arguments, tmp=tmp_path / "t") as dev:
-            dev.wait_for("✓ connected")
+    options = ("--hosts", "1", "--keep", str(keep))
+    endpoint = f"http://127.0.0.1:{port}"
+    with berth("dev", "--port", port, *options, tmp=tmp_path / "t") as dev:
+        dev.wait_for("✓ connected")
+        run = dev.run()
+        async with EcsClient(endpoint) as client:
             first = (await client.call("ListContainerInstances"))["containerInstanceArns"]
             tasks = await run_task(client)
             await wait_status(client, tasks, "RUNNING")
-            dev.interrupt()
-            assert dev.end(CLEANED_WITHIN_SECONDS) == 0
-            assert f"the data stays in {keep}" in dev.output
-            assert record.alive() == [], "with --keep the containers go, too"
-        with berth(*arguments, tmp=tmp_path / "t") as dev:
-            dev.wait_for("✓ connected")
+        dev.interrupt()
+        assert dev.end(CLEANED_WITHIN_SECONDS) == 0
+        assert f"the data stays in {keep}" in dev.output
+        assert containers(run) == [], "with --keep the containers go, too"
+    with berth("dev", "--port", port, *options, tmp=tmp_path / "t") as dev:
+        dev.wait_for("✓ connected")
+        async with EcsClient(endpoint) as client:
             assert (await client.call("ListContainerInstances"))["containerInstanceArns"] == first
             await wait_status(client, tasks, "STOPPED")
-            with berth(
-                *arguments[:1], "--port", str(free_port("127.0.0.1")), *arguments[3:], tmp=tmp_path / "o"
-            ) as two:
-                assert two.end(20) == 2
-                assert two.output.endswith("is in use by another berth dev: stop that, or keep the data elsewhere.")
+        with berth("dev", "--port", str(free_port("127.0.0.1")), *options, tmp=tmp_path / "other") as second:
+            sentence = refused(second)
+    assert sentence == f"{keep} is in use by another berth dev: stop that, or keep the data elsewhere."
 
 
 def test_an_agent_that_dies_is_told_and_the_rest_goes_on(port: str, tmp_path: Path) -> None:
@@ -218,15 +215,3 @@ def test_wrong_options_are_named(arguments: tuple[str, ...], words: str, tmp_pat
 def test_no_engine_is_said_so(port: str, tmp_path: Path) -> None:
     with berth("dev", "--port", port, tmp=tmp_path / "t", DOCKER_HOST="unix:///nowhere/docker.sock") as dev:
         assert "Docker" in refused(dev)
-
-
-@pytest.fixture(autouse=True)
-def engine() -> Iterator[None]:
-    """After each test Docker has no container that the test brought."""
-    client = docker.from_env()
-    before = {each.id for each in client.containers.list(all=True)}
-    yield
-    left = [each for each in client.containers.list(all=True) if each.id not in before]
-    names = [each.name for each in left if "berth.run" in each.labels]
-    client.close()
-    assert names == []

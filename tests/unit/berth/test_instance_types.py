@@ -20,4 +20,6 @@ def test_common_types_are_there_and_larger_ones_register_more() -> None:
 def test_the_nearest_names() -> None:
     assert nearest("r5.larg")[0] == "r5.large"
     assert nearest("M5.LARGE")[0] == "m5.large"
-    assert nearest("") != []
+    assert "r5.large" in nearest("r5.huge")
+    assert all(name.startswith("c6i.") for name in nearest("c6i.48xlarge"))
+    assert len(nearest("")) == 3

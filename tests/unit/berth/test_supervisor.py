@@ -31,6 +31,7 @@ def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def server(**members: object) -> AsyncIterator[DevServer]:
     served = DevServer(Settings(port=free_port("127.0.0.1"), **members), PROGRAMS)  # type: ignore[arg-type]
     try:
+        served.open()
         yield served
     finally:
         await served.close()
@@ -140,9 +141,8 @@ async def test_kept_data_stays_and_has_one_user_at_a_time(tmp_path: Path) -> Non
         await served.add_hosts()
         await served.wait_connected()
         first_run = served.run
-        async with server(keep=keep) as second:
-            with pytest.raises(UserError, match="is in use by another berth dev"):
-                await second.start()
+        with pytest.raises(UserError, match="is in use by another berth dev"):
+            DevServer(Settings(port=free_port("127.0.0.1"), keep=keep), PROGRAMS).open()
     assert (keep / "host-1").is_dir()
     async with server(keep=keep) as again:
         await again.start()

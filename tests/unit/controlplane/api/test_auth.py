@@ -51,6 +51,12 @@ def test_a_signed_websocket_upgrade_passes():
     check(signed(method="GET", path=path, body=b""), method="GET", path=path, body=b"")
 
 
+def test_a_query_is_signed_in_its_canonical_form() -> None:
+    """A client may send `:` where it has signed `%3A`."""
+    signature = signed(method="GET", path="/acs/ws?containerInstanceArn=arn%3Aaws%3Aecs&a=", body=b"")
+    check(signature, method="GET", path="/acs/ws?a=&containerInstanceArn=arn:aws:ecs", body=b"")
+
+
 def test_a_header_that_was_not_signed_may_be_added():
     check(signed(**{"User-Agent": "somebody", "Connection": "keep-alive"}))
 

@@ -314,7 +314,12 @@ def test_an_instance_is_told_of_everything_that_has_not_stopped() -> None:
         ({"cpu": "512", "memory": "1024", "containerDefinitions": [{"name": "a", "cpu": 9}]}, {}, Amounts(512, 1024)),
         ({"cpu": ".5 vCPU", "memory": "2GB", "containerDefinitions": []}, {}, Amounts(512, 2048)),
         (
-            {"containerDefinitions": [{"name": "a", "memory": 512, "memoryReservation": 128}, {"name": "b", "cpu": 10}]},
+            {
+                "containerDefinitions": [
+                    {"name": "a", "memory": 512, "memoryReservation": 128},
+                    {"name": "b", "cpu": 10},
+                ]
+            },
             {},
             Amounts(10, 128),
         ),

@@ -22,7 +22,9 @@ from wire.status import DesiredStatus, InstanceStatus
 LARGE = Amounts(2048, 15731)
 
 
-def instance(nth: int, *, zone: str = "a", rack: str | None = None, size: Amounts = LARGE, **members: object) -> Instance:
+def instance(
+    nth: int, *, zone: str = "a", rack: str | None = None, size: Amounts = LARGE, **members: object
+) -> Instance:
     attributes = [{"name": "ecs.availability-zone", "value": zone}]
     if rack is not None:
         attributes.append({"name": "rack", "value": rack})
@@ -50,7 +52,9 @@ def state_of(*records: object) -> State:
     return state
 
 
-def request(count: int = 1, *steps: tuple[str, str], amounts: Amounts = Amounts(512, 1024), **members: object) -> Request:
+def request(
+    count: int = 1, *steps: tuple[str, str], amounts: Amounts = Amounts(512, 1024), **members: object
+) -> Request:
     strategy = tuple({"type": kind, "field": field} if field else {"type": kind} for kind, field in steps)
     members.setdefault("strategy", strategy)
     return Request(cluster="c", group="g", amounts=amounts, count=count, **members)
@@ -237,6 +241,10 @@ def test_good_strategies_pass() -> None:
 
 def test_constraints() -> None:
     assert constraints.refuse([{"type": "distinctInstance"}]) is None
-    for bad in ({"type": "memberOf", "expression": "x"}, {"type": "x"}, {"type": "distinctInstance", "expression": "x"}):
+    for bad in (
+        {"type": "memberOf", "expression": "x"},
+        {"type": "x"},
+        {"type": "distinctInstance", "expression": "x"},
+    ):
         assert constraints.refuse([bad]) is not None
     assert constraints.refuse([{"type": "distinctInstance"}] * 11) is not None

@@ -141,6 +141,8 @@ def test_old_pending_tasks_stop_at_once_whatever_the_floor() -> None:
     world.deploy(service, world.define(SMALL))
     world.run(1)
     world.deploy(service, world.define(SMALL))
+    assert Counter(task.task_definition[-2:] for task in world.stopping(service)) == {":2": 2}
+    world.run(2.1)
     starts = Counter(task.task_definition[-2:] for task in world.live(service))
     assert starts == {":1": 2, ":3": 2}
     world.run(10)

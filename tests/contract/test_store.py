@@ -1,0 +1,379 @@
+"""What every store does, whatever it is made of: compare and set, no over-commit, order, durability, a limit on all."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+
+from controlplane.core.model import Cluster, Instance, Record, Task, Token
+from controlplane.core.plan import Conflict, Key, Plan
+from controlplane.core.view import Draft, State
+from controlplane.store.memory import MemoryStore
+from controlplane.store.port import Store, StoreBusy, StoreClosed
+from controlplane.store.sqlite import SqliteStore
+from wire.holds import Hold, Proof
+from wire.resources import Amounts
+from wire.story import StoryLine
+
+Opener = Callable[..., Store]
+ROOT = Path(__file__).parents[2]
+HALF = Amounts(1024, 1024)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    """Opens a store; one at a time."""
+    if request.param == "memory":
+        return MemoryStore
+    return lambda **limits: SqliteStore(tmp_path / "store.sqlite", **limits)
+
+
+@pytest.fixture
+async def store(opener: Opener) -> AsyncIterator[Store]:
+    opened = opener()
+    yield opened
+    await opened.close()
+
+
+def token(name: str, **members: object) -> Token:
+    return Token(scope="s", token=name, fingerprint="", **members)
+
+
+def putting(store: Store, *records: Record, cause: str = "test") -> Plan:
+    draft = Draft(store.view(), now=0, cause=cause)
+    for record in records:
+        draft.put(record)
+    return draft.plan()
+
+
+def line(nth: int) -> StoryLine:
+    return StoryLine(float(nth), "test", "subject", "kind", "", {"nth": nth})
+
+
+def telling(*numbers: int) -> Plan:
+    return Plan(cause="", story=tuple(line(nth) for nth in numbers))
+
+
+def task(name: str, *, on: str | None = None) -> Task:
+    hold = Hold(name, HALF, 0, "placed") if on else None
+    return Task(
+        arn=name, cluster="c", task_definition="d", containers=(), amounts=HALF, group="g", instance=on, hold=hold
+    )
+
+
+async def with_instance(store: Store) -> None:
+    instance = Instance(arn="i", cluster="c", registered=Amounts(2048, 2048))
+    await store.commit(putting(store, Cluster(name="c", arn="c"), instance))
+
+
+def contents(state: State) -> object:
+    """All that a reader can see, in the order in which a reader sees it."""
+    kinds = (Cluster, Instance, Task, Token)
+    records = [record for kind in kinds for record in state.records(kind)]
+    revisions = [state.revision_of((record.table, record.key)) for record in records]
+    rooms = [(i.arn, state.free(i.arn), list(state.ledger(i.arn))) for i in state.records(Instance)]
+    order = [[t.arn for t in state.tasks_on(i.arn)] for i in state.records(Instance)]
+    return state.revision, records, revisions, rooms, order
+
+
+async def test_a_commit_is_visible_when_it_returns(store: Store) -> None:
+    assert store.view().revision == 0
+    assert await store.commit(putting(store, token("a"))) == 1
+    assert store.view().token("s a") == token("a")
+    assert store.view().revision_of(("tokens", "s a")) == 1
+
+
+async def test_an_empty_plan_costs_nothing(store: Store) -> None:
+    assert await store.commit(Plan(cause="")) == 0
+    assert await store.tell([]) == 0
+    assert store.view().revision == 0
+
+
+async def test_compare_and_set(store: Store) -> None:
+    """Two plans from one view about one record: the second is refused and changes nothing."""
+    await store.commit(putting(store, token("a")))
+    first, second = (putting(store, token("a", created_at=at), token(f"new{at}")) for at in (1, 2))
+    await store.commit(first)
+    with pytest.raises(Conflict, match="has changed"):
+        await store.commit(second)
+    assert store.view().token("s a") == token("a", created_at=1)
+    assert store.view().token("s new2") is None
+    assert store.view().revision == 2
+
+
+async def test_of_many_writers_at_once_one_wins_each_round(store: Store) -> None:
+    """Fifty increments of one counter by eight writers that retry: none is lost, none counts twice."""
+    await store.commit(putting(store, token("counter")))
+    conflicts = 0
+
+    async def writer(times: int) -> None:
+        nonlocal conflicts
+        while times:
+            before = store.view().token("s counter")
+            assert before is not None
+            try:
+                await store.commit(putting(store, msgspec.structs.replace(before, created_at=before.created_at + 1)))
+                times -= 1
+            except Conflict:
+                conflicts += 1
+
+    await asyncio.gather(*(writer(50) for _ in range(8)))
+    counter = store.view().token("s counter")
+    assert counter is not None
+    assert counter.created_at == 400
+    assert store.view().revision == 401
+
+
+async def test_no_over_commit_at_the_commit(store: Store) -> None:
+    """Three plans each found room for half an instance; together they do not fit, in one batch or one by one."""
+    await with_instance(store)
+    plans = [putting(store, task(name, on="i")) for name in "abc"]
+    results = await asyncio.gather(*map(store.commit, plans), return_exceptions=True)
+    assert [type(result) for result in results].count(Conflict) == 1
+    assert store.view().free("i").cpu == 0
+    assert len(list(store.view().records(Task))) == 2
+
+
+async def test_a_refused_plan_changes_nothing(store: Store) -> None:
+    await with_instance(store)
+    before = contents(store.view())
+    plan = putting(store, token("a"), *(task(name, on="i") for name in "abc"))
+    with pytest.raises(Conflict):
+        await store.commit(plan)
+    assert contents(store.view()) == before
+    assert await store.story(0, 10) == ([], 0)
+
+
+async def test_a_mistake_of_ours_is_refused_and_the_store_goes_on(store: Store) -> None:
+    await with_instance(store)
+    await store.commit(putting(store, task("a", on="i")))
+    with pytest.raises(AssertionError, match="without a proof"):
+        await store.commit(putting(store, task("a")))
+    await store.commit(putting(store, token("a")))
+
+
+async def test_holds_end_with_the_commit(store: Store) -> None:
+    await with_instance(store)
+    await store.commit(putting(store, task("a", on="i")))
+    draft = Draft(store.view(), now=1, cause="x")
+    draft.end_hold(draft.task("a"), Proof.EXIT_SEEN)
+    await store.commit(draft.plan())
+    assert store.view().free("i").cpu == 2048
+    draft = Draft(store.view(), now=1, cause="x")
+    draft.delete(draft.task("a"))
+    await store.commit(draft.plan())
+    assert store.view().task("a") is None
+    assert store.view().tasks_on("i") == []
+
+
+async def test_watchers_see_every_commit_in_order(store: Store) -> None:
+    await store.commit(putting(store, token("before")))
+    watch = store.watch()
+    names = [f"t{nth}" for nth in range(50)]
+    await asyncio.gather(*(store.commit(putting(store, token(name), cause=name)) for name in names))
+    await store.tell([line(1)])
+    commits = [await anext(watch) for _ in range(51)]
+    assert [commit.revision for commit in commits] == [*range(2, 52), 51]
+    keys: list[Key] = [("tokens", f"s {commit.cause}") for commit in commits[:-1]]
+    assert [commit.changed for commit in commits[:-1]] == [(key,) for key in keys]
+    assert sorted(commit.cause for commit in commits[:-1]) == sorted(names)
+    assert (commits[-1].changed, commits[-1].story, commits[-1].newest_line) == ((), (line(1),), 1)
+
+
+async def test_what_a_watcher_hears_of_is_in_the_view(store: Store) -> None:
+    watch = store.watch()
+    writing = asyncio.gather(*(store.commit(putting(store, token(f"t{nth}"))) for nth in range(20)))
+    for _ in range(20):
+        commit = await anext(watch)
+        assert store.view().revision >= commit.revision
+        assert all(store.view().revision_of(key) for key in commit.changed)
+    await writing
+
+
+async def test_a_watcher_that_falls_behind_is_ended(opener: Opener) -> None:
+    store = opener(watch_commits_max=3)
+    slow, quick = store.watch(), store.watch()
+    for nth in range(5):
+        await store.commit(putting(store, token(f"t{nth}")))
+        await anext(quick)
+    assert [commit.revision async for commit in slow] == [1, 2, 3]
+    await store.close()
+
+
+async def test_a_watcher_that_waits_ends_with_the_store(opener: Opener) -> None:
+    store = opener()
+    watch = store.watch()
+    waiting = asyncio.create_task(anext(watch, None))
+    await asyncio.sleep(0)
+    await store.close()
+    assert await waiting is None
+
+
+async def test_a_closed_watch_ends(store: Store) -> None:
+    watch = store.watch()
+    await store.commit(putting(store, token("a")))
+    watch.close()
+    assert [commit async for commit in watch] == []
+
+
+async def test_the_story_is_read_in_pages(store: Store) -> None:
+    await store.commit(telling(1, 2, 3))
+    assert await store.tell([line(4), line(5)]) == 5
+    lines, newest = await store.story(0, 2)
+    assert ([seq for seq, _ in lines], newest) == ([1, 2], 5)
+    lines, newest = await store.story(2, 100)
+    assert (lines, newest) == ([(nth, line(nth)) for nth in (3, 4, 5)], 5)
+    assert await store.story(5, 100) == ([], 5)
+    assert await store.story(99, 100) == ([], 5)
+    assert await store.story(0, 0) == ([], 5)
+
+
+async def test_the_story_keeps_its_newest_lines(opener: Opener) -> None:
+    store = opener(story_lines_kept=10)
+    for start in range(1, 101, 5):
+        await store.tell([line(nth) for nth in range(start, start + 5)])
+    lines, newest = await store.story(0, 1000)
+    assert newest == 100
+    assert [seq for seq, _ in lines][-10:] == list(range(91, 101))
+    assert len(lines) <= 20
+    assert all(told == line(seq) for seq, told in lines)
+    await store.close()
+
+
+async def test_a_closed_store_says_so(opener: Opener) -> None:
+    store = opener()
+    await store.close()
+    await store.close()
+    for asked in (store.commit(telling(1)), store.tell([line(1)]), store.story(0, 1)):
+        with pytest.raises(StoreClosed):
+            await asked
+
+
+async def test_a_caller_that_goes_away_does_not_stop_the_others(store: Store) -> None:
+    gone = asyncio.create_task(store.commit(putting(store, token("gone"))))
+    staying = asyncio.create_task(store.commit(putting(store, token("staying"))))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await staying
+    assert store.view().token("s staying") is not None
+
+
+# What only a store on disk can show.
+
+
+async def test_reopened_it_is_equal(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    store = SqliteStore(path)
+    await with_instance(store)
+    dice = Random(5)
+    for nth in range(60):
+        await _something(store, nth, dice)
+    await store.commit(telling(*range(30)))
+    before, story = contents(store.view()), await store.story(0, 1000)
+    await store.close()
+    reopened = SqliteStore(path)
+    assert contents(reopened.view()) == before
+    assert await reopened.story(0, 1000) == story
+    assert await reopened.commit(putting(reopened, token("more"))) == before[0] + 1  # type: ignore[index]
+    await reopened.close()
+
+
+async def _something(store: Store, nth: int, dice: Random) -> None:
+    draft = Draft(store.view(), now=nth, cause="x")
+    tasks = list(store.view().records(Task))
+    step = dice.randrange(4)
+    if step == 0 and draft.free("i").cpu >= 1024:
+        draft.begin_hold(task(f"t{nth}"), "i", "placed")
+    elif step == 1 and tasks:
+        draft.end_hold(tasks[dice.randrange(len(tasks))], Proof.EXIT_SEEN)
+    elif step == 2 and (done := [task for task in tasks if task.hold is None]):
+        draft.delete(done[0])
+    else:
+        draft.put(token(f"t{nth % 7}", created_at=nth))
+    await store.commit(draft.plan())
+
+
+async def test_a_second_process_gets_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    store = SqliteStore(path)
+    with pytest.raises(StoreBusy, match=r"is in use by another control plane; .*\.$"):
+        SqliteStore(path)
+    await store.close()
+    await SqliteStore(path).close()
+
+
+async def test_a_disk_that_fails_is_an_error_to_the_caller_and_changes_nothing(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite")
+    await store.commit(putting(store, token("a")))
+    store._database.execute("PRAGMA query_only = ON")
+    with pytest.raises(Exception, match="readonly"):
+        await store.commit(putting(store, token("b")))
+    assert store.view().token("s b") is None
+    store._database.execute("PRAGMA query_only = OFF")
+    assert await store.commit(putting(store, token("c"))) == 2
+    await store.close()
+
+
+async def test_plans_that_arrive_together_share_a_transaction(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite")
+    written: list[int] = []
+    transact = store._transact
+    store._transact = lambda plans: written.append(len(plans)) or transact(plans)  # type: ignore[method-assign,assignment]
+    await asyncio.gather(*(store.commit(putting(store, token(f"t{nth}"))) for nth in range(200)))
+    assert sum(written) == 200
+    assert len(written) <= 3
+    await store.close()
+
+
+WRITER = """
+    import asyncio, os, sys
+    from pathlib import Path
+    from controlplane.core.model import Token
+    from controlplane.core.view import Draft
+    from controlplane.store.sqlite import SqliteStore
+
+    async def write(store, writer):
+        nth = 0
+        while True:
+            draft = Draft(store.view(), now=0, cause="x")
+            draft.put(Token(scope=writer, token=str(nth), fingerprint=""))
+            await store.commit(draft.plan())
+            os.write(1, f"{writer} {nth}\\n".encode())
+            nth += 1
+
+    async def main():
+        store = SqliteStore(Path(sys.argv[1]))
+        await asyncio.gather(*(write(store, writer) for writer in "abcdefgh"))
+
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 200, 1500])
+async def test_kill_9_loses_nothing_acknowledged(tmp_path: Path, lines: int) -> None:
+    """A process commits as fast as it can and says so; it is killed in the middle; all that it said is there."""
+    path = tmp_path / "store.sqlite"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(WRITER), str(path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert writer.stdout is not None
+    said = [writer.stdout.readline() for _ in range(lines)]
+    writer.send_signal(signal.SIGKILL)
+    said += writer.stdout.readlines()
+    writer.stdout.close()
+    assert writer.wait() == -signal.SIGKILL
+    store = SqliteStore(path)
+    missing = [one for one in said if one.endswith(b"\n") and store.view().token(one.decode().strip()) is None]
+    assert not missing
+    assert store.view().revision == len(list(store.view().records(Token))) >= lines
+    await store.close()
