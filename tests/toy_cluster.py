@@ -7,6 +7,7 @@ TERM. Every commit goes through the same check as in the real store, and everyth
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from random import Random
 
@@ -20,7 +21,7 @@ from controlplane.core.evaluations import services_to_look_at
 from controlplane.core.lifecycle import ContainerReport, TaskReport
 from controlplane.core.model import Cluster, Instance, Release, Service, Task, TaskDefinition
 from controlplane.core.names import Names
-from controlplane.core.plan import Plan
+from controlplane.core.plan import Key, Plan
 from controlplane.core.policy import Policy
 from controlplane.core.reconcile import rollout
 from controlplane.core.reconcile.service import reconcile
@@ -210,20 +211,20 @@ class ToyCluster:
 
     def decide(self, cause: str, decision: Callable[[Draft], object]) -> None:
         """Decide, commit, look at the services, tell the hosts."""
-        changed = self._commit(cause, decision)
+        self._follow(self._commit(cause, decision))
+
+    def _follow(self, changed: tuple[Key, ...]) -> None:
         for _ in range(STEPS_MAX):
-            look = services_to_look_at(self.state, changed)
-            changed = ()
-            for service in look:
-                changed += self._evaluate(service)
             if not changed:
                 break
+            look = services_to_look_at(self.state, changed)
+            changed = sum((self._evaluate(service) for service in look), ())
         else:
             raise AssertionError("evaluations never come to rest")
         for host in self.hosts.values():
-            self.at(self.now + 0.01, lambda host=host: self._sync(host))
+            self.at(self.now + 0.01, partial(self._sync, host))
 
-    def _evaluate(self, service: str) -> tuple[tuple[str, str], ...]:
+    def _evaluate(self, service: str) -> tuple[Key, ...]:
         again: list[float | None] = []
         changed = self._commit(
             "evaluation",
@@ -231,33 +232,19 @@ class ToyCluster:
         )
         if again[0] is not None and self._look_again.get(service) != again[0]:
             self._look_again[service] = again[0]
-            self.at(again[0] - EPOCH, lambda: self.decide("time", lambda draft: None) or self._look(service))
+            self.at(again[0] - EPOCH, lambda: self._follow(self._evaluate(service)))
         return changed
 
-    def _look(self, service: str) -> None:
-        self._look_again.pop(service, None)
-        changed = self._evaluate(service)
-        if changed:
-            self.decide("after a look", lambda draft: None)
-            for key in changed:
-                for other in services_to_look_at(self.state, [key]):
-                    self._evaluate(other)
-
-    def _commit(self, cause: str, decision: Callable[[Draft], object]) -> tuple[tuple[str, str], ...]:
+    def _commit(self, cause: str, decision: Callable[[Draft], object]) -> tuple[Key, ...]:
         draft = Draft(self.state, now=EPOCH + self.now, cause=cause)
         decision(draft)
         plan = draft.plan()
         if not plan:
             return ()
         Batch(self.state).accept(plan)
-        for instance in self.hosts:
-            if self.state.instance(instance) is not None:
-                expected = draft.free(instance)
-                found = Draft(self.state, now=0, cause="").free(instance)
-                assert expected is not None and found is not None
         self.state.apply(plan, self.state.revision + 1)
-        for instance in self.hosts:
-            assert self.state.free(instance) == draft.free(instance), "draft and ledger disagree"
+        for instance in self.state.instances("default"):
+            assert self.state.free(instance.arn) == draft.free(instance.arn), "draft and ledger disagree"
         self.plans.append(plan)
         self.story += plan.story
         for check in self.checks:
@@ -320,7 +307,8 @@ class ToyCluster:
     def exit(self, arn: str, code: int = 0) -> None:
         """A running task's container ends by itself, now."""
         task = self.state.task(arn)
-        assert task is not None and task.instance is not None
+        assert task is not None
+        assert task.instance is not None
         self._stopped(self.hosts[task.instance], arn, code)
 
     def _stopped(self, host: Host, arn: str, code: int | None) -> None:

@@ -103,8 +103,8 @@ class HeartbeatAckRequest(_Shape, frozen=True):
     message_id: str
 
 
-class NetworkBinding(_Shape, frozen=True):
-    """A port as Docker bound it, in a state change."""
+class NetworkBinding(_Shape, frozen=True, omit_defaults=False):
+    """A port as Docker bound it, in a state change; all of it is always said."""
 
     container_port: int
     host_port: int

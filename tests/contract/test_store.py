@@ -358,7 +358,7 @@ WRITER = """
 
 
 @pytest.mark.parametrize("lines", [1, 200, 1500])
-async def test_kill_9_loses_nothing_acknowledged(tmp_path: Path, lines: int) -> None:
+def test_kill_9_loses_nothing_acknowledged(tmp_path: Path, lines: int) -> None:
     """A process commits as fast as it can and says so; it is killed in the middle; all that it said is there."""
     path = tmp_path / "store.sqlite"
     writer = subprocess.Popen(
@@ -372,8 +372,12 @@ async def test_kill_9_loses_nothing_acknowledged(tmp_path: Path, lines: int) -> 
     said += writer.stdout.readlines()
     writer.stdout.close()
     assert writer.wait() == -signal.SIGKILL
+    asyncio.run(_check(path, said))
+
+
+async def _check(path: Path, said: list[bytes]) -> None:
     store = SqliteStore(path)
     missing = [one for one in said if one.endswith(b"\n") and store.view().token(one.decode().strip()) is None]
     assert not missing
-    assert store.view().revision == len(list(store.view().records(Token))) >= lines
+    assert store.view().revision == len(list(store.view().records(Token))) >= len(said) - 1
     await store.close()

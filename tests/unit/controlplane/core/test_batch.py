@@ -11,7 +11,8 @@ from wire.holds import Proof
 from wire.resources import Amounts
 from wire.status import InstanceStatus
 
-HALF = Amounts(1024, 1024, frozenset({80}))
+HALF = Amounts(1024, 1024)
+WITH_PORT = Amounts(1024, 1024, frozenset({80}))
 
 
 def world() -> State:
@@ -25,11 +26,11 @@ def draft_of(state: State) -> Draft:
     return Draft(state, now=1, cause="x")
 
 
-def task(name: str, amounts: Amounts = Amounts(1024, 1024)) -> Task:
+def task(name: str, amounts: Amounts = HALF) -> Task:
     return Task(arn=name, cluster="c", task_definition="d", containers=(), amounts=amounts, group="g")
 
 
-def placing(state: State, name: str, instance: str = "i", amounts: Amounts = Amounts(1024, 1024)) -> Plan:
+def placing(state: State, name: str, instance: str = "i", amounts: Amounts = HALF) -> Plan:
     draft = draft_of(state)
     draft.begin_hold(task(name, amounts), instance, "placed")
     return draft.plan()
@@ -48,9 +49,9 @@ def test_two_plans_of_one_batch_cannot_take_the_same_room() -> None:
 def test_nor_the_same_port() -> None:
     state = world()
     batch = Batch(state)
-    batch.accept(placing(state, "a", amounts=HALF))
+    batch.accept(placing(state, "a", amounts=WITH_PORT))
     with pytest.raises(Conflict, match="no PORTS left"):
-        batch.accept(placing(state, "b", amounts=HALF))
+        batch.accept(placing(state, "b", amounts=WITH_PORT))
 
 
 def test_a_refused_plan_leaves_no_trace() -> None:

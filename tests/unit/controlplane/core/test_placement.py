@@ -20,6 +20,7 @@ from wire.resources import Amounts
 from wire.status import DesiredStatus, InstanceStatus
 
 LARGE = Amounts(2048, 15731)
+QUARTER = Amounts(512, 1024)
 
 
 def instance(
@@ -52,9 +53,7 @@ def state_of(*records: object) -> State:
     return state
 
 
-def request(
-    count: int = 1, *steps: tuple[str, str], amounts: Amounts = Amounts(512, 1024), **members: object
-) -> Request:
+def request(count: int = 1, *steps: tuple[str, str], amounts: Amounts = QUARTER, **members: object) -> Request:
     strategy = tuple({"type": kind, "field": field} if field else {"type": kind} for kind, field in steps)
     members.setdefault("strategy", strategy)
     return Request(cluster="c", group="g", amounts=amounts, count=count, **members)

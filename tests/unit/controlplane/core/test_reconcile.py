@@ -1,6 +1,7 @@
 """A service between floor and ceiling: replacement, scale-in, drain, deletion, back-off, deployments, events."""
 
 from collections import Counter
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -201,7 +202,7 @@ def test_tasks_that_never_start_are_tried_less_and_less() -> None:
     service = world.create_service(world.define(SMALL), desired=1)
     world.run(4 * 3600)
     made = [task.created_at - EPOCH for task in world.tasks(service)]
-    gaps = [round(later - earlier) for earlier, later in zip(made, made[1:], strict=False)]
+    gaps = [round(later - earlier) for earlier, later in pairwise(made)]
     assert gaps[:7] == [10, 20, 40, 80, 160, 320, 640]
     assert set(gaps[8:]) == {27 * 60}
     assert world.service(service).deployments[0].failed_tasks == len(made)

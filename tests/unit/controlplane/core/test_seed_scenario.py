@@ -139,9 +139,11 @@ def test_on_exit_waits_for_the_exit_and_takes_the_third_host() -> None:
     assert case.timeline() == ON_EXIT
     unable = [message for message in case.world.messages(case.service) if "unable to place" in message]
     assert unable == [
-        "(service web) was unable to place a task because no container instance met all of its requirements. The closest "
-        "matching (container-instance I1) has insufficient CPU units available. For more information, see the "
-        "Troubleshooting section of the Amazon ECS Developer Guide."
+        (
+            "(service web) was unable to place a task because no container instance met all of its requirements. The "
+            "closest matching (container-instance I1) has insufficient CPU units available. For more information, see "
+            "the Troubleshooting section of the Amazon ECS Developer Guide."
+        )
     ]
     failed = [line.data for line in case.world.story if line.kind == "placement.failed"]
     assert failed == [{"reasons": {"RESOURCE:CPU": 2}, "instances": 2}]
@@ -190,7 +192,6 @@ def test_maximum_100_starts_one_for_each_that_has_stopped(minimum: int) -> None:
     assert not case.new()
     case.run(40)
     assert len(case.new()) == 3
-    assert len(case.world.service(case.service).deployments) == (1 if minimum == 0 else 2) or minimum == 50
     case.run(80)
     assert [task.last_status for task in case.new()] == [TaskStatus.RUNNING] * 4
 

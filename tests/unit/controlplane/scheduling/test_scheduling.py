@@ -1,4 +1,4 @@
-"""Worker and sweeper over a memory store, on a clock that jumps: commits lead to evaluations, time leads to the rest."""
+"""Worker and sweeper over a memory store, on a clock that jumps: commits lead to looks, time leads to the rest."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -178,7 +178,7 @@ def test_an_evaluation_that_breaks_stops_nothing_else(monkeypatch: pytest.Monkey
     run_virtual(main())
 
 
-def test_a_watch_that_fell_behind_is_taken_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watch_that_fell_behind_is_taken_anew() -> None:
     async def main() -> None:
         plane = Plane()
         plane.store = MemoryStore(watch_commits_max=2)
