@@ -10,8 +10,8 @@ from wire.errors import ServerException
 
 T = TypeVar("T")
 
-ATTEMPTS_MAX = 8
-"""Plans for one matter at most. Assumed: more than this in a row is no accident."""
+ATTEMPTS_MAX = 32
+"""Plans for one matter at most: so many callers may want the same record at once. Each costs one write of the store."""
 
 
 async def commit_decided(

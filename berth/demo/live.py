@@ -27,7 +27,9 @@ BEFORE_SECONDS = 3
 AFTER_SECONDS = 8
 """Shown after the end of the job."""
 WIDE = 100
-"""Cells from which on a terminal has room for long words and long bars."""
+"""Cells from which on a terminal has room for long words."""
+BESIDE_BAR = 62
+"""Cells of a ledger's line that neither its name nor its bar takes."""
 BLAME_LINES_MAX = 3
 RUNNING, STOPPING, WAITING, TERM = "━", "▒", "·", "┣"
 KILLED = "\N{BOX DRAWINGS LIGHT DIAGONAL CROSS}"
@@ -99,6 +101,7 @@ def _ledgers(run: Run, instance: Instance, now: float, width: int) -> Iterator[T
     balance = run.ledgers.balance(instance.arn, now)
     word = " ledger" if width >= WIDE else ""
     cells = len("placement ") + len(word)
+    bar_cells = min(max(width - cells - BESIDE_BAR, 6), 24)
     for name, host, free, side, kind in (
         ("placement", run.host(instance.arn), balance.placement_free, balance.queued, "queued"),
         ("host", "", balance.host_free, balance.phantom, "phantom"),
@@ -108,7 +111,7 @@ def _ledgers(run: Run, instance: Instance, now: float, width: int) -> Iterator[T
             Text.assemble(
                 (f"{host:8}", "bold"),
                 f"{name + word:{cells}}{free.memory_mib:>5} MiB {free.cpu:>4} CPU free ",
-                _bar(balance, 24 if width >= WIDE else 8, is_host=name == "host"),
+                _bar(balance, bar_cells, is_host=name == "host"),
                 (said, SIDE_STYLES[kind]),
             ),
             width,

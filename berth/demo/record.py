@@ -9,7 +9,7 @@ from berth.demo.evidence import Event
 from berth.demo.scenario import NEW, OLD, Run, revision_of
 from berth.demo.setup import TASKS
 from controlplane.core.blame import blame
-from controlplane.core.lifeline import Lifeline
+from controlplane.core.lifeline import Lifeline, Span
 from controlplane.core.twoledgers import measure
 from wire.arn import short_id
 
@@ -33,7 +33,7 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
     running_seconds: float | None
     """Start of its container, by Docker."""
     pending_seconds: float | None
-    """From its placement to its start."""
+    """From its placement to its start, or to the end of that placement where it never started."""
     signalled_seconds: float | None
     killed_seconds: float | None
     exited_seconds: float | None
@@ -149,7 +149,7 @@ def _task(run: Run, life: Lifeline) -> TaskRecord:
         placed_seconds=_after(run, placed.since if placed else None),
         admitted_seconds=_after(run, held.since if held else None),
         running_seconds=_when(run, start),
-        pending_seconds=round(start.at - placed.since, DIGITS) if start and placed else None,
+        pending_seconds=_pending_seconds(run, placed, start),
         signalled_seconds=_when(run, stop),
         killed_seconds=_when(run, kill),
         exited_seconds=_when(run, die),
@@ -157,6 +157,13 @@ def _task(run: Run, life: Lifeline) -> TaskRecord:
         placement_released_seconds=_after(run, placed.until if placed else None),
         host_released_seconds=_after(run, held.until if held else None),
     )
+
+
+def _pending_seconds(run: Run, placed: Span | None, start: Event | None) -> float | None:
+    assert run.ended_at is not None
+    if placed is None:
+        return None
+    return round((start.at if start else min(placed.until, run.ended_at)) - placed.since, DIGITS)
 
 
 def _old_job(task: TaskRecord) -> OldJob:
@@ -191,11 +198,11 @@ def _phantom_steps(run: Run) -> list[Step]:
 
 def _why_the_last_waited(run: Run) -> str | None:
     """Asked of the fold for the moment halfway between the placement and the admission of the last new task."""
-    admitted = [life for life in run.tasks(NEW) if life.admitted_at is not None]
+    admitted = [life for life in run.tasks(NEW) if life.placements and life.admissions]
     if not admitted:
         return None
-    last = max(admitted, key=lambda life: life.admitted_at or 0)
-    moment = ((last.placed_at or 0) + (last.admitted_at or 0)) / 2
+    last = max(admitted, key=lambda life: life.admissions[-1].since)
+    moment = (last.placements[-1].since + last.admissions[-1].since) / 2
     reason = blame(run.ledgers, last.task, now=moment, host=run.host(last.instance))
     return reason.sentence if reason and reason.holders else None
 

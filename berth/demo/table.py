@@ -12,6 +12,8 @@ SAME_MOMENT_SECONDS = 1.0
 """Tasks that start within this time are told as one step."""
 SECONDS_PER_HOUR = 3600
 GAP = "   "
+DEFAULT = "ecs-2026"
+"""The policy that needs no mention."""
 
 
 def table(runs: list[RunRecord]) -> list[tuple[str, list[str]]]:
@@ -19,6 +21,7 @@ def table(runs: list[RunRecord]) -> list[tuple[str, list[str]]]:
     return [
         ("release", [run.release for run in runs]),
         ("remedy", [run.remedy or "none" for run in runs]),
+        *([("policy", [run.policy for run in runs])] if any(run.policy != DEFAULT for run in runs) else []),
         ("new tasks RUNNING", [_staircase(run) for run in runs]),
         ("last new task RUNNING", [_seconds(run.last_new_task_running_seconds) for run in runs]),
         ("PENDING, all new tasks", [_seconds(run.pending_task_seconds) for run in runs]),
@@ -51,32 +54,41 @@ def verdict(runs: list[RunRecord]) -> list[str]:
 def next_command(runs: list[RunRecord]) -> str:
     """The command to try next."""
     remedies = runs[0].remedy or ""
-    options = f" --long-job {duration_text(runs[0].job_seconds)}"
+    command = f"berth demo stop --long-job {duration_text(runs[0].job_seconds)}"
+    releases = {run.release for run in runs}
+    if not remedies and len(releases) == 1:
+        return f"{command} --release {'on-exit' if 'eager' in releases else 'eager'}"
     if not remedies:
-        return f"berth demo stop{options} --remedy maximum-percent=100"
+        return f"{command} --remedy maximum-percent=100"
     if "maximum-percent" in remedies:
-        return f"berth demo stop{options} --remedy stop-timeout=10s"
+        return f"{command} --remedy stop-timeout=10s"
     if "stop-timeout" in remedies:
-        return f"berth demo stop{options} --remedy spread"
+        return f"{command} --remedy spread"
     return "berth dev      and your own tasks on it"
 
 
 def _sentence(run: RunRecord) -> str:
-    name = f"With {run.release} release" + (f" and {run.remedy}" if run.remedy else "")
+    name = f"With {run.release} release" + (f" ({run.remedy})" if run.remedy else "")
     last = _last(run)
-    if last is None or last.running_seconds is None:
-        return f"{name} {len(run.new_tasks_running_seconds)} of {TASKS} new tasks ever ran."
-    job = f"the old job: {_job(run)}"
-    when = f"{last.running_seconds:.1f} s after the deploy"
-    if run.why_the_last_waited and last.pending_seconds and last.pending_seconds > SAME_MOMENT_SECONDS:
-        empty = [host for host in _hosts(run) if not _is_used(run, host)]
+    if last is None:
+        return f"{name} only {len(run.new_tasks_running_seconds)} of {TASKS} new tasks ever ran."
+    return f"{name} {_what_the_last_met(run, last)}. The old job: {_job(run)}."
+
+
+def _what_the_last_met(run: RunRecord, last: TaskRecord) -> str:
+    ran = f"ran on {last.host} {last.running_seconds:.1f} s after the deploy"
+    if run.why_the_last_waited and (last.pending_seconds or 0) > SAME_MOMENT_SECONDS:
+        empty = [host for host in _hosts(run) if not any(task.host == host for task in run.tasks)]
         though = f", though {' and '.join(empty)} stood empty" if empty else ""
         return (
-            f"{name} the last new task stayed PENDING for {last.pending_seconds:.1f} s on {last.host}, whose room the "
-            f"placement ledger had given away while the old job held it{though}; {job}."
+            f"the last new task stayed PENDING for {last.pending_seconds:.1f} s on {last.host}, whose room the "
+            f"placement ledger had given away while the old job held it{though}"
         )
-    phantom = "no phantom capacity" if not run.phantom_memory_mib_peak else "some phantom capacity"
-    return f"{name} there was {phantom}: the last new task ran on {last.host} {when}; {job}."
+    if run.old_job.exited_seconds is not None and (last.placed_seconds or 0) > run.old_job.exited_seconds:
+        return f"the last new task was not even placed until the old job had ended; it {ran}"
+    if run.phantom_memory_mib_peak:
+        return f"there was phantom capacity, but it cost the last new task little: it {ran}"
+    return f"there was no phantom capacity: the last new task {ran}"
 
 
 def _staircase(run: RunRecord) -> str:
@@ -91,21 +103,18 @@ def _staircase(run: RunRecord) -> str:
 
 
 def _last(run: RunRecord) -> TaskRecord | None:
-    new = [task for task in run.tasks if task.revision == NEW]
-    return max(new, key=lambda task: task.running_seconds or float("inf"), default=None)
+    """The new task that made the number whole; None where it never was."""
+    ran = [task for task in run.tasks if task.revision == NEW and task.running_seconds is not None]
+    return sorted(ran, key=lambda task: task.running_seconds or 0)[TASKS - 1] if len(ran) >= TASKS else None
 
 
 def _hosts(run: RunRecord) -> list[str]:
     return [f"host-{number + 1}" for number in range(run.instances_peak)]
 
 
-def _is_used(run: RunRecord, host: str) -> bool:
-    return any(task.host == host for task in run.tasks)
-
-
 def _places(run: RunRecord) -> str:
-    counts = {host: sum(t.host == host and t.revision == NEW for t in run.tasks) for host in _hosts(run)}
-    return ", ".join(f"{host}: {count}" for host, count in counts.items())
+    ran = [task.host for task in run.tasks if task.revision == NEW and task.running_seconds is not None]
+    return ", ".join(f"{host}: {ran.count(host)}" for host in _hosts(run))
 
 
 def _peak(run: RunRecord) -> str:

@@ -286,7 +286,7 @@ class Session:
             await self._send_frame(acs_shapes.HeartbeatMessage(message_id=sessions.account.names.uuid()))
             await asyncio.sleep(HEARTBEAT_SECONDS)
             now = sessions.clock()
-            if False:
+            if now - self._heard_at > SILENCE_SECONDS_MAX:
                 _log.info("agent has fallen silent", instance=self._instance)
                 return
             late = [matter for matter, told in self._on_its_way.items() if now - told.at > RETELL_SECONDS]

@@ -149,30 +149,35 @@ class SqliteStore:
         """Write batch after batch until nobody waits."""
         while self._waiting:
             waiting, self._waiting = self._waiting[:BATCH_PLANS_MAX], self._waiting[BATCH_PLANS_MAX:]
-            accepted = self._check(waiting)
-            if not accepted:
-                continue
-            try:
-                plans = [one.plan for one in accepted]
-                await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, plans)
-            except Exception as error:  # noqa: BLE001 - a full disk, a broken file: whoever waits is told
-                for one in accepted:
-                    _settle(one, error)
-            else:
-                for one in accepted:
-                    self._show(one)
+            accepted, refused = self._check(waiting)
+            if accepted:
+                await self._make_true(accepted)
+            # Not sooner: whoever decides anew at once must find the view that he was refused for.
+            for one, refusal in refused:
+                _settle(one, refusal)
 
-    def _check(self, waiting: list[_Waiting]) -> list[_Waiting]:
+    async def _make_true(self, accepted: list[_Waiting]) -> None:
+        try:
+            plans = [one.plan for one in accepted]
+            await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, plans)
+        except Exception as error:  # noqa: BLE001 - a full disk, a broken file: whoever waits is told
+            for one in accepted:
+                _settle(one, error)
+        else:
+            for one in accepted:
+                self._show(one)
+
+    def _check(self, waiting: list[_Waiting]) -> tuple[list[_Waiting], list[tuple[_Waiting, BaseException]]]:
         batch = Batch(self._state)
-        accepted = []
+        accepted, refused = [], []
         for one in waiting:
             try:
                 batch.accept(one.plan)
             except (Conflict, AssertionError) as refusal:
-                _settle(one, refusal)
+                refused.append((one, refusal))
             else:
                 accepted.append(one)
-        return accepted
+        return accepted, refused
 
     def _transact(self, plans: list[Plan]) -> None:
         """In the writer's thread. The state does not move meanwhile, and records are frozen."""

@@ -5,11 +5,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import boto3
 import pytest
+import structlog
 from apiside import Ecs, call, definition, post
 from botocore.exceptions import ClientError
 
@@ -108,12 +110,22 @@ async def test_a_defect_of_ours_is_a_server_exception(plane: ControlPlane, monke
     assert (await call(plane.url, "DescribeClusters"))[0] == 200
 
 
-async def test_requests_at_once_all_count(plane: ControlPlane) -> None:
+async def test_requests_at_once_all_count(tmp_path: Path) -> None:
     """They are decided on one view and meet each other at the commit; each is decided anew until it fits."""
-    calls = (call(plane.url, "RegisterTaskDefinition", **definition()) for _ in range(6))
-    answers = await asyncio.gather(*calls)
-    assert [status for status, _ in answers] == [200] * 6
-    assert sorted(answer["taskDefinition"]["revision"] for _, answer in answers) == [1, 2, 3, 4, 5, 6]
+    async with running(Config(port=0, data_dir=tmp_path)) as plane:
+        calls = (call(plane.url, "RegisterTaskDefinition", **definition()) for _ in range(12))
+        answers = await asyncio.gather(*calls)
+    assert [status for status, _ in answers] == [200] * 12
+    assert sorted(answer["taskDefinition"]["revision"] for _, answer in answers) == list(range(1, 13))
+
+
+async def test_in_dev_mode_a_wrong_answer_of_ours_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(dispatch.READERS, "ListClusters", lambda *_: {"clusters": []})
+    with structlog.testing.capture_logs() as logs:
+        async with running(Config(port=0, check_answers=True)) as plane:
+            assert await call(plane.url, "ListClusters") == (200, {"clusters": []})
+    faults = [line["fault"] for line in logs if "fault" in line]
+    assert faults == ["ListClusters: clusters is not a member of ListClustersResponse."]
 
 
 async def test_health_and_metrics(plane: ControlPlane) -> None:

@@ -76,6 +76,23 @@ async def test_an_update_that_starts_no_deployment(plane: ControlPlane, ecs: Ecs
         assert forced["deploymentConfiguration"]["maximumPercent"] == 100, "what was not named stands"
 
 
+async def test_a_task_that_is_told_to_stop_is_in_no_count(plane: ControlPlane, ecs: Ecs) -> None:
+    await ecs.register_task_definition(**definition(**SMALL))
+    async with ScriptedAgent(plane.url) as agent:
+        await ecs.create_service(serviceName="web", taskDefinition="web", desiredCount=2)
+        await until(plane, lambda view: running(view, 1) == 2)
+        agent.obedient = False
+        await ecs.update_service(service="web", desiredCount=1)
+        await agent.is_told_of(3)
+        service = await service_of(ecs)
+        assert (service["runningCount"], service["pendingCount"]) == (1, 0)
+        assert service["deployments"][0]["runningCount"] == 1
+        clusters = (await ecs.describe_clusters())["clusters"]
+        assert (clusters[0]["runningTasksCount"], clusters[0]["activeServicesCount"]) == (1, 1)
+        instances = await ecs.describe_container_instances(containerInstances=[agent.arn])
+        assert instances["containerInstances"][0]["runningTasksCount"] == 1
+
+
 async def test_a_service_is_deleted(plane: ControlPlane, ecs: Ecs) -> None:
     await ecs.register_task_definition(**definition(**SMALL))
     async with ScriptedAgent(plane.url):

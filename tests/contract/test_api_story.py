@@ -7,11 +7,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from apiside import Ecs, call, definition
+from apiside import Ecs, call, definition, post
 from scripted_agent import ScriptedAgent
 
 from controlplane.events import feed
 from controlplane.server import ControlPlane
+from wire.envelope import CAUSE_HEADER, request_headers
 
 
 async def story(plane: ControlPlane, **query: int) -> dict[str, Any]:
@@ -71,6 +72,24 @@ async def test_the_stream_goes_on_live_and_resumes(plane: ControlPlane, ecs: Ecs
             assert await anext(stream) == (3, line)
         async with session.get(f"{plane.url}/_berth/story?stream=1", headers={"Last-Event-ID": "2"}) as answer:
             assert await anext(events(answer)) == (3, line)
+
+
+async def test_an_agents_event_is_the_cause_of_what_it_reports(plane: ControlPlane, ecs: Ecs) -> None:
+    await ecs.register_task_definition(**definition())
+    async with ScriptedAgent(plane.url, obedient=False) as agent:
+        arn = (await ecs.run_task(taskDefinition="web"))["tasks"][0]["taskArn"]
+        await agent.is_told(arn, "RUNNING")
+        headers = request_headers("SubmitTaskStateChange") | {CAUSE_HEADER: "event-7"}
+        await post(plane.url, json.dumps({"task": arn, "status": "RUNNING"}).encode(), **headers)
+    caused = [line for _, line in (await story(plane))["lines"] if line.get("cause") == "event-7"]
+    assert [(line["kind"], line["data"]["last"]) for line in caused] == [("task.status", "RUNNING")]
+
+
+async def test_streams_end_with_the_feed(plane: ControlPlane) -> None:
+    async with aiohttp.ClientSession() as session, session.get(f"{plane.url}/_berth/story?stream=1") as answer:
+        plane.feed.close()
+        async with asyncio.timeout(1):
+            assert await answer.content.read() == b""
 
 
 async def test_a_quiet_stream_shows_that_it_lives(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:

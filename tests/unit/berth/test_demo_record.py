@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 from run_maker import DEPLOY_AT, played
-from story_maker import MEMORY_MIB, task_arn
+from story_maker import MEMORY_MIB, StoryMaker, task_arn
 
 from berth.demo.evidence import Event
 from berth.demo.record import Record, record_of
@@ -76,7 +76,9 @@ def test_a_new_task_that_never_ran_has_no_last_time() -> None:
     record = record_of(run)
     assert len(record.new_tasks_running_seconds) == 3
     assert record.last_new_task_running_seconds is None
-    assert "3 of 4 new tasks ever ran" in verdict([record])[0]
+    assert "only 3 of 4 new tasks ever ran" in verdict([record])[0]
+    never = next(task for task in record.tasks if task.running_seconds is None)
+    assert never.pending_seconds == pytest.approx(43), "it has waited to the end of the run"
 
 
 def test_the_table_has_a_column_for_each_run() -> None:
@@ -98,9 +100,41 @@ def test_the_verdict_names_the_empty_host() -> None:
     assert "no phantom capacity: the last new task ran on host-3 4.2 s after the deploy" in on_exit
 
 
-def test_the_next_command_leads_through_the_remedies() -> None:
-    plain = record_of(played("eager"))
-    assert next_command([plain]) == "berth demo stop --long-job 40s --remedy maximum-percent=100"
+def test_a_task_that_is_not_placed_before_the_job_ends_is_told_so() -> None:
+    """maximumPercent 100: the PENDING task disappears, the wait does not."""
+    run = played("eager")
+    life = run.ledgers.lifelines[task_arn("b4")]
+    life.placements[0].since = DEPLOY_AT + 40.1
+    record = record_of(run)
+    assert record.pending_task_seconds == pytest.approx(3 * 2.2 + 0.1)
+    assert "was not even placed until the old job had ended; it ran on host-2 40.2 s" in verdict([record])[0]
+
+
+def test_a_task_that_was_given_up_and_replaced_counts_as_pending_but_not_as_run() -> None:
+    """A lease expires: five new tasks, of which four run."""
+    run = played("eager")
+    given_up = StoryMaker()
+    given_up.placed(DEPLOY_AT, "b5", 2, 2)
+    given_up.unplaced(DEPLOY_AT + 15, "b5", 2, "LEASE_EXPIRED")
+    for line in given_up.lines:
+        run.ledgers.fold(line)
+    record = record_of(run)
+    assert record.last_new_task_running_seconds == pytest.approx(40.2)
+    assert record.pending_task_seconds == pytest.approx(3 * 2.2 + 40.2 + 15)
+    assert dict(table([record]))["new tasks ran on"] == ["host-1: 2, host-2: 2, host-3: 0"]
+    assert "stayed PENDING for 40.2 s" in verdict([record])[0]
+
+
+def test_another_policy_is_named() -> None:
+    run = played("eager")
+    run.setup = msgspec.structs.replace(run.setup, preset="lease")
+    assert dict(table([record_of(run)]))["policy"] == ["lease"]
+
+
+def test_the_next_command_leads_through_releases_and_remedies() -> None:
+    eager, on_exit = record_of(played("eager")), record_of(played("on-exit"))
+    assert next_command([eager]) == "berth demo stop --long-job 40s --release on-exit"
+    assert next_command([eager, on_exit]) == "berth demo stop --long-job 40s --remedy maximum-percent=100"
     once = record_of(played("eager", remedies=Remedies(maximum_percent=100, text="maximum-percent=100")))
     assert next_command([once]) == "berth demo stop --long-job 40s --remedy stop-timeout=10s"
 

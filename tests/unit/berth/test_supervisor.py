@@ -149,20 +149,30 @@ async def test_kept_data_stays_and_has_one_user_at_a_time(tmp_path: Path) -> Non
         assert again.run == first_run, "its containers are swept under the same name"
 
 
-async def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
-    program = (
-        "import asyncio, sys\n"
-        "from berth.children import Child\n"
-        "from pathlib import Path\n"
-        "async def main():\n"
-        f"    child = await Child.start('x', [sys.executable, '-c', 'import time; time.sleep(60)'], settings={{}},"
-        f" log=Path({str(tmp_path / 'log')!r}))\n"
-        "    print(child.pid, flush=True)\n"
-        "    await asyncio.sleep(60)\n"
-        "asyncio.run(main())\n"
-    )
+SUPERVISOR = """
+import asyncio, sys
+from pathlib import Path
+from berth.children import Child
+
+PROGRAM = "import sys, time; sys.stderr.write('up'); sys.stderr.flush(); time.sleep(60)"
+
+async def main(log, waits):
+    child = await Child.start("x", [sys.executable, "-c", PROGRAM], settings={}, log=log)
+    while waits and not log.read_text():
+        await asyncio.sleep(0.01)
+    print(child.pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main(Path(sys.argv[1]), sys.argv[2] == "up"))
+"""
+
+
+@pytest.mark.parametrize("moment", ["up", "starting"])
+async def test_children_do_not_outlive_a_killed_supervisor(moment: str, tmp_path: Path) -> None:
+    """Neither one that runs, nor one that is not yet tied."""
+    code = Path(devserver.__file__).parent.parent
     supervisor = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, cwd=Path(devserver.__file__).parent.parent
+        sys.executable, "-c", SUPERVISOR, str(tmp_path / "log"), moment, stdout=asyncio.subprocess.PIPE, cwd=code
     )
     assert supervisor.stdout is not None
     child = psutil.Process(int(await supervisor.stdout.readline()))

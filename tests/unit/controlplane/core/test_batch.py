@@ -158,3 +158,15 @@ def test_a_task_is_not_dropped_with_its_hold() -> None:
     draft.delete(draft.task("a"))
     with pytest.raises(AssertionError, match="still holds room"):
         Batch(state).accept(draft.plan())
+
+
+def test_a_hold_does_not_change_its_size_or_place_on_the_quiet() -> None:
+    state = world()
+    state.apply(placing(state, "a"), 2)
+    held = state.task("a")
+    smaller = msgspec.structs.replace(held.hold, amounts=Amounts(1, 1))
+    for changed in ({"hold": smaller}, {"instance": "j"}):
+        draft = draft_of(state)
+        draft.put(msgspec.structs.replace(held, **changed))
+        with pytest.raises(AssertionError, match="changes without an end"):
+            Batch(state).accept(draft.plan())

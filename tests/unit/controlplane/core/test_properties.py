@@ -98,7 +98,7 @@ class Checked:
             assert sum(is_healthy(task, now, world.policy) for task in live) >= floor_of(service)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     policy=policies,
     release=st.sampled_from(Release),

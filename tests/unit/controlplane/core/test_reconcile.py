@@ -7,10 +7,17 @@ import msgspec
 import pytest
 from toy_cluster import EPOCH, Behaviour, ToyCluster
 
+from controlplane.core import lifecycle
+from controlplane.core.batch import Batch
 from controlplane.core.evaluations import all_services, services_to_look_at
+from controlplane.core.lifecycle import TaskReport
 from controlplane.core.model import Instance, Release, Service, Task
+from controlplane.core.plan import Conflict
 from controlplane.core.policy import Policy
+from controlplane.core.reconcile import rollout
 from controlplane.core.reconcile.replica import ceiling_of, floor_of
+from controlplane.core.reconcile.service import reconcile
+from controlplane.core.view import Draft
 from wire.resources import Amounts
 from wire.status import InstanceStatus, StopCode, TaskStatus
 
@@ -302,3 +309,23 @@ def test_an_eager_agent_that_does_not_release_is_told_of_after_five_seconds() ->
     assert not any("unable to place" in message for message in world.messages(service))
     world.run(0.2)
     assert any("unable to place" in message for message in world.messages(service))
+
+
+def test_a_stop_leans_on_every_task_that_keeps_the_floor() -> None:
+    """Two of four may stop because four are healthy; if one of them ends meanwhile, the plan is refused."""
+    world, service = small(minimum_healthy_percent=50, maximum_percent=100)
+    begun = msgspec.structs.replace(world.service(service), task_definition=world.define(SMALL).arn)
+    state, names = world.state, world.names
+    draft = Draft(state, now=EPOCH + 1, cause="deploy")
+    rollout.begin(draft, begun, task_definition=begun.task_definition, names=names)
+    state.apply(draft.plan(), state.revision + 1)
+    draft = Draft(state, now=EPOCH + 1, cause="evaluation")
+    reconcile(draft, service, names=names, dice=world.dice)
+    plan = draft.plan()
+    stopped = {line.subject for line in plan.story if line.kind == "task.desired"}
+    bystander = next(task for task in world.live(service) if task.arn not in stopped)
+    meanwhile = Draft(state, now=EPOCH + 1, cause="report")
+    lifecycle.observe(meanwhile, bystander, TaskReport(status=TaskStatus.STOPPED))
+    state.apply(meanwhile.plan(), state.revision + 1)
+    with pytest.raises(Conflict):
+        Batch(state).accept(plan)
