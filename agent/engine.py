@@ -13,7 +13,6 @@ from agent.core.events import (
     Absent,
     Admitted,
     ContainerEvent,
-    Created,
     Desired,
     Event,
     Exited,
@@ -46,6 +45,7 @@ from agent.core.reporting import Outbox
 from agent.core.state import RoomState, Settings, TaskState
 from agent.core.task import TaskMachine
 from agent.journal import Journal
+from agent.runtime.facts import facts_of, host_ports
 from agent.runtime.port import ContainerLife, Found, NotRunningError, Runtime, RuntimeCallError
 from agent.slots import Slots, Turn
 from wire.resources import Amounts
@@ -295,7 +295,7 @@ class Engine:
                 container=act.container,
                 docker_id=act.docker_id,
                 at=found.started_at or self._clock(),
-                ports=found.ports or _host_ports(act),
+                ports=found.ports or host_ports(act),
             )
             self._give(started)
             if found.life is ContainerLife.EXITED:
@@ -388,20 +388,3 @@ _EFFECTS: dict[type[ContainerInstruction], Callable[[Engine, Any], Coroutine[Any
     SendKill: Engine._kill,  # noqa: SLF001
     RemoveContainer: Engine._remove,  # noqa: SLF001
 }
-
-
-def facts_of(found: Found, cause: str) -> list[ContainerEvent]:
-    """Everything that one look at a container says, lowest first."""
-    where = {"task": found.task, "container": found.container, "cause": cause}
-    facts: list[ContainerEvent] = [Created(**where, docker_id=found.docker_id, stop_signal=found.stop_signal)]
-    if found.life is ContainerLife.RUNNING:
-        at = found.started_at or 0.0
-        facts.append(Started(**where, docker_id=found.docker_id, at=at, ports=found.ports))
-    elif found.life is ContainerLife.EXITED:
-        facts.append(Exited(**where, exit_code=found.exit_code, finished_at=found.finished_at, error=found.error))
-    return facts
-
-
-def _host_ports(act: StartContainer) -> tuple[Any, ...]:
-    """In host mode the container's ports are the host's; Docker binds nothing then."""
-    return act.spec.ports if act.of.network_mode == "host" else ()

@@ -6,9 +6,10 @@ import msgspec
 
 from agent.core.events import Exited
 from agent.core.ladder import Known
-from agent.core.reporting import Outbox
+from agent.core.reporting import ContainerReport, Outbox, StateReport
 from agent.core.spec import ContainerSpec, Port, TaskSpec
 from agent.core.stopping import GiveUp, Stage, Stop
+from wire.holds import Proof
 from wire.status import DesiredStatus
 
 
@@ -67,6 +68,17 @@ class ContainerState(msgspec.Struct, omit_defaults=True, kw_only=True):
         """Declared stopped without proof."""
         return self.stop is not None and self.stop.stage is Stage.GAVE_UP
 
+    def report(self) -> ContainerReport:
+        """What a report says of it."""
+        return ContainerReport(
+            name=self.spec.name,
+            status=self.known.name if self.known >= Known.RUNNING else "PENDING",
+            docker_id=self.docker_id or None,
+            exit_code=self.exit_code,
+            reason=self.reason or None,
+            ports=self.ports,
+        )
+
 
 class TaskState(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Everything that must survive: the journal keeps it whole. Times are epoch seconds."""
@@ -87,3 +99,28 @@ class TaskState(msgspec.Struct, omit_defaults=True, kw_only=True):
     stopped_at: float | None = None
     outbox: list[Outbox] = []
     reports: int = 0
+
+    @property
+    def proof(self) -> Proof:
+        """What the end of the task rests on, once all its containers have stopped."""
+        if any(container.gave_up for container in self.containers):
+            return Proof.GAVE_UP
+        return Proof.EXIT_SEEN if any(c.ever_started for c in self.containers) else Proof.NEVER_STARTED
+
+    @property
+    def has_untold(self) -> bool:
+        """A container has come to run or to stop since the last report."""
+        return any(c.known >= Known.RUNNING and c.known > c.told for c in self.containers)
+
+    def report(self, status: str, cause: str) -> StateReport:
+        """All that is known now, as a report; what it says counts as told."""
+        for container in self.containers:
+            container.told = container.known
+        return StateReport(
+            number=self.reports,
+            cause=cause,
+            status=status,
+            reason=self.reason,
+            containers=tuple(container.report() for container in self.containers),
+            execution_stopped_at=self.execution_stopped_at,
+        )

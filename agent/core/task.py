@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from agent.core import stopping
+from agent.core.acting import for_stop
 from agent.core.events import (
     Absent,
     Admitted,
@@ -36,15 +37,13 @@ from agent.core.instructions import (
     ReleaseHost,
     RemoveContainer,
     Send,
-    SendKill,
-    SendSignal,
     StartContainer,
     StartTimer,
     Tell,
     WithdrawRoom,
 )
 from agent.core.ladder import Known, known_of_task
-from agent.core.reporting import ContainerReport, Outbox, ReleaseReport, StateReport
+from agent.core.reporting import Outbox, ReleaseReport
 from agent.core.spec import TaskSpec, cost
 from agent.core.state import ContainerState, Release, RoomState, Settings, TaskState
 from agent.core.stopping import Act, Fact
@@ -126,7 +125,7 @@ class TaskMachine:
             self._on_container(event, now)
         for container in state.containers:
             if container.stop is not None and container.known is Known.RUNNING:
-                self._act(container, stopping.resume(container.stop))
+                self._do(for_stop(self.arn, container, stopping.resume(container.stop)))
         self._settle(state.cause, now)
         if self.is_over:
             self._await_cleanup(now)
@@ -305,7 +304,7 @@ class TaskMachine:
                 grace = stopping.grace_seconds(container.spec.stop_timeout_seconds, self.settings.stop_timeout_seconds)
                 container.stop, act = stopping.begin(grace, now)
                 self._do(NoteStopping(task=self.arn))
-                self._act(container, act)
+                self._do(for_stop(self.arn, container, act))
 
     def _climb(self, cause: str, now: float) -> None:
         state = self.state
@@ -318,28 +317,18 @@ class TaskMachine:
             state.stopped_at = now
             self._end_room(cause, now)
             self._report_state("STOPPED", cause)
-        elif known is not Known.STOPPED and state.known is Known.RUNNING and self._something_untold():
+        elif known is not Known.STOPPED and state.known is Known.RUNNING and state.has_untold:
             self._report_state("RUNNING", cause)
 
     def _end_room(self, cause: str, now: float) -> None:
         state = self.state
         if state.room is not RoomState.HELD:
             return
-        proof = self._proof()
+        proof = state.proof
         state.room = RoomState.RELEASED
         self._do(ReleaseHost(task=self.arn, proof=proof))
         if self.settings.release is Release.ON_EXIT:
             self._report_release(proof, cause, now)
-
-    def _proof(self) -> Proof:
-        containers = self.state.containers
-        if any(container.gave_up for container in containers):
-            return Proof.GAVE_UP
-        return Proof.EXIT_SEEN if any(c.ever_started for c in containers) else Proof.NEVER_STARTED
-
-    def _something_untold(self) -> bool:
-        """A container has come to run or to stop since the last report."""
-        return any(c.known >= Known.RUNNING and c.known > c.told for c in self.state.containers)
 
     # ---- stops -------------------------------------------------------------------------------------------------
 
@@ -357,51 +346,12 @@ class TaskMachine:
                 deadline=container.stop.deadline,
             )
         if act is not None:
-            self._act(container, act)
-
-    def _act(self, container: ContainerState, act: Act) -> None:
-        assert container.stop is not None
-        task, name, docker_id = self.arn, container.spec.name, container.docker_id
-        match act:
-            case Act.SIGNAL:
-                signal = container.stop_signal
-                self._do(SendSignal(task=task, container=name, docker_id=docker_id, signal=signal))
-            case Act.KILL:
-                self._do(SendKill(task=task, container=name, docker_id=docker_id))
-            case Act.WAIT_DEADLINE:
-                at = container.stop.deadline
-                self._do(StartTimer(task=task, container=name, timer=Fact.DEADLINE, at=at))
-            case Act.WAIT_RETRY:
-                at = container.stop.look_again_at
-                self._do(StartTimer(task=task, container=name, timer=Fact.RETRY, at=at))
+            self._do(for_stop(self.arn, container, act))
 
     # ---- telling -----------------------------------------------------------------------------------------------
 
     def _report_state(self, status: str, cause: str) -> None:
-        state = self.state
-        reports = []
-        for container in state.containers:
-            container.told = container.known
-            reports.append(
-                ContainerReport(
-                    name=container.spec.name,
-                    status=container.known.name if container.known >= Known.RUNNING else "PENDING",
-                    docker_id=container.docker_id or None,
-                    exit_code=container.exit_code,
-                    reason=container.reason or None,
-                    ports=container.ports,
-                )
-            )
-        self._queue(
-            StateReport(
-                number=state.reports,
-                cause=cause,
-                status=status,
-                reason=state.reason,
-                containers=tuple(reports),
-                execution_stopped_at=state.execution_stopped_at,
-            )
-        )
+        self._queue(self.state.report(status, cause))
 
     def _report_release(self, proof: Proof, cause: str, now: float) -> None:
         self._tell(Kind.RELEASE_REPORTED, cause, proof=proof)
