@@ -135,7 +135,7 @@ class TaskMachine:
         state = self.state
         first = not state.cause
         state.cause = state.cause or event.cause
-        if first:
+        if first or (event.desired is DesiredStatus.STOPPED and not state.stop_requested):
             self._tell(Kind.TASK_ACCEPTED, event.cause, desired=event.desired)
         if first and event.desired is DesiredStatus.RUNNING:
             if event.refusal or not state.containers:
@@ -152,8 +152,6 @@ class TaskMachine:
             state.stop_requested = True
             state.desired = DesiredStatus.STOPPED
             state.cause = event.cause
-            if not first:
-                self._tell(Kind.TASK_ACCEPTED, event.cause, desired=event.desired)
             if state.room is RoomState.HELD and self.settings.release is Release.EAGER:
                 self._report_release(Proof.STOP_REQUESTED, event.cause, now)
 
@@ -385,8 +383,8 @@ class TaskMachine:
         self._out.append(instruction)
 
     def _tell(self, kind: Kind, cause: str, **data: object) -> None:
-        plain = {key: value for key, value in data.items() if value is not None}
-        self._do(Tell(task=self.arn, kind=kind, cause=cause, data=msgspec.to_builtins(plain)))
+        known = {key: value for key, value in data.items() if value is not None}
+        self._do(Tell(task=self.arn, kind=kind, cause=cause, data=msgspec.to_builtins(known)))
 
 
 _HANDLERS: dict[type[ContainerEvent], Callable[[TaskMachine, ContainerState, Any, float], None]] = {

@@ -169,7 +169,8 @@ class SqliteStore:
 
     def _check(self, waiting: list[_Waiting]) -> tuple[list[_Waiting], list[tuple[_Waiting, BaseException]]]:
         batch = Batch(self._state)
-        accepted, refused = [], []
+        accepted: list[_Waiting] = []
+        refused: list[tuple[_Waiting, BaseException]] = []
         for one in waiting:
             try:
                 batch.accept(one.plan)
