@@ -46,7 +46,7 @@ from agent.core.ladder import Known, known_of_task
 from agent.core.reporting import Outbox, ReleaseReport
 from agent.core.spec import TaskSpec, cost
 from agent.core.state import ContainerState, Release, RoomState, Settings, TaskState
-from agent.core.stopping import Act, Fact
+from agent.core.stopping import Act, Fact, Stage
 from wire.holds import Proof
 from wire.status import DesiredStatus
 from wire.story import Kind
@@ -236,8 +236,7 @@ class TaskMachine:
     def _on_signal_sent(self, container: ContainerState, event: SignalSent, _now: float) -> None:
         self._step(container, Fact.SIGNAL_SENT, event.at)
 
-    def _on_kill_sent(self, container: ContainerState, event: KillSent, now: float) -> None:
-        self._tell(Kind.CONTAINER_KILLED, self._cause(event), container=event.container)
+    def _on_kill_sent(self, container: ContainerState, _event: KillSent, now: float) -> None:
         self._step(container, Fact.KILL_SENT, now)
 
     def _on_timer(self, container: ContainerState, event: TimerFired, now: float) -> None:
@@ -314,9 +313,9 @@ class TaskMachine:
         if climbed and known is Known.STOPPED:
             state.stopped_at = now
             self._end_room(cause, now)
-            self._report_state("STOPPED", cause)
+            self._queue(state.report("STOPPED", cause))
         elif known is not Known.STOPPED and state.known is Known.RUNNING and state.has_untold:
-            self._report_state("RUNNING", cause)
+            self._queue(state.report("RUNNING", cause))
 
     def _end_room(self, cause: str, now: float) -> None:
         state = self.state
@@ -333,7 +332,10 @@ class TaskMachine:
     def _step(self, container: ContainerState, fact: Fact, now: float) -> None:
         if container.stop is None:
             return
+        before = container.stop.stage
         act = stopping.step(container.stop, fact, now, self.settings.give_up)
+        if before is not container.stop.stage is Stage.KILLING:  # Docker answers a SIGKILL only after the exit
+            self._tell(Kind.CONTAINER_KILLED, self.state.cause, container=container.spec.name)
         if fact is Fact.SIGNAL_SENT and act is Act.WAIT_DEADLINE:
             self._tell(
                 Kind.CONTAINER_SIGNALLED,
@@ -347,9 +349,6 @@ class TaskMachine:
             self._do(for_stop(self.arn, container, act))
 
     # ---- telling -----------------------------------------------------------------------------------------------
-
-    def _report_state(self, status: str, cause: str) -> None:
-        self._queue(self.state.report(status, cause))
 
     def _report_release(self, proof: Proof, cause: str, now: float) -> None:
         self._tell(Kind.RELEASE_REPORTED, cause, proof=proof)

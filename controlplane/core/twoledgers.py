@@ -29,8 +29,6 @@ from wire.resources import Amounts
 from wire.status import TaskStatus
 from wire.story import Kind, StoryLine
 
-KILLED = 137
-"""Exit code of a container that SIGKILL ended: 128 + 9."""
 LIFELINES_MAX = 2000
 """Lifelines kept; beyond that the oldest finished ones are forgotten."""
 
@@ -266,8 +264,6 @@ class TwoLedgers:
             case Kind.CONTAINER_EXITED:
                 container.exited_at = data.get("finished_at") or line.at
                 container.exit_code = data.get("exit_code")
-                if container.killed_at is None and _died_of_its_deadline(container):
-                    container.killed_at = container.deadline
 
     _READERS: ClassVar[dict[str, Callable[["TwoLedgers", StoryLine, dict[str, Any]], None]]] = {
         Kind.INSTANCE_REGISTERED: _on_registered,
@@ -285,13 +281,6 @@ class TwoLedgers:
         Kind.CONTAINER_KILLED: _on_container,
         Kind.CONTAINER_EXITED: _on_container,
     }
-
-
-def _died_of_its_deadline(container: ContainerLife) -> bool:
-    """An exit may overtake the line of its kill; 137 at the end of the grace says the same (assumed)."""
-    if container.exit_code != KILLED or container.exited_at is None or container.deadline is None:
-        return False
-    return container.exited_at >= container.deadline
 
 
 def _amounts(data: dict[str, Any]) -> Amounts:

@@ -81,7 +81,7 @@ async def test_a_task_that_is_told_to_stop_is_in_no_count(plane: ControlPlane, e
     async with ScriptedAgent(plane.url) as agent:
         await ecs.create_service(serviceName="web", taskDefinition="web", desiredCount=2)
         await until(plane, lambda view: running(view, 1) == 2)
-        agent.obedient = False
+        agent.obedient = agent.acknowledges = False
         await ecs.update_service(service="web", desiredCount=1)
         await agent.is_told_of(3)
         service = await service_of(ecs)

@@ -131,18 +131,6 @@ def test_a_lost_line_about_the_end_is_made_good_by_the_report_and_corrected_by_t
     assert (admission.until, admission.proof) == (8.5, "EXIT_SEEN")
 
 
-@pytest.mark.parametrize(("exit_at", "exit_code", "killed_at"), [(15.1, 137, 15), (15.1, 0, None), (12, 137, None)])
-def test_an_exit_that_overtakes_the_line_of_its_kill(exit_at: float, exit_code: int, killed_at: float | None) -> None:
-    """137 before the end of the grace is somebody else's kill."""
-    story = StoryMaker()
-    story.instance(0, 1)
-    story.placed(1, "a", 1)
-    story.started(2, "a", 1)
-    story.told_to_stop(5, "a", 1, grace_seconds=10)
-    story.exited(exit_at, "a", 1, exit_code)
-    assert TwoLedgers(story.lines).lifelines[task_arn("a")].killed_at == killed_at
-
-
 def test_lines_that_are_sent_twice_change_nothing() -> None:
     story = issue_4106("eager")
     agents = [line for line in story if line.kind in (Kind.HOST_HELD, Kind.CONTAINER_STARTED, Kind.HOST_QUEUED)]
