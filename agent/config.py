@@ -16,6 +16,7 @@ from agent.backend.sigv4 import Credentials
 from agent.core.queueing import QueuePolicy
 from agent.core.state import Release, Settings
 from agent.core.stopping import GRACE_SECONDS_MIN, GiveUp
+from agent.runtime.options import Options, TaskLimits
 from agent.runtime.port import PullBehavior
 from wire.instance_types import INSTANCE_TYPES, InstanceType, nearest
 
@@ -23,6 +24,8 @@ STOP_TIMEOUT_SECONDS = 30.0
 CLEANUP_SECONDS = 3 * 3600.0
 CLEANUP_SECONDS_MIN = 1.0
 RESERVED_PORTS = frozenset({22, 2375, 2376, 51678, 51679})
+CGROUP_PERIOD_SECONDS = 0.008, 0.1
+"""Lowest and highest `ECS_CGROUP_CPU_PERIOD`."""
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 
@@ -49,6 +52,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     declared: InstanceType | None
     zone: str
     run: str
+    options: Options = Options()
     log_level: str
     log_file: str
     warnings: tuple[str, ...] = ()
@@ -90,6 +94,7 @@ def read(environment: Mapping[str, str]) -> Config:
         declared=_declared(source.text("BERTH_INSTANCE_TYPE", "")),
         zone=source.text("BERTH_AVAILABILITY_ZONE", f"{region}a"),
         run=source.text("BERTH_RUN", ""),
+        options=_options(source),
         log_level=source.text("ECS_LOGLEVEL", "info"),
         log_file=source.text("ECS_LOGFILE", ""),
         warnings=tuple(source.warnings),
@@ -186,6 +191,21 @@ def _cleanup_seconds(source: _Source) -> float:
         source.warnings.append(f"{name} is passed over, 3h is used: it is less than 1s.")
         return CLEANUP_SECONDS
     return value
+
+
+def _options(source: _Source) -> Options:
+    default = Options()
+    period_seconds = source.seconds("ECS_CGROUP_CPU_PERIOD", default.cgroup_period_us / 1e6)
+    low, high = CGROUP_PERIOD_SECONDS
+    return Options(
+        task_limits=source.choice("ECS_ENABLE_TASK_CPU_MEM_LIMIT", TaskLimits, TaskLimits.AUTO),
+        cgroup_root=Path(source.text("ECS_CGROUP_PATH", str(default.cgroup_root))),
+        cgroup_period_us=round(1e6 * min(max(period_seconds, low), high)),
+        pids_limit=source.whole("ECS_TASK_PIDS_LIMIT", default.pids_limit),
+        refuse_privileged=source.text("ECS_DISABLE_PRIVILEGED", "false").lower() == "true",
+        pause_image=source.text("BERTH_PAUSE_IMAGE", default.pause_image),
+        secrets=source.text("BERTH_SECRETS", ""),
+    )
 
 
 def _declared(name: str) -> InstanceType | None:

@@ -23,6 +23,7 @@ from agent.core.spec import cost
 from agent.engine import Engine
 from agent.journal import Journal
 from agent.machine import attributes, identity, size
+from agent.runtime.cgroups import NoCgroupsError
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.port import Runtime
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
@@ -86,7 +87,10 @@ async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession
     registered = _registered(config)
     instance = await _register(config, journal, client, registered)
     owner = {INSTANCE_LABEL: instance} | ({RUN_LABEL: config.run} if config.run else {})
-    runtime = DockerRuntime(owner, config.pull)
+    try:
+        runtime = DockerRuntime(owner, config.pull, config.options)
+    except NoCgroupsError as error:
+        raise ConfigError(str(error)) from error
     try:
         await _serve(config, journal, client, runtime=runtime, registered=registered, instance=instance)
     finally:

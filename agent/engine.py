@@ -31,6 +31,7 @@ from agent.core.instructions import (
     NoteStopping,
     ReleaseHost,
     RemoveContainer,
+    RemoveResources,
     Send,
     SendKill,
     SendSignal,
@@ -245,6 +246,8 @@ class Engine:
                 self._start_timer(act)
             case Forget():
                 del self._machines[act.task]
+            case RemoveResources():
+                self._spawn(self._remove_resources(act))
             case ContainerInstruction():
                 self._spawn(_EFFECTS[type(act)](self, act))
             case _:
@@ -296,6 +299,7 @@ class Engine:
                 docker_id=act.docker_id,
                 at=found.started_at or self._clock(),
                 ports=found.ports or host_ports(act),
+                address=found.address,
             )
             self._give(started)
             if found.life is ContainerLife.EXITED:
@@ -326,6 +330,12 @@ class Engine:
             await self._runtime.remove(act.docker_id)
         except RuntimeCallError as error:
             log.warning("Container %s of %s was not removed: %s", act.container, act.task, error)
+
+    async def _remove_resources(self, act: RemoveResources) -> None:
+        try:
+            await self._runtime.remove_resources(act.of)
+        except RuntimeCallError as error:
+            log.warning("Something of %s was left behind: %s", act.task, error)
 
     async def _look(self, about: SendSignal | SendKill) -> None:
         """A signal found nobody. What Docker says now is the truth."""

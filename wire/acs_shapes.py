@@ -21,6 +21,57 @@ class PortMapping(_Shape, frozen=True):
     protocol: str = "tcp"
 
 
+class MountPoint(_Shape, frozen=True):
+    """Where a volume of the task appears in a container."""
+
+    source_volume: str = ""
+    container_path: str = ""
+    read_only: bool = False
+
+
+class HostVolume(_Shape, frozen=True):
+    """A directory of the host; an empty path is a volume of the task's own."""
+
+    source_path: str = ""
+
+
+class DockerVolume(_Shape, frozen=True):
+    """A Docker volume. `scope` is `task` or `shared`; only a shared one is `autoprovision`ed, or must be there."""
+
+    scope: str = "task"
+    autoprovision: bool = False
+    driver: str = "local"
+    driver_opts: dict[str, str] = {}
+    labels: dict[str, str] = {}
+
+
+class Volume(_Shape, frozen=True):
+    """A volume of the task; `type` is `host` (also where it is absent) or `docker`."""
+
+    name: str
+    type: str = "host"
+    host: HostVolume | None = None
+    docker_volume_configuration: DockerVolume | None = None
+
+
+class Secret(_Shape, frozen=True, omit_defaults=False):
+    """A reference to a secret; its value never crosses this wire. `target` is CONTAINER or LOG_DRIVER."""
+
+    name: str
+    value_from: str
+    provider: str = "ssm"
+    target: str = "CONTAINER"
+    type: str = "ENVIRONMENT_VARIABLE"
+    region: str = ""
+
+
+class EnvironmentFile(_Shape, frozen=True, omit_defaults=False):
+    """A file of `NAME=value` lines; `value` is its S3 ARN."""
+
+    value: str
+    type: str = "s3"
+
+
 class DockerConfig(_Shape, frozen=True):
     """JSON strings in Docker's API shape, laid over what the agent builds itself."""
 
@@ -42,6 +93,9 @@ class Container(_Shape, frozen=True):
     command: list[str] | None = None
     entry_point: list[str] | None = None
     environment: dict[str, str] = {}
+    environment_files: list[EnvironmentFile] = []
+    secrets: list[Secret] = []
+    mount_points: list[MountPoint] = []
     port_mappings: list[PortMapping] = []
     stop_timeout: int = 0
     """Seconds; 0 is not set."""
@@ -64,6 +118,11 @@ class Task(_Shape, frozen=True):
     memory: int = 0
     """MiB; 0 is not set."""
     network_mode: str = ""
+    volumes: list[Volume] = []
+    pid_mode: str = ""
+    """`host` or `task`."""
+    ipc_mode: str = ""
+    """`host`, `task` or `none`."""
     service_name: str = ""
     group: str = ""
     launch_type: str = ""

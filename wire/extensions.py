@@ -1,4 +1,4 @@
-"""What is ours on Amazon's wire: two operations, two attributes of an instance.
+"""What is ours on Amazon's wire: three operations, two attributes of an instance.
 
 They stand beside Amazon's own and change none of them. An agent that sends none of this (Amazon's own) is served
 by the fallback policy; a control plane that knows none of this answers `UnknownOperationException`, and our agent
@@ -13,6 +13,7 @@ from wire.story import StoryLine
 
 SUBMIT_RESOURCE_RELEASE = "SubmitTaskResourceRelease"
 SUBMIT_STORY = "SubmitStory"
+SUBMIT_TASK_ADDRESS = "SubmitTaskAddress"
 
 RELEASE_ATTRIBUTE = "berth.resource-release"
 """Attribute of a registration: `eager` or `on-exit`. Its presence says that the agent reports releases."""
@@ -35,6 +36,20 @@ class ResourceRelease(msgspec.Struct, rename="camel", frozen=True):
     """Epoch seconds."""
     proof: str
     """`STOP_REQUESTED` (eager), `EXIT_SEEN` (on-exit), `GAVE_UP` or `NEVER_STARTED`."""
+
+
+class TaskAddress(msgspec.Struct, rename="camel", frozen=True):
+    """Input of `SubmitTaskAddress`: where a task with a network of its own (`awsvpc`) is reached. Idempotent.
+
+    Amazon's control plane knows the address of an interface that it made itself; here Docker gives it, on the host.
+    """
+
+    cluster: str
+    task: str
+    container_instance: str
+    address: str
+    """IPv4."""
+    mac_address: str
 
 
 class StoryReport(msgspec.Struct, rename="camel", frozen=True):

@@ -13,10 +13,10 @@ import msgspec
 from agent.backend.backoff import Backoff
 from agent.backend.ecsclient import BackendUnreachableError, EcsClient
 from agent.core.events import Event, ReportAccepted
-from agent.core.reporting import ContainerReport, Outbox, ReleaseReport
+from agent.core.reporting import AddressReport, ContainerReport, Outbox, ReleaseReport
 from wire.acs_shapes import ContainerStateChange, NetworkBinding, TaskStateChange
 from wire.errors import AwsError
-from wire.extensions import SUBMIT_RESOURCE_RELEASE, ResourceRelease
+from wire.extensions import SUBMIT_RESOURCE_RELEASE, SUBMIT_TASK_ADDRESS, ResourceRelease, TaskAddress
 from wire.resources import Amounts, to_resources
 
 log = logging.getLogger(__name__)
@@ -103,6 +103,15 @@ class Reporter:
                 proof=report.proof,
             )
             return SUBMIT_RESOURCE_RELEASE, msgspec.to_builtins(release)
+        if isinstance(report, AddressReport):
+            where = TaskAddress(
+                cluster=self._cluster,
+                task=task,
+                container_instance=self._instance,
+                address=report.address.ipv4,
+                mac_address=report.address.mac,
+            )
+            return SUBMIT_TASK_ADDRESS, msgspec.to_builtins(where)
         change = TaskStateChange(
             cluster=self._cluster,
             task=task,

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from agent.core.events import Desired, Event
-from agent.core.spec import ContainerSpec, Port, TaskSpec, cost
+from agent.core.spec import ContainerSpec, Mount, Port, Secret, TaskSpec, Volume, cost
 from wire import acs_shapes
 from wire.acs_shapes import AckRequest, HeartbeatAckRequest, HeartbeatMessage
 from wire.envelope import Frame, encode_frame
@@ -96,6 +96,9 @@ def _spec(task: acs_shapes.Task) -> TaskSpec:
         cpu_vcpus=task.cpu,
         memory_mib=task.memory,
         network_mode=task.network_mode or "bridge",
+        pid_mode=task.pid_mode,
+        ipc_mode=task.ipc_mode,
+        volumes=tuple(_volume(volume) for volume in task.volumes),
     )
     cost(spec)  # reads the Docker configuration: better refused here than at the start
     return spec
@@ -124,4 +127,28 @@ def _container(container: acs_shapes.Container) -> ContainerSpec:
         stop_timeout_seconds=container.stop_timeout,
         docker_config=container.docker_config.config or "{}",
         host_config=container.docker_config.host_config or "{}",
+        mounts=tuple(
+            Mount(mount.source_volume, mount.container_path, mount.read_only) for mount in container.mount_points
+        ),
+        secrets=tuple(
+            Secret(name=secret.name, value_from=secret.value_from, for_log_driver=secret.target == "LOG_DRIVER")
+            for secret in container.secrets
+        ),
+        environment_files=tuple(file.value for file in container.environment_files),
     )
+
+
+def _volume(volume: acs_shapes.Volume) -> Volume:
+    if volume.type == "docker":
+        docker = volume.docker_volume_configuration or acs_shapes.DockerVolume()
+        return Volume(
+            name=volume.name,
+            is_shared=docker.scope == "shared",
+            autoprovision=docker.autoprovision,
+            driver=docker.driver,
+            driver_options=docker.driver_opts,
+            labels=docker.labels,
+        )
+    if volume.type not in ("", "host"):
+        raise ValueError(f"volume {volume.name!r} is of the type {volume.type}, which this agent does not serve")
+    return Volume(name=volume.name, host_path=volume.host.source_path if volume.host else "")

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from agent.core.spec import Port, TaskSpec
+from agent.core.spec import Address, Port, TaskSpec
 from wire.status import DesiredStatus
 
 
@@ -45,6 +45,7 @@ class Started(ContainerEvent, frozen=True, kw_only=True):
     docker_id: str
     at: float
     ports: tuple[Port, ...] = ()
+    address: Address | None = None
 
 
 class Exited(ContainerEvent, frozen=True, kw_only=True):

@@ -89,6 +89,12 @@ class Send(Instruction, frozen=True, kw_only=True):
     """There is something in the outbox."""
 
 
+class RemoveResources(Instruction, frozen=True, kw_only=True):
+    """Remove what was made for the task besides its containers: volumes, its cgroup, a network that nobody needs."""
+
+    of: TaskSpec
+
+
 class Forget(Instruction, frozen=True, kw_only=True):
     """The task is over, reported and cleaned up: drop its record."""
 

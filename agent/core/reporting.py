@@ -2,7 +2,7 @@
 
 import msgspec
 
-from agent.core.spec import Port
+from agent.core.spec import Address, Port
 from wire.holds import Proof
 
 
@@ -40,4 +40,10 @@ class ReleaseReport(Report, frozen=True, omit_defaults=True, kw_only=True, tag="
     proof: Proof
 
 
-Outbox = StateReport | ReleaseReport
+class AddressReport(Report, frozen=True, omit_defaults=True, kw_only=True, tag="address"):
+    """The task has a network of its own, and an address in it. It goes out before the RUNNING that it is part of."""
+
+    address: Address
+
+
+Outbox = StateReport | ReleaseReport | AddressReport

@@ -1,5 +1,6 @@
 """What a host is asked to run: records of our own, read once from Amazon's payload and never changed again."""
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -16,6 +17,55 @@ class Port(msgspec.Struct, frozen=True, omit_defaults=True):
     container_port: int
     host_port: int = 0
     protocol: str = "tcp"
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where a task with a network of its own is reached: IPv4 and MAC, as Docker gave them."""
+
+    ipv4: str
+    mac: str = ""
+
+
+class Volume(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A volume of a task: a directory of the host, or one that Docker keeps."""
+
+    name: str
+    host_path: str = ""
+    """Empty: Docker keeps it."""
+    is_shared: bool = False
+    """It has its own name and outlives the task; else it is made and removed with it."""
+    autoprovision: bool = False
+    """A shared one that is not there is made."""
+    driver: str = "local"
+    driver_options: dict[str, str] = {}
+    labels: dict[str, str] = {}
+
+
+class Mount(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a volume of the task appears in a container."""
+
+    volume: str
+    path: str
+    read_only: bool = False
+
+
+class Secret(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A reference to a secret: never the value, for this is kept in the journal."""
+
+    name: str
+    value_from: str
+    for_log_driver: bool = False
+    """An option of the log driver; else a variable of the container."""
+
+
+class Internal(StrEnum):
+    """What a container of the agent's own is for."""
+
+    NO = ""
+    NETWORK = "network"
+    """Holds the task's network namespace (`awsvpc`)."""
+    NAMESPACE = "namespace"
+    """Holds the task's PID or IPC namespace (`pidMode`, `ipcMode`: task)."""
 
 
 class ContainerSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -35,6 +85,11 @@ class ContainerSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     """0 is not set."""
     docker_config: str = "{}"
     host_config: str = "{}"
+    mounts: tuple[Mount, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    environment_files: tuple[str, ...] = ()
+    """S3 ARNs."""
+    internal: Internal = Internal.NO
 
 
 class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -48,17 +103,22 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     cpu_vcpus: float = 0
     memory_mib: int = 0
     network_mode: str = "bridge"
+    pid_mode: str = ""
+    ipc_mode: str = ""
+    volumes: tuple[Volume, ...] = ()
 
 
 def cost(task: TaskSpec) -> Amounts:
     """What the task takes of the host while it holds its room.
 
     A task-level amount wins; else the sum of the containers', for memory the reservation before the hard limit.
-    Fixed host ports count, dynamic ones do not. Source: amazon-ecs-agent `agent/api/task/task.go` (ToHostResources).
+    Fixed host ports count, dynamic ones do not, and a task with a network of its own takes none.
+    Source: amazon-ecs-agent `agent/api/task/task.go` (ToHostResources).
     """
     cpu = int(task.cpu_vcpus * CPU_UNITS_PER_VCPU) or sum(container.cpu for container in task.containers)
     memory_mib = task.memory_mib or sum(_memory_mib(container) for container in task.containers)
-    ports = [port for container in task.containers for port in container.ports if port.host_port]
+    is_on_host = task.network_mode in ("bridge", "host")
+    ports = [port for container in task.containers for port in container.ports if port.host_port and is_on_host]
     return Amounts(
         cpu,
         memory_mib,

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from agent.core.events import Exited
+from agent.core.events import Event, Exited
 from agent.core.ladder import Known
 from agent.core.reporting import ContainerReport, Outbox, StateReport
 from agent.core.spec import ContainerSpec, Port, TaskSpec
@@ -109,8 +109,8 @@ class TaskState(msgspec.Struct, omit_defaults=True, kw_only=True):
 
     @property
     def has_untold(self) -> bool:
-        """A container has come to run or to stop since the last report."""
-        return any(c.known >= Known.RUNNING and c.known > c.told for c in self.containers)
+        """A container that is reported has come to run or to stop since the last report."""
+        return any(c.known >= Known.RUNNING and c.known > c.told for c in self.containers if not c.spec.internal)
 
     def report(self, status: str, cause: str) -> StateReport:
         """All that is known now, as a report; what it says counts as told."""
@@ -121,6 +121,13 @@ class TaskState(msgspec.Struct, omit_defaults=True, kw_only=True):
             cause=cause,
             status=status,
             reason=self.reason,
-            containers=tuple(container.report() for container in self.containers),
+            containers=tuple(container.report() for container in self.containers if not container.spec.internal),
             execution_stopped_at=self.execution_stopped_at,
         )
+
+
+class InvalidTransition(AssertionError):
+    """A fact that cannot be, with the state that it met. A mistake of ours."""
+
+    def __init__(self, event: Event, state: TaskState) -> None:
+        super().__init__(f"{event!r} cannot happen to {state!r}")

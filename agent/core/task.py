@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from agent.core import stopping
+from agent.core import pause, stopping
 from agent.core.acting import for_stop
 from agent.core.events import (
     Absent,
@@ -36,6 +36,7 @@ from agent.core.instructions import (
     NoteStopping,
     ReleaseHost,
     RemoveContainer,
+    RemoveResources,
     Send,
     StartContainer,
     StartTimer,
@@ -43,20 +44,13 @@ from agent.core.instructions import (
     WithdrawRoom,
 )
 from agent.core.ladder import Known, known_of_task
-from agent.core.reporting import Outbox, ReleaseReport
+from agent.core.reporting import AddressReport, Outbox, ReleaseReport
 from agent.core.spec import TaskSpec, cost
-from agent.core.state import ContainerState, Release, RoomState, Settings, TaskState
+from agent.core.state import ContainerState, InvalidTransition, Release, RoomState, Settings, TaskState
 from agent.core.stopping import Act, Fact, Stage
 from wire.holds import Proof
 from wire.status import DesiredStatus
 from wire.story import Kind
-
-
-class InvalidTransition(AssertionError):
-    """A fact that cannot be, with the state that it met. A mistake of ours."""
-
-    def __init__(self, event: Event, state: TaskState) -> None:
-        super().__init__(f"{event!r} cannot happen to {state!r}")
 
 
 class TaskMachine:
@@ -71,7 +65,7 @@ class TaskMachine:
     def accept(cls, event: Desired, settings: Settings) -> "TaskMachine":
         """A machine for a task that was never heard of. Feed it the same event next."""
         spec = event.spec or TaskSpec(arn=event.task)
-        containers = [ContainerState(spec=container) for container in spec.containers]
+        containers = [ContainerState(spec=container) for container in (*pause.pauses_of(spec), *spec.containers)]
         return cls(TaskState(spec=spec, containers=containers), settings)
 
     @property
@@ -138,7 +132,7 @@ class TaskMachine:
         if first or (event.desired is DesiredStatus.STOPPED and not state.stop_requested):
             self._tell(Kind.TASK_ACCEPTED, event.cause, desired=event.desired)
         if first and event.desired is DesiredStatus.RUNNING:
-            if event.refusal or not state.containers:
+            if event.refusal or not state.spec.containers:
                 why = event.refusal or "it has no containers"
                 self._fail(f"UnrecogniedTaskError: Error loading task - {why}")
                 return
@@ -172,6 +166,7 @@ class TaskMachine:
                 if container.docker_id:
                     name = container.spec.name
                     self._do(RemoveContainer(task=self.arn, container=name, docker_id=container.docker_id))
+            self._do(RemoveResources(task=self.arn, of=self.state.spec))
             self._do(Forget(task=self.arn))
 
     def _on_container(self, event: ContainerEvent, now: float) -> None:
@@ -195,6 +190,8 @@ class TaskMachine:
             return
         container.known = Known.RUNNING
         container.ever_started = True
+        if event.address is not None:
+            self._queue(AddressReport(number=self.state.reports, cause=event.cause, address=event.address))
         self._tell(Kind.CONTAINER_STARTED, event.cause, container=event.container, docker_id=event.docker_id)
         if container.early_exit is not None:
             self._on_exited(container, container.early_exit, now)
@@ -261,6 +258,7 @@ class TaskMachine:
     def _settle(self, cause: str, now: float) -> None:
         state = self.state
         if any(c.spec.essential and c.known is Known.STOPPED for c in state.containers):
+            state.reason = state.reason or pause.failure(state)
             state.desired = DesiredStatus.STOPPED
         if state.desired is DesiredStatus.STOPPED:
             self._stop_containers(now)
@@ -270,7 +268,7 @@ class TaskMachine:
 
     def _start_containers(self) -> None:
         for container in self.state.containers:
-            if container.busy:
+            if container.busy or pause.waits_to_start(container, self.state):
                 continue
             name = container.spec.name
             if container.known is Known.NONE:
@@ -297,7 +295,11 @@ class TaskMachine:
         for container in state.containers:
             if container.known < Known.RUNNING and not container.busy:
                 container.known = Known.STOPPED
-            elif container.known is Known.RUNNING and container.stop is None:
+            elif (
+                container.known is Known.RUNNING
+                and container.stop is None
+                and not pause.waits_to_stop(container, state)
+            ):
                 grace = stopping.grace_seconds(container.spec.stop_timeout_seconds, self.settings.stop_timeout_seconds)
                 container.stop, act = stopping.begin(grace, now)
                 self._do(NoteStopping(task=self.arn))

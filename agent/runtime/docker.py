@@ -12,10 +12,14 @@ from typing import Any, TypeVar
 
 import docker
 import docker.errors
+import msgspec
 import requests
 from docker.utils import parse_repository_tag
 
-from agent.core.spec import ContainerSpec, TaskSpec
+from agent.core import pause
+from agent.core.spec import Address, ContainerSpec, TaskSpec
+from agent.runtime.finishing import finish
+from agent.runtime.options import Options
 from agent.runtime.port import (
     ContainerLife,
     Found,
@@ -27,6 +31,8 @@ from agent.runtime.port import (
     RuntimeCallError,
     UnreachableError,
 )
+from agent.runtime.resources import Resources
+from agent.runtime.secrets import Secrets
 from agent.runtime.spec import CONTAINER_LABEL, TASK_LABEL, bound_ports, container_name, create_config
 from agent.runtime.watch import Die, EventStream
 
@@ -38,18 +44,29 @@ QUICK_SECONDS = 30
 SLOW_SECONDS = 240
 """Limit of create, start and remove. Source: `ECS_CONTAINER_CREATE_TIMEOUT`."""
 HTTP_CONFLICT = 409
+GONE_LOOKS, GONE_LOOK_SECONDS = 60, 0.5
+"""How often, and how far apart, a task's containers are looked for before its volumes go."""
 
 
 class DockerRuntime:
     """Containers of one agent on the local Docker Engine."""
 
-    def __init__(self, owner: dict[str, str], pull: PullBehavior = PullBehavior.DEFAULT) -> None:
-        """`owner` is a set of labels: containers without them do not exist for this runtime."""
+    def __init__(
+        self, owner: dict[str, str], pull: PullBehavior = PullBehavior.DEFAULT, options: Options | None = None
+    ) -> None:
+        """`owner` is a set of labels: containers without them do not exist for this runtime.
+
+        Raises:
+            UnreachableError, NoCgroupsError: see there.
+        """
         self._owner = owner
         self._pull = pull
         self._pool = ThreadPoolExecutor(THREADS, "docker")
         self._quick = connect(QUICK_SECONDS)
         self._slow = connect(SLOW_SECONDS)
+        self._options = options or Options()
+        self._resources = Resources(self._slow, owner, self._options)
+        self._secrets = Secrets(self._options.secrets)
         self._pulled: set[str] = set()
         self._without_ports: set[str] = set()
         self._stream: EventStream | None = None
@@ -62,19 +79,25 @@ class DockerRuntime:
         return str((await self._call(self._quick.version))["Version"])
 
     async def create(self, task: TaskSpec, container: ContainerSpec) -> Found:
-        await self._call(lambda: self._see_to_image(container.image))
+        if container.internal:
+            container = msgspec.structs.replace(container, image=self._options.pause_image)
+        await self._call(lambda: self._see_to_image(container.image, is_ours=bool(container.internal)))
         return await self._call(lambda: self._create(task, container))
 
     def _create(self, task: TaskSpec, container: ContainerSpec) -> Found:
         name = container_name(task, container)
         try:
             config = create_config(task, container, self._owner)
-            try:
-                docker_id = self._slow.create_container_from_config(config, name)["Id"]  # type: ignore[no-untyped-call]
-            except docker.errors.APIError as error:
-                if error.status_code != HTTP_CONFLICT:
-                    raise
-                docker_id = name  # an earlier call of ours got this far before we were killed
+            environment, log_options = self._secrets.of(container)
+            with self._resources.made_for(task, container) as made:
+                around = msgspec.structs.replace(made, environment=environment, log_options=log_options)
+                config = finish(config, task, container, self._options, around)
+                try:
+                    docker_id = self._slow.create_container_from_config(config, name)["Id"]  # type: ignore[no-untyped-call]
+                except docker.errors.APIError as error:
+                    if error.status_code != HTTP_CONFLICT:
+                        raise
+                    docker_id = name  # an earlier call of ours got this far before we were killed
             found = self._found(self._quick.inspect_container(docker_id))
         except requests.exceptions.Timeout as error:
             raise _timeout("created", SLOW_SECONDS) from error
@@ -86,7 +109,14 @@ class DockerRuntime:
             self._without_ports.add(found.docker_id)
         return found
 
-    def _see_to_image(self, image: str) -> None:
+    def _see_to_image(self, image: str, *, is_ours: bool) -> None:
+        if is_ours:
+            if not self._is_local(image):
+                text = (
+                    f"there is no image {image} on this host: `make images` makes it, BERTH_PAUSE_IMAGE names another"
+                )
+                raise RuntimeCallError("CannotPullContainerError", text)
+            return
         behavior = self._pull
         cached_will_do = behavior is PullBehavior.PREFER_CACHED or (
             behavior is PullBehavior.ONCE and image in self._pulled
@@ -157,6 +187,13 @@ class DockerRuntime:
                 raise RuntimeCallError("CannotRemoveContainerError", explain(error)) from error
 
         await self._call(remove)
+
+    async def remove_resources(self, task: TaskSpec) -> None:
+        for _ in range(GONE_LOOKS):
+            if not await self._call(lambda: self._resources.containers_left(task)):
+                break
+            await asyncio.sleep(GONE_LOOK_SECONDS)
+        await self._call(lambda: self._resources.remove(task))
 
     async def containers(self) -> list[Listed]:
         def containers() -> list[Listed]:
@@ -234,7 +271,16 @@ class DockerRuntime:
             exit_code=state["ExitCode"] if exited else None,
             error=_OUT_OF_MEMORY if exited and state.get("OOMKilled") else "",
             ports=bound_ports(inspected["NetworkSettings"].get("Ports")),
+            address=_address(inspected),
         )
+
+
+def _address(inspected: dict[str, Any]) -> Address | None:
+    """The address of a container that holds its task's network."""
+    if inspected["Config"]["Labels"].get(CONTAINER_LABEL) != pause.NETWORK:
+        return None
+    networks = inspected["NetworkSettings"]["Networks"].values()
+    return next((Address(n["IPAddress"], n["MacAddress"]) for n in networks if n["IPAddress"]), None)
 
 
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
@@ -258,7 +304,10 @@ def connect(timeout_seconds: int | None) -> docker.APIClient:
 
 
 def sweep(run: str) -> int:
-    """Remove every container that carries `berth.run=<run>`, running or not. Returns how many."""
+    """Remove every container that carries `berth.run=<run>`, running or not, then volumes and networks.
+
+    Returns how many containers.
+    """
     client = connect(SLOW_SECONDS)
     rows = client.containers(all=True, filters={"label": f"berth.run={run}"})
     for row in rows:
@@ -266,6 +315,11 @@ def sweep(run: str) -> int:
             client.remove_container(row["Id"], v=True, force=True)
         except docker.errors.NotFound:
             continue
+    mine = {"label": f"berth.run={run}"}
+    for volume in client.volumes(mine)["Volumes"] or ():
+        client.remove_volume(volume["Name"])
+    for network in client.networks(filters=mine):
+        client.remove_network(network["Id"])
     return len(rows)
 
 

@@ -12,7 +12,7 @@ def facts_of(found: Found, cause: str) -> list[ContainerEvent]:
     facts: list[ContainerEvent] = [Created(**where, docker_id=found.docker_id, stop_signal=found.stop_signal)]
     if found.life is ContainerLife.RUNNING:
         at = found.started_at or 0.0
-        facts.append(Started(**where, docker_id=found.docker_id, at=at, ports=found.ports))
+        facts.append(Started(**where, docker_id=found.docker_id, at=at, ports=found.ports, address=found.address))
     elif found.life is ContainerLife.EXITED:
         facts.append(Exited(**where, exit_code=found.exit_code, finished_at=found.finished_at, error=found.error))
     return facts

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from agent.core.spec import ContainerSpec, Port, TaskSpec
+from agent.core.spec import Address, ContainerSpec, Port, TaskSpec
 
 
 class PullBehavior(StrEnum):
@@ -48,6 +48,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     """`OutOfMemoryError: ...` or the like; empty for an ordinary life."""
     ports: tuple[Port, ...] = ()
+    address: Address | None = None
+    """Of a container that holds its task's network."""
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +107,10 @@ class Runtime(Protocol):
 
     async def remove(self, docker_id: str) -> None:
         """Remove a stopped container; one that is gone already is no error."""
+        ...
+
+    async def remove_resources(self, task: TaskSpec) -> None:
+        """Remove what was made for `task` besides its containers, once these are gone; what is gone is no error."""
         ...
 
     async def containers(self) -> list[Listed]:

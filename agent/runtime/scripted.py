@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from agent.core.behaviour import KILLED, Behaviour
-from agent.core.spec import ContainerSpec, Port, TaskSpec
+from agent.core.spec import Address, ContainerSpec, Internal, Port, TaskSpec
 from agent.runtime.port import (
     ContainerLife,
     Found,
@@ -44,6 +44,7 @@ class ScriptedRuntime:
         self._by_id: dict[str, _Container] = {}
         self._on_exit: OnExit | None = None
         self._next_port = FIRST_DYNAMIC_PORT
+        self._addresses = 0
         self.calls: list[tuple[str, str]] = []
         """(verb, container name) of every call, in order: what a test reads."""
         self.faults: Counter[str] = Counter()
@@ -73,6 +74,7 @@ class ScriptedRuntime:
                 life=ContainerLife.RUNNING,
                 started_at=self._clock(),
                 ports=tuple(self._bind(port) for port in container.spec.ports),
+                address=self._address() if container.spec.internal is Internal.NETWORK else None,
             )
             if container.behaviour.run_seconds is not None:
                 self._exit_in(container, container.behaviour.run_seconds, container.behaviour.exit_code)
@@ -100,6 +102,9 @@ class ScriptedRuntime:
     async def remove(self, docker_id: str) -> None:
         await self._begin("remove", docker_id, "CannotRemoveContainerError")
         self._by_id.pop(docker_id, None)
+
+    async def remove_resources(self, task: TaskSpec) -> None:
+        await self._begin("remove-resources", task.arn, "CannotRemoveVolumeError")
 
     async def containers(self) -> list[Listed]:
         return [
@@ -131,6 +136,10 @@ class ScriptedRuntime:
         if docker_id not in self._by_id:
             raise RuntimeCallError("CannotStartContainerError", f"no such container: {docker_id}")
         return self._by_id[docker_id]
+
+    def _address(self) -> Address:
+        self._addresses += 1
+        return Address(f"172.31.{self._addresses // 256}.{self._addresses % 256}", "02:42:ac:1f:00:00")
 
     def _bind(self, port: Port) -> Port:
         if port.host_port:

@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
+from controlplane.agents.docker_shape import docker_config, docker_host_config, network_mode
 from controlplane.core.cost import CPU_UNITS_PER_VCPU, cpu_units, mebibytes, overridden
 from controlplane.core.model import Cluster, Task, TaskDefinition
 from wire import acs_shapes
 from wire.arn import short_id
 from wire.status import DesiredStatus
 
-BYTES_PER_MIB = 1024 * 1024
 EXECUTION_ENVIRONMENT = {"AWS_EXECUTION_ENV": "AWS_ECS_EC2"}
 """Source: amazon-ecs-agent expects it in the payload."""
 
@@ -38,7 +38,10 @@ def run_payload(task: Task, definition: TaskDefinition, cluster: Cluster, *, acc
         ],
         cpu=cpu_units(cpu) / CPU_UNITS_PER_VCPU if cpu else 0,
         memory=mebibytes(memory) if memory else 0,
-        network_mode=_network_mode(body),
+        network_mode=network_mode(body),
+        volumes=[_volume(volume) for volume in body.get("volumes", ())],
+        pid_mode=body.get("pidMode", ""),
+        ipc_mode=body.get("ipcMode", ""),
         service_name=short_id(task.service) if task.service else "",
         group=task.group,
         launch_type="EC2",
@@ -54,7 +57,7 @@ def stop_payload(task: Task, cluster: Cluster) -> acs_shapes.Task:
 def _container(
     container: dict[str, Any], body: dict[str, Any], arn: str, environment: dict[str, str]
 ) -> acs_shapes.Container:
-    mode = _network_mode(body)
+    mode = network_mode(body)
     return acs_shapes.Container(
         name=container["name"],
         image=container["image"],
@@ -65,6 +68,19 @@ def _container(
         command=container.get("command") or None,
         entry_point=container.get("entryPoint") or None,
         environment=environment,
+        environment_files=[
+            acs_shapes.EnvironmentFile(value=file["value"], type=file.get("type", "s3"))
+            for file in container.get("environmentFiles", ())
+        ],
+        secrets=_secrets(container),
+        mount_points=[
+            acs_shapes.MountPoint(
+                source_volume=mount.get("sourceVolume", ""),
+                container_path=mount.get("containerPath", ""),
+                read_only=mount.get("readOnly", False),
+            )
+            for mount in container.get("mountPoints", ())
+        ],
         port_mappings=[
             acs_shapes.PortMapping(
                 container_port=mapping["containerPort"],
@@ -89,79 +105,33 @@ def _environment(container: dict[str, Any], overrides: dict[str, Any]) -> dict[s
     return EXECUTION_ENVIRONMENT | {pair["name"]: pair.get("value", "") for pair in pairs if "name" in pair}
 
 
-def docker_config(container: dict[str, Any]) -> dict[str, Any]:
-    """What of a container definition stands in Docker's `Config`."""
-    names = {
-        "user": "User",
-        "workingDirectory": "WorkingDir",
-        "hostname": "Hostname",
-        "dockerLabels": "Labels",
-        "pseudoTerminal": "Tty",
-        "interactive": "OpenStdin",
-        "disableNetworking": "NetworkDisabled",
-    }
-    return _renamed(container, names)
+def _volume(volume: dict[str, Any]) -> acs_shapes.Volume:
+    docker = volume.get("dockerVolumeConfiguration")
+    if docker is None:
+        path = volume.get("host", {}).get("sourcePath", "")
+        return acs_shapes.Volume(name=volume["name"], host=acs_shapes.HostVolume(source_path=path))
+    return acs_shapes.Volume(
+        name=volume["name"],
+        type="docker",
+        docker_volume_configuration=acs_shapes.DockerVolume(
+            scope=docker.get("scope", "task"),
+            autoprovision=docker.get("autoprovision", False),
+            driver=docker.get("driver", "local"),
+            driver_opts=docker.get("driverOpts", {}),
+            labels=docker.get("labels", {}),
+        ),
+    )
 
 
-def docker_host_config(container: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-    """What of a container definition stands in Docker's `HostConfig`."""
-    names = {
-        "privileged": "Privileged",
-        "readonlyRootFilesystem": "ReadonlyRootfs",
-        "dnsServers": "Dns",
-        "dnsSearchDomains": "DnsSearch",
-        "dockerSecurityOptions": "SecurityOpt",
-    }
-    host: dict[str, Any] = {"NetworkMode": _network_mode(body), **_renamed(container, names)}
-    if container.get("memoryReservation"):
-        host["MemoryReservation"] = container["memoryReservation"] * BYTES_PER_MIB
-    if container.get("extraHosts"):
-        host["ExtraHosts"] = [f"{extra['hostname']}:{extra['ipAddress']}" for extra in container["extraHosts"]]
-    if container.get("ulimits"):
-        host["Ulimits"] = [
-            {"Name": limit["name"], "Soft": limit["softLimit"], "Hard": limit["hardLimit"]}
-            for limit in container["ulimits"]
-        ]
-    if container.get("systemControls"):
-        host["Sysctls"] = {control["namespace"]: control["value"] for control in container["systemControls"]}
-    if container.get("logConfiguration"):
-        log = container["logConfiguration"]
-        host["LogConfig"] = {"Type": log["logDriver"], "Config": log.get("options", {})}
-    for member, name in (("pidMode", "PidMode"), ("ipcMode", "IpcMode")):
-        if body.get(member):
-            host[name] = body[member]
-    return host | _linux(container.get("linuxParameters", {}), container)
-
-
-def _linux(linux: dict[str, Any], container: dict[str, Any]) -> dict[str, Any]:
-    capabilities = linux.get("capabilities", {})
-    host = _renamed(capabilities, {"add": "CapAdd", "drop": "CapDrop"})
-    host |= _renamed(linux, {"initProcessEnabled": "Init", "swappiness": "MemorySwappiness"})
-    if linux.get("sharedMemorySize"):
-        host["ShmSize"] = linux["sharedMemorySize"] * BYTES_PER_MIB
-    if "maxSwap" in linux and container.get("memory"):
-        host["MemorySwap"] = (container["memory"] + linux["maxSwap"]) * BYTES_PER_MIB
-    if linux.get("tmpfs"):
-        host["Tmpfs"] = {
-            mount["containerPath"]: ",".join([*mount.get("mountOptions", ()), f"size={mount['size']}m"])
-            for mount in linux["tmpfs"]
-        }
-    if linux.get("devices"):
-        host["Devices"] = [
-            {
-                "PathOnHost": device["hostPath"],
-                "PathInContainer": device.get("containerPath", device["hostPath"]),
-                "CgroupPermissions": "".join(right[0] for right in device.get("permissions", ())) or "rwm",
-            }
-            for device in linux["devices"]
-        ]
-    return host
-
-
-def _network_mode(body: dict[str, Any]) -> str:
-    return body.get("networkMode") or "bridge"
-
-
-def _renamed(shape: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    """The members that are set, under Docker's names."""
-    return {name: shape[member] for member, name in names.items() if shape.get(member) not in (None, [], {}, "")}
+def _secrets(container: dict[str, Any]) -> list[acs_shapes.Secret]:
+    options = container.get("logConfiguration", {}).get("secretOptions", ())
+    return [
+        acs_shapes.Secret(
+            name=secret["name"],
+            value_from=secret["valueFrom"],
+            provider="asm" if ":secretsmanager:" in secret["valueFrom"] else "ssm",
+            target=target,
+        )
+        for target, secrets in (("CONTAINER", container.get("secrets", ())), ("LOG_DRIVER", options))
+        for secret in secrets
+    ]

@@ -15,7 +15,7 @@ from controlplane.core.model import Task
 from controlplane.core.view import Draft
 from wire.arn import parse
 from wire.errors import InvalidParameterException, SerializationException
-from wire.extensions import STORY_LINES_MAX, ResourceRelease, StoryReport
+from wire.extensions import STORY_LINES_MAX, ResourceRelease, StoryReport, TaskAddress
 from wire.holds import Proof
 from wire.status import ContainerStatus, TaskStatus
 from wire.story import StoryLine
@@ -57,6 +57,15 @@ def submit_task_resource_release(draft: Draft, call: Call) -> Answer:
         if release.proof not in list(Proof):
             raise InvalidParameterException(f"proof should be one of [{','.join(Proof)}]")
         lifecycle.observe_release(draft, task, Proof(release.proof))
+    return {}
+
+
+def submit_task_address(draft: Draft, call: Call) -> Answer:
+    """SubmitTaskAddress, ours: where a task with a network of its own is reached. Idempotent."""
+    said = _read(call.body, TaskAddress)
+    task = draft.task(said.task)
+    if task is not None:
+        lifecycle.observe_address(draft, task, said.address, said.mac_address)
     return {}
 
 

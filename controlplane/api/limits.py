@@ -20,11 +20,9 @@ def _other_than(*served: str) -> Unserved:
     return lambda value: value not in served
 
 
+_SERVED_OF_VOLUMES = frozenset({"name", "host", "dockerVolumeConfiguration"})
 TASK_DEFINITION: dict[str, Unserved] = {
-    "networkMode": _other_than("bridge", "host", "none"),
-    "pidMode": _other_than("host"),
-    "ipcMode": _other_than("host", "none"),
-    "volumes": _given,
+    "volumes": lambda volumes: any(volume.keys() - _SERVED_OF_VOLUMES for volume in volumes),
     "proxyConfiguration": _given,
     "inferenceAccelerators": _given,
     "ephemeralStorage": _given,
@@ -33,22 +31,17 @@ TASK_DEFINITION: dict[str, Unserved] = {
     "trustedExecutionConfiguration": _given,
 }
 CONTAINER: dict[str, Unserved] = {
-    "mountPoints": _given,
     "volumesFrom": _given,
     "links": _given,
     "dependsOn": _given,
     "startTimeout": _given,
     "healthCheck": _given,
-    "secrets": _given,
-    "environmentFiles": _given,
     "repositoryCredentials": _given,
     "resourceRequirements": _given,
     "firelensConfiguration": _given,
     "credentialSpecs": _given,
     "restartPolicy": lambda policy: policy.get("enabled", False),
-    "logConfiguration": lambda log: (
-        log.get("logDriver") in ("awsfirelens", "awslogs") or bool(log.get("secretOptions"))
-    ),
+    "logConfiguration": lambda log: log.get("logDriver") == "awsfirelens",
     "portMappings": lambda mappings: any("containerPortRange" in mapping for mapping in mappings),
 }
 TASK_OVERRIDE: dict[str, Unserved] = {
@@ -56,7 +49,7 @@ TASK_OVERRIDE: dict[str, Unserved] = {
     "ephemeralStorage": _given,
     "inferenceAcceleratorOverrides": _given,
 }
-CONTAINER_OVERRIDE: dict[str, Unserved] = {"environmentFiles": _given, "resourceRequirements": _given}
+CONTAINER_OVERRIDE: dict[str, Unserved] = {"resourceRequirements": _given}
 TASK_REQUEST: dict[str, Unserved] = {
     "launchType": _other_than("EC2"),
     "capacityProviderStrategy": _given,

@@ -3,7 +3,7 @@
 from controlplane.agents import registration, reports
 from controlplane.api import clusters, container_instances, services, task_definitions, tasks
 from controlplane.api.call import Reader, Writer
-from wire.extensions import SUBMIT_RESOURCE_RELEASE
+from wire.extensions import SUBMIT_RESOURCE_RELEASE, SUBMIT_TASK_ADDRESS
 
 READERS: dict[str, Reader] = {
     "DescribeClusters": clusters.describe_clusters,
@@ -43,5 +43,6 @@ REPORTS: dict[str, Writer] = {
     "SubmitContainerStateChange": reports.submit_container_state_change,
     "SubmitAttachmentStateChanges": reports.submit_attachment_state_changes,
     SUBMIT_RESOURCE_RELEASE: reports.submit_task_resource_release,
+    SUBMIT_TASK_ADDRESS: reports.submit_task_address,
 }
 """Sent by agents about what they saw."""

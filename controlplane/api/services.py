@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from controlplane.api import limits
+from controlplane.api import limits, network
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import NAME, cluster_of
 from controlplane.api.paging import page
@@ -128,13 +128,12 @@ def _settings(call: Call, definition: TaskDefinition, standing: dict[str, Any]) 
     body = call.body
     limits.refuse_unserved(body, limits.SERVICE_REQUEST, call.operation)
     limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
-    if body.get("networkConfiguration"):
-        raise InvalidParameterException(
-            "Network Configuration is not valid for the given networkMode of this task definition."
-        )
+    is_awsvpc = definition.body.get("networkMode") == "awsvpc"
+    former = standing.get("networkConfiguration") if is_awsvpc else None
+    network.check(definition.body, body.get("networkConfiguration", former))
     deployment = body.get("deploymentConfiguration", {})
     limits.refuse_unserved(deployment, limits.DEPLOYMENT_CONFIGURATION, f"{call.operation}: deploymentConfiguration")
-    settings = {**_DEFAULTS, **standing}
+    settings = {name: standing.get(name, default) for name, default in _DEFAULTS.items()}
     for member, name in (("minimumHealthyPercent", "minimum_healthy_percent"), ("maximumPercent", "maximum_percent")):
         settings[name] = deployment.get(member, settings[name])
     settings["desired_count"] = body.get("desiredCount", settings["desired_count"])
@@ -169,7 +168,8 @@ def _definition(draft: Draft, call: Call, service: Service) -> TaskDefinition:
 
 
 def _standing(service: Service) -> dict[str, Any]:
-    return {name: getattr(service, name) for name in _DEFAULTS}
+    standing = {name: getattr(service, name) for name in _DEFAULTS}
+    return {**standing, "networkConfiguration": service.body.get("networkConfiguration")}
 
 
 def _same(service: Service, call: Call) -> Service:

@@ -9,6 +9,7 @@ import msgspec
 
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import NAME
+from controlplane.api.definition_checks import check_rest
 from controlplane.api.paging import page
 from controlplane.core.cost import cpu_units, mebibytes, task_amounts
 from controlplane.core.model import TaskDefinition
@@ -148,6 +149,7 @@ def check(body: dict[str, Any]) -> None:
     if not any(container.get("essential", True) for container in containers):
         raise ClientException("A task definition must have at least one essential container.")
     _check_sizes(containers, body)
+    check_rest(body)
 
 
 def _check_container(container: dict[str, Any], body: dict[str, Any]) -> None:
@@ -223,8 +225,8 @@ def _with_defaults(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _host_port(mapping: dict[str, Any], mode: str) -> int:
-    """0 is for Docker to choose; in host mode a container has no other port than its own."""
-    return int(mapping.get("hostPort") or (mapping["containerPort"] if mode == "host" else 0))
+    """0 is for Docker to choose; on the host's or its own network a container has no other port than its own."""
+    return int(mapping.get("hostPort") or (mapping["containerPort"] if mode in ("host", "awsvpc") else 0))
 
 
 def _family(view: View, family: str) -> list[TaskDefinition]:

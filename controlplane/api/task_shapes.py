@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from controlplane.api import network
 from controlplane.api.call import Answer
 from controlplane.core.model import Container, Task
 from controlplane.core.view import View
@@ -45,7 +46,7 @@ def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
         "launchType": "EC2",
         "version": task.version,
         "healthStatus": "UNKNOWN",
-        "attachments": [],
+        "attachments": network.attachments(view, task),
         "attributes": [],
         "enableExecuteCommand": False,
         "overrides": _overrides(task),
@@ -72,7 +73,7 @@ def _container(task: Task, container: Container) -> Answer:
         "image": container.image,
         "lastStatus": container.last_status,
         "networkBindings": list(container.network_bindings),
-        "networkInterfaces": [],
+        "networkInterfaces": network.interfaces(task),
         "healthStatus": "UNKNOWN",
         "cpu": str(container.cpu),
         **{member: value for member, value in maybe.items() if value is not None},

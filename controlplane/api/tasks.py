@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from controlplane.api import limits
+from controlplane.api import limits, network
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.container_instances import find as find_instance
@@ -131,10 +131,7 @@ def _runnable(draft: Draft, call: Call) -> TaskDefinition:
     limits.refuse_unserved(body, limits.TASK_REQUEST, call.operation)
     definition = find_active(draft, call, body["taskDefinition"])
     limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
-    if body.get("networkConfiguration"):
-        raise InvalidParameterException(
-            "Network Configuration is not valid for the given networkMode of this task definition."
-        )
+    network.check(definition.body, body.get("networkConfiguration"))
     if len(body.get("startedBy", "")) > STARTED_BY_CHARACTERS_MAX:
         raise InvalidParameterException(f"startedBy should have at most {STARTED_BY_CHARACTERS_MAX} characters.")
     overrides = body.get("overrides", {})
@@ -163,6 +160,8 @@ def _group(call: Call, definition: TaskDefinition) -> str:
 
 def _create(draft: Draft, call: Call, cluster: Cluster, definition: TaskDefinition, instance: str) -> Task:
     body: dict[str, Any] = {"tags": _tags(call, definition)}
+    if "networkConfiguration" in call.body:
+        body["networkConfiguration"] = call.body["networkConfiguration"]
     new = lifecycle.NewTask(
         cluster=cluster.name,
         group=_group(call, definition),

@@ -170,6 +170,15 @@ def observe_release(draft: Draft, task: Task, proof: Proof) -> Task:
     return draft.end_hold(task, Proof.AGENT_RELEASED if proof is Proof.STOP_REQUESTED else proof)
 
 
+def observe_address(draft: Draft, task: Task, address: str, mac_address: str) -> Task:
+    """The task has an address of its own. A repeat is a no-op, and so is one about a task that has ended."""
+    if task.last_status is TaskStatus.STOPPED or (task.address, task.mac_address) == (address, mac_address):
+        return task
+    reached = msgspec.structs.replace(task, address=address, mac_address=mac_address, version=task.version + 1)
+    draft.put(reached)
+    return reached
+
+
 def observe_told(draft: Draft, task: Task) -> Task:
     """The instance acknowledged the stop: RUNNING becomes STOPPING, and the deadline of a hold starts to run."""
     if not task.is_stopping or task.stop_told_at is not None:

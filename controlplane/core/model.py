@@ -199,7 +199,10 @@ class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     cause: str = ""
     """Id of the request or evaluation that last changed the desired status."""
     body: dict[str, Any] = {}
-    """Members kept and given back: overrides, tags, ..."""
+    """Members kept and given back: overrides, tags, networkConfiguration, ..."""
+    address: str = ""
+    """IPv4 address of a task with a network of its own; "" until its agent has told it."""
+    mac_address: str = ""
     stop_code: StopCode | None = None
     stopped_reason: str | None = None
     created_at: float = 0

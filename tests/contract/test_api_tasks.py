@@ -141,14 +141,12 @@ async def test_overrides_are_given_back_and_acted_on(plane: ControlPlane, ecs: E
 @pytest.mark.parametrize(
     ("body", "member"),
     [
-        ({"networkMode": "awsvpc"}, "networkMode (awsvpc)"),
-        ({"volumes": [{"name": "v", "host": {}}]}, "volumes"),
+        ({"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}, "volumes"),
         ({"taskRoleArn": "arn:aws:iam::123456789012:role/app"}, "taskRoleArn"),
-        ({"container": {"secrets": [{"name": "A", "valueFrom": "arn"}]}}, "secrets"),
         ({"container": {"healthCheck": {"command": ["CMD", "true"]}}}, "healthCheck"),
         ({"container": {"links": ["db"]}}, "links"),
         ({"container": {"resourceRequirements": [{"type": "GPU", "value": "1"}]}}, "resourceRequirements"),
-        ({"container": {"logConfiguration": {"logDriver": "awslogs"}}}, "logConfiguration"),
+        ({"container": {"logConfiguration": {"logDriver": "awsfirelens"}}}, "logConfiguration"),
     ],
 )
 async def test_what_agents_cannot_do_yet_is_kept_but_not_run(

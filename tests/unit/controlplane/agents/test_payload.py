@@ -103,9 +103,8 @@ def test_what_maps_to_docker_travels_as_its_json():
         },
     }
     mib = 1024 * 1024
-    assert host_config(container, networkMode="host", pidMode="host") == {
+    assert host_config(container, networkMode="host") == {
         "NetworkMode": "host",
-        "PidMode": "host",
         "Privileged": True,
         "ReadonlyRootfs": True,
         "Dns": ["10.0.0.2"],

@@ -1,0 +1,98 @@
+"""`networkConfiguration`, and how the network of an `awsvpc` task is shown.
+
+There is no VPC: the agent gives each such task an address on a Docker network of its host. Subnets and groups are
+kept and given back, nothing is looked up in them. Source: API reference, `AwsVpcConfiguration`, `Attachment`; error
+texts as AWS gives them.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from controlplane.core.model import Task
+from controlplane.core.view import View
+from wire.errors import InvalidParameterException
+from wire.status import TaskStatus
+
+SUBNETS_MAX = 16
+"""Source: API reference, `AwsVpcConfiguration` (subnets)."""
+SECURITY_GROUPS_MAX = 5
+
+
+def check(definition: Mapping[str, Any], configuration: Mapping[str, Any] | None) -> None:
+    """Hold `networkConfiguration` against a task definition's network mode.
+
+    Raises:
+        InvalidParameterException: AWS's sentence.
+    """
+    if definition.get("networkMode") != "awsvpc":
+        if configuration:
+            raise InvalidParameterException(
+                "Network Configuration is not valid for the given networkMode of this task definition."
+            )
+        return
+    vpc = (configuration or {}).get("awsvpcConfiguration")
+    if vpc is None:
+        raise InvalidParameterException(
+            "Network Configuration must be provided when networkMode 'awsvpc' is specified."
+        )
+    if not vpc.get("subnets"):
+        raise InvalidParameterException("subnets can not be empty.")
+    if len(vpc["subnets"]) > SUBNETS_MAX:
+        raise InvalidParameterException(f"subnets should have at most {SUBNETS_MAX} elements.")
+    if len(vpc.get("securityGroups", ())) > SECURITY_GROUPS_MAX:
+        raise InvalidParameterException(f"securityGroups should have at most {SECURITY_GROUPS_MAX} elements.")
+    if vpc.get("assignPublicIp") == "ENABLED":
+        raise InvalidParameterException("Assign public IP is not supported for this launch type.")
+
+
+def attachments(view: View, task: Task) -> list[dict[str, Any]]:
+    """`attachments` of a task: one network interface where it has a network of its own."""
+    configuration = _configuration(view, task)
+    if configuration is None:
+        return []
+    identity = _identity(task)
+    details = {
+        "subnetId": next(iter(configuration.get("subnets", ())), ""),
+        "networkInterfaceId": f"eni-{identity.hex[:17]}" if task.address else "",
+        "macAddress": task.mac_address,
+        "privateDnsName": f"ip-{task.address.replace('.', '-')}.ec2.internal" if task.address else "",
+        "privateIPv4Address": task.address,
+    }
+    return [
+        {
+            "id": str(identity),
+            "type": "ElasticNetworkInterface",
+            "status": _status(task),
+            "details": [{"name": name, "value": value} for name, value in details.items() if value],
+        }
+    ]
+
+
+def interfaces(task: Task) -> list[dict[str, Any]]:
+    """`networkInterfaces` of every container of the task: the task's own."""
+    if not task.address:
+        return []
+    return [{"attachmentId": str(_identity(task)), "privateIpv4Address": task.address}]
+
+
+def _configuration(view: View, task: Task) -> dict[str, Any] | None:
+    definition = view.task_definition(task.task_definition)
+    if definition is None or definition.body.get("networkMode") != "awsvpc":
+        return None
+    service = view.service(task.service) if task.service else None
+    given = task.body.get("networkConfiguration") or (service.body.get("networkConfiguration") if service else None)
+    vpc: dict[str, Any] = (given or {}).get("awsvpcConfiguration", {})
+    return vpc
+
+
+def _status(task: Task) -> str:
+    if task.last_status is TaskStatus.STOPPED:
+        return "DELETED"
+    return "ATTACHED" if task.address else "PRECREATED"
+
+
+def _identity(task: Task) -> UUID:
+    """The attachment's id: it follows from the task's ARN, so nobody has to keep it."""
+    return UUID(bytes=sha256(f"{task.arn} attachment".encode()).digest()[:16], version=4)
