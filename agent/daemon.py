@@ -14,6 +14,7 @@ import aiohttp
 from agent.backend.acs import AcsSession
 from agent.backend.backoff import Backoff
 from agent.backend.ecsclient import BackendUnreachableError, EcsClient, is_transient
+from agent.backend.logs import LogSubmitter
 from agent.backend.reporter import Reporter
 from agent.backend.sigv4 import Signer
 from agent.backend.storyteller import Storyteller
@@ -88,7 +89,7 @@ async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession
     instance = await _register(config, journal, client, registered)
     owner = {INSTANCE_LABEL: instance} | ({RUN_LABEL: config.run} if config.run else {})
     try:
-        runtime = DockerRuntime(owner, config.pull, config.options)
+        runtime = DockerRuntime(owner, config.pull, config.options, LogSubmitter(client))
     except NoCgroupsError as error:
         raise ConfigError(str(error)) from error
     try:

@@ -30,6 +30,8 @@ from controlplane.core.names import Names
 from controlplane.core.policy import PRESETS
 from controlplane.core.view import Draft
 from controlplane.events.feed import Feed
+from controlplane.logs.api import LogsApi
+from controlplane.logs.store import LogStore
 from controlplane.metrics import Metrics
 from controlplane.scheduling.sweeper import Sweeper
 from controlplane.scheduling.worker import Worker
@@ -41,6 +43,7 @@ from wire.arn import ArnMaker
 from wire.errors import AwsError
 
 STORE_FILE = "controlplane.sqlite"
+LOGS_FILE = "logs.sqlite"
 RECONNECT_SECONDS = 15
 """After a start the agents have so long to come back before their instances count as disconnected. Assumed."""
 SHUTDOWN_SECONDS = 2
@@ -63,12 +66,14 @@ class ControlPlane:
         self.metrics = Metrics()
         self.feed = Feed(store, self.metrics)
         self.sessions = Sessions(store=store, account=self.account, clock=time.time, metrics=self.metrics)
+        self.logs = LogStore(config.data_dir / LOGS_FILE if config.data_dir is not None else None)
         self.dispatcher = Dispatcher(
             store=store,
             account=self.account,
             keys=config.keys,
             clock=time.time,
             metrics=self.metrics,
+            logs=LogsApi(self.logs, names.arns),
             check_answers=config.check_answers,
         )
         self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
@@ -108,6 +113,7 @@ class ControlPlane:
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
+        await self.logs.close()
         await self.store.close()
 
     def _app(self) -> web.Application:

@@ -25,20 +25,20 @@ class Frame(msgspec.Struct):
 _frame_decoder = msgspec.json.Decoder(Frame)
 
 
-def target(operation: str) -> str:
-    """Value of `X-Amz-Target` for an operation."""
-    return f"{TARGET_PREFIX}.{operation}"
+def target(operation: str, prefix: str = TARGET_PREFIX) -> str:
+    """Value of `X-Amz-Target` for an operation, ECS's unless another service's prefix is given."""
+    return f"{prefix}.{operation}"
 
 
-def request_headers(operation: str) -> dict[str, str]:
+def request_headers(operation: str, prefix: str = TARGET_PREFIX) -> dict[str, str]:
     """Headers of a call to `operation`."""
-    return {"Content-Type": CONTENT_TYPE, "X-Amz-Target": target(operation)}
+    return {"Content-Type": CONTENT_TYPE, "X-Amz-Target": target(operation, prefix)}
 
 
-def operation_of(target_header: str) -> str | None:
+def operation_of(target_header: str, prefix: str = TARGET_PREFIX) -> str | None:
     """Operation that `X-Amz-Target` names; None where the prefix is another service's."""
-    prefix, dot, operation = target_header.partition(".")
-    return operation if dot and prefix == TARGET_PREFIX and operation else None
+    found, dot, operation = target_header.partition(".")
+    return operation if dot and found == prefix and operation else None
 
 
 def encode_error(error: AwsError) -> bytes:

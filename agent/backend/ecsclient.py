@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 
 from agent.backend.sigv4 import Signer
-from wire.envelope import CAUSE_HEADER, decode_error, request_headers
+from wire.envelope import CAUSE_HEADER, TARGET_PREFIX, decode_error, request_headers
 from wire.errors import AwsError
 
 ROUND_TRIP_SECONDS = 42
@@ -34,15 +34,17 @@ class EcsClient:
         self.endpoint = endpoint.rstrip("/")
         self.signer = signer
 
-    async def call(self, operation: str, request: object, *, cause: str = "") -> dict[str, Any]:
-        """One call.
+    async def call(
+        self, operation: str, request: object, *, cause: str = "", prefix: str = TARGET_PREFIX
+    ) -> dict[str, Any]:
+        """One call; `prefix` is that of another service on the same port.
 
         Raises:
             AwsError: the control plane refused, by the name and in the words that it gave.
             BackendUnreachableError: there was no answer.
         """
         body = msgspec.json.encode(request)
-        headers = request_headers(operation)
+        headers = request_headers(operation, prefix)
         url = f"{self.endpoint}/"
         headers |= self.signer.sign("POST", url, headers, body, time.time())
         if cause:

@@ -19,11 +19,13 @@ from docker.utils import parse_repository_tag
 from agent.core import pause
 from agent.core.spec import Address, ContainerSpec, TaskSpec
 from agent.runtime.finishing import finish
+from agent.runtime.logconfig import GROUP_LABEL
 from agent.runtime.options import Options
 from agent.runtime.port import (
     ContainerLife,
     Found,
     Listed,
+    LogSink,
     NotRunningError,
     OnExit,
     OnGap,
@@ -33,6 +35,7 @@ from agent.runtime.port import (
 )
 from agent.runtime.resources import Resources
 from agent.runtime.secrets import Secrets
+from agent.runtime.shipping import LogShipper
 from agent.runtime.spec import CONTAINER_LABEL, TASK_LABEL, bound_ports, container_name, create_config
 from agent.runtime.watch import Die, EventStream
 
@@ -52,9 +55,15 @@ class DockerRuntime:
     """Containers of one agent on the local Docker Engine."""
 
     def __init__(
-        self, owner: dict[str, str], pull: PullBehavior = PullBehavior.DEFAULT, options: Options | None = None
+        self,
+        owner: dict[str, str],
+        pull: PullBehavior = PullBehavior.DEFAULT,
+        options: Options | None = None,
+        logs: LogSink | None = None,
     ) -> None:
         """`owner` is a set of labels: containers without them do not exist for this runtime.
+
+        `logs` is where the lines of `awslogs` containers go; without it they stay on the host.
 
         Raises:
             UnreachableError, NoCgroupsError: see there.
@@ -66,6 +75,7 @@ class DockerRuntime:
         self._slow = connect(SLOW_SECONDS)
         self._options = options or Options()
         self._resources = Resources(self._slow, owner, self._options)
+        self._shipper = LogShipper(connect, logs) if logs is not None else None
         self._secrets = Secrets(self._options.secrets)
         self._pulled: set[str] = set()
         self._without_ports: set[str] = set()
@@ -142,7 +152,10 @@ class DockerRuntime:
         def start() -> Found:
             try:
                 self._slow.start(docker_id)
-                return self._found(self._quick.inspect_container(docker_id))
+                inspected = self._quick.inspect_container(docker_id)
+                if self._shipper is not None:
+                    self._shipper.follow(docker_id, inspected["Config"]["Labels"])
+                return self._found(inspected)
             except requests.exceptions.Timeout as error:
                 raise _timeout("started", SLOW_SECONDS) from error
             except (docker.errors.APIError, requests.exceptions.RequestException) as error:
@@ -223,6 +236,10 @@ class DockerRuntime:
 
         self._stream = EventStream(loop, connect(None), _filters(self._owner), on_die, on_gap)
         self._stream.start()
+        if self._shipper is not None:
+            self._shipper.start(loop)
+            for row in self._quick.containers(all=True, filters={"label": [*_filters(self._owner), GROUP_LABEL]}):
+                self._shipper.follow(row["Id"], row["Labels"])
 
     async def _tell_exit(self, die: Die, on_exit: OnExit) -> None:
         """The event says all that is needed, but for ports: Docker frees them after it, and then answers inspects."""
@@ -249,6 +266,8 @@ class DockerRuntime:
     async def close(self) -> None:
         if self._stream is not None:
             self._stream.stop()
+        if self._shipper is not None:
+            await self._shipper.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _found(self, inspected: dict[str, Any]) -> Found:

@@ -6,7 +6,7 @@ Every call is bounded in time by the implementation.
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -74,6 +74,27 @@ class NotRunningError(RuntimeCallError):
 
 class UnreachableError(Exception):
     """There is no container runtime to talk to; the message is one sentence with the fix."""
+
+
+class LogLine(NamedTuple):
+    """A line that a container wrote. `stamp` is the runtime's own, of fixed width: as text it sorts as time does."""
+
+    stamp: str
+    at_ms: int
+    """Epoch milliseconds."""
+    message: str
+
+
+class LogSink(Protocol):
+    """Where the lines of `awslogs` containers go. Both calls wait as long as it takes."""
+
+    async def newest(self, group: str, stream: str) -> str:
+        """Stamp of the newest line that the stream has; "" where it has none."""
+        ...
+
+    async def put(self, group: str, stream: str, lines: list[LogLine]) -> None:
+        """Add lines, in order, each behind `newest`. Twice is once."""
+        ...
 
 
 OnExit = Callable[[Found], None]

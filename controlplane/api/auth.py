@@ -21,6 +21,7 @@ from wire.errors import AwsError
 CLOCK_SKEW_SECONDS_MAX = 300
 """How far a caller's clock may be off. Source: IAM User Guide, "Troubleshoot Signature Version 4" (5 minutes)."""
 
+SERVICES = frozenset({"ecs", "logs"})
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256\s+Credential=(?P<key>[^/]+)/(?P<day>\d{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request"
     r"\s*,\s*SignedHeaders=(?P<headers>[^,\s]+)\s*,\s*Signature=(?P<signature>[0-9a-f]{64})\s*$"
@@ -51,7 +52,7 @@ def verify(
     if not headers.get("Authorization"):
         raise _refused("MissingAuthenticationTokenException", "Missing Authentication Token")
     signed = _AUTHORIZATION.match(headers["Authorization"])
-    if signed is None or signed["service"] != "ecs":
+    if signed is None or signed["service"] not in SERVICES:
         raise _refused(
             "IncompleteSignatureException",
             "The Authorization header is no AWS4-HMAC-SHA256 signature for the service ecs.",

@@ -21,11 +21,13 @@ from controlplane.api.operations import READERS, REPORTS, WRITERS
 from controlplane.committing import commit_decided
 from controlplane.core.plan import Plan
 from controlplane.core.view import ACTOR
+from controlplane.logs.api import LogsApi
 from controlplane.metrics import Metrics
 from controlplane.store.port import Store
 from wire import ecs_shapes, envelope
 from wire.errors import AwsError, ClientException, SerializationException, ServerException, UnknownOperationException
 from wire.extensions import SUBMIT_RESOURCE_RELEASE, SUBMIT_STORY, SUBMIT_TASK_ADDRESS
+from wire.logs import TARGET_PREFIX as LOGS_PREFIX
 from wire.story import Kind, StoryLine
 
 BODY_BYTES_MAX = 1024 * 1024
@@ -53,6 +55,7 @@ class Dispatcher:
         keys: auth.Keys | None,
         clock: Callable[[], float],
         metrics: Metrics,
+        logs: LogsApi,
         check_answers: bool,
     ) -> None:
         self._store = store
@@ -60,6 +63,7 @@ class Dispatcher:
         self._keys = keys
         self._clock = clock
         self._metrics = metrics
+        self._logs = logs
         self._check_answers = check_answers
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -69,8 +73,14 @@ class Dispatcher:
         try:
             body = await _read(request)
             self.authenticate(request, body)
-            operation = _operation(request.headers)
-            answer = msgspec.json.encode(await self._serve(operation, _parse(body), request, request_id))
+            log_operation = envelope.operation_of(request.headers.get("X-Amz-Target", ""), LOGS_PREFIX)
+            if log_operation is not None:
+                served = await self._logs.serve(log_operation, _parse(body))
+                operation = log_operation
+            else:
+                operation = _operation(request.headers)
+                served = await self._serve(operation, _parse(body), request, request_id)
+            answer = msgspec.json.encode(served)
             status = 200
         except AwsError as error:
             answer, status, code = envelope.encode_error(error), error.status, error.code

@@ -1,0 +1,119 @@
+"""CloudWatch Logs' operations on the same port, through boto3."""
+
+import asyncio
+from functools import partial
+
+import boto3
+import pytest
+from apiside import call
+from botocore.config import Config as ClientConfig
+from botocore.exceptions import ClientError
+
+
+class Logs:
+    def __init__(self, url, **keys):
+        keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any", **keys}
+        config = ClientConfig(retries={"max_attempts": 0})
+        self.client = boto3.client("logs", endpoint_url=url, region_name="us-east-1", config=config, **keys)
+
+    def __getattr__(self, name):
+        async def invoke(**members):
+            return await asyncio.to_thread(partial(getattr(self.client, name), **members))
+
+        return invoke
+
+
+@pytest.fixture
+async def logs(plane):
+    built = Logs(plane.url)
+    await built.create_log_group(logGroupName="/ecs/web")
+    for stream in ("a/main/1", "b/main/2"):
+        await built.create_log_stream(logGroupName="/ecs/web", logStreamName=stream)
+    yield built
+    built.client.close()
+
+
+def batch(stream, *rows):
+    events = [{"timestamp": at, "message": message} for at, message in rows]
+    return {"logGroupName": "/ecs/web", "logStreamName": stream, "logEvents": events}
+
+
+def where(stream="a/main/1"):
+    return {"logGroupName": "/ecs/web", "logStreamName": stream}
+
+
+def words(answer):
+    return [event["message"] for event in answer["events"]]
+
+
+async def test_what_is_put_can_be_got_page_by_page_and_followed(logs):
+    await logs.put_log_events(**batch("a/main/1", (1000, "one"), (2000, "two"), (3000, "three")))
+    page = await logs.get_log_events(**where(), startFromHead=True, limit=2)
+    assert words(page) == ["one", "two"]
+    assert [event["timestamp"] for event in page["events"]] == [1000, 2000]
+    page = await logs.get_log_events(**where(), nextToken=page["nextForwardToken"])
+    assert words(page) == ["three"]
+    end = page["nextForwardToken"]
+    page = await logs.get_log_events(**where(), nextToken=end)
+    assert (words(page), page["nextForwardToken"]) == ([], end)
+    await logs.put_log_events(**batch("a/main/1", (4000, "four")))
+    assert words(await logs.get_log_events(**where(), nextToken=end)) == ["four"]
+    newest = await logs.get_log_events(**where(), limit=2)
+    assert words(newest) == ["three", "four"]
+    assert words(await logs.get_log_events(**where(), nextToken=newest["nextBackwardToken"])) == ["one", "two"]
+
+
+async def test_filter_reads_across_streams_by_time(logs):
+    await logs.put_log_events(**batch("a/main/1", (1000, "x ERROR"), (3000, "y ERROR")))
+    await logs.put_log_events(**batch("b/main/2", (2000, "z ERROR"), (2500, "fine")))
+    found = await logs.filter_log_events(logGroupName="/ecs/web", filterPattern="ERROR")
+    assert [(e["logStreamName"], e["message"]) for e in found["events"]] == [
+        ("a/main/1", "x ERROR"),
+        ("b/main/2", "z ERROR"),
+        ("a/main/1", "y ERROR"),
+    ]
+    page = await logs.filter_log_events(logGroupName="/ecs/web", filterPattern="ERROR", limit=2)
+    more = await logs.filter_log_events(logGroupName="/ecs/web", filterPattern="ERROR", nextToken=page["nextToken"])
+    assert (words(page), words(more)) == (["x ERROR", "z ERROR"], ["y ERROR"])
+    only = await logs.filter_log_events(logGroupName="/ecs/web", logStreamNamePrefix="b/", startTime=2100)
+    assert words(only) == ["fine"]
+
+
+async def test_groups_and_streams_are_described(logs):
+    await logs.put_log_events(**batch("b/main/2", (2000, "z")))
+    [group] = (await logs.describe_log_groups(logGroupNamePrefix="/ecs"))["logGroups"]
+    assert group["logGroupName"] == "/ecs/web"
+    assert group["arn"] == "arn:aws:logs:us-east-1:123456789012:log-group:/ecs/web:*"
+    streams = (await logs.describe_log_streams(logGroupName="/ecs/web"))["logStreams"]
+    assert [stream["logStreamName"] for stream in streams] == ["a/main/1", "b/main/2"]
+    assert streams[1]["lastEventTimestamp"] == 2000
+    newest = await logs.describe_log_streams(logGroupName="/ecs/web", orderBy="LastEventTime", descending=True, limit=1)
+    assert newest["logStreams"][0]["logStreamName"] == "b/main/2"
+    assert newest["nextToken"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "members", "code"),
+    [
+        ("get_log_events", {"logGroupName": "none", "logStreamName": "s"}, "ResourceNotFoundException"),
+        ("get_log_events", {"logGroupName": "/ecs/web", "logStreamName": "s"}, "ResourceNotFoundException"),
+        ("create_log_group", {"logGroupName": "/ecs/web"}, "ResourceAlreadyExistsException"),
+        ("get_log_events", {**where(), "nextToken": "x"}, "InvalidParameterException"),
+        (
+            "filter_log_events",
+            {"logGroupName": "/ecs/web", "filterPattern": "{ $.a = 1 }"},
+            "InvalidParameterException",
+        ),
+        ("put_log_events", batch("a/main/1", (2, "b"), (1, "a")), "InvalidParameterException"),
+        ("describe_metric_filters", {}, "UnknownOperationException"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_in_awss_names(logs, operation, members, code):
+    with pytest.raises(ClientError) as refused:
+        await getattr(logs, operation)(**members)
+    assert refused.value.response["Error"]["Code"] == code
+
+
+async def test_other_services_are_still_told_where_they_are(plane):
+    status, body = await call(plane.url, "ListClusters")
+    assert (status, "clusterArns" in body) == (200, True)
