@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 
 from wire import envelope
+from wire.logs import TARGET_PREFIX as LOGS_PREFIX
 from wire.story import StoryLine
 
 CALL_SECONDS = 30
@@ -46,10 +47,17 @@ class EcsClient:
             AwsError: the control plane refused.
             aiohttp.ClientError: it did not answer.
         """
+        return await self._post(envelope.request_headers(operation), members)
+
+    async def call_logs(self, operation: str, **members: Any) -> dict[str, Any]:
+        """One call of CloudWatch Logs' API on the same port. Raises as `call` does."""
+        return await self._post(envelope.request_headers(operation, LOGS_PREFIX), members)
+
+    async def _post(self, headers: dict[str, str], members: dict[str, Any]) -> dict[str, Any]:
         async with self._session.post(
             self.endpoint,
             data=msgspec.json.encode(members),
-            headers=envelope.request_headers(operation),
+            headers=headers,
             timeout=aiohttp.ClientTimeout(total=CALL_SECONDS),
         ) as answer:
             body = await answer.read()
