@@ -17,6 +17,8 @@ class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
     memory_mib: int = 0
     ports: frozenset[int] = frozenset()
     ports_udp: frozenset[int] = frozenset()
+    gpus: int = 0
+    """How many. Only asked for: no instance here registers any, so whoever asks is refused."""
 
     def __add__(self, other: "Amounts") -> "Amounts":
         return Amounts(
@@ -24,6 +26,7 @@ class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
             self.memory_mib + other.memory_mib,
             self.ports | other.ports,
             self.ports_udp | other.ports_udp,
+            self.gpus + other.gpus,
         )
 
     def __sub__(self, other: "Amounts") -> "Amounts":
@@ -32,6 +35,7 @@ class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
             self.memory_mib - other.memory_mib,
             self.ports - other.ports,
             self.ports_udp - other.ports_udp,
+            self.gpus - other.gpus,
         )
 
 
@@ -57,6 +61,8 @@ class Room(msgspec.Struct, frozen=True):
             lacking.append("MEMORY")
         if want.ports & self.ports_taken or want.ports_udp & self.ports_udp_taken:
             lacking.append("PORTS")
+        if want.gpus:
+            lacking.append("GPU")
         return tuple(lacking)
 
     def minus(self, taken: Amounts) -> "Room":

@@ -16,6 +16,11 @@ def _given(value: Any) -> bool:
     return bool(value)
 
 
+def _any_but_gpus(requirements: Any) -> bool:
+    """A GPU is refused at the placement: RESOURCE:GPU, as no instance has one."""
+    return any(requirement.get("type") != "GPU" for requirement in requirements)
+
+
 def _other_than(*served: str) -> Unserved:
     return lambda value: value not in served
 
@@ -37,7 +42,7 @@ CONTAINER: dict[str, Unserved] = {
     "startTimeout": _given,
     "healthCheck": _given,
     "repositoryCredentials": _given,
-    "resourceRequirements": _given,
+    "resourceRequirements": _any_but_gpus,
     "firelensConfiguration": _given,
     "credentialSpecs": _given,
     "restartPolicy": lambda policy: policy.get("enabled", False),
@@ -49,7 +54,7 @@ TASK_OVERRIDE: dict[str, Unserved] = {
     "ephemeralStorage": _given,
     "inferenceAcceleratorOverrides": _given,
 }
-CONTAINER_OVERRIDE: dict[str, Unserved] = {"resourceRequirements": _given}
+CONTAINER_OVERRIDE: dict[str, Unserved] = {"resourceRequirements": _any_but_gpus}
 TASK_REQUEST: dict[str, Unserved] = {
     "launchType": _other_than("EC2"),
     "capacityProviderStrategy": _given,

@@ -32,6 +32,7 @@ def task_amounts(definition: Mapping[str, Any], overrides: Mapping[str, Any] | N
         mebibytes(memory) if memory else sum(_memory(c) for c in containers),
         frozenset(_host_ports(containers, mode, "tcp")),
         frozenset(_host_ports(containers, mode, "udp")),
+        sum(_gpus(container) for container in containers),
     )
 
 
@@ -65,6 +66,14 @@ def mebibytes(text: str) -> int:
 
 def _memory(container: Mapping[str, Any]) -> int:
     return int(container.get("memoryReservation") or container.get("memory") or 0)
+
+
+def _gpus(container: Mapping[str, Any]) -> int:
+    wanted = container.get("resourceRequirements") or ()
+    try:
+        return sum(int(requirement["value"]) for requirement in wanted if requirement.get("type") == "GPU")
+    except ValueError:
+        raise ValueError("Invalid setting for resourceRequirements: a number of GPUs is a whole number.") from None
 
 
 def _host_ports(containers: Iterable[Mapping[str, Any]], mode: str, protocol: str) -> Iterable[int]:

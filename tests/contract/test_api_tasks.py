@@ -145,7 +145,10 @@ async def test_overrides_are_given_back_and_acted_on(plane: ControlPlane, ecs: E
         ({"taskRoleArn": "arn:aws:iam::123456789012:role/app"}, "taskRoleArn"),
         ({"container": {"healthCheck": {"command": ["CMD", "true"]}}}, "healthCheck"),
         ({"container": {"links": ["db"]}}, "links"),
-        ({"container": {"resourceRequirements": [{"type": "GPU", "value": "1"}]}}, "resourceRequirements"),
+        (
+            {"container": {"resourceRequirements": [{"type": "InferenceAccelerator", "value": "a"}]}},
+            "resourceRequirements",
+        ),
         ({"container": {"logConfiguration": {"logDriver": "awsfirelens"}}}, "logConfiguration"),
     ],
 )
@@ -244,3 +247,11 @@ async def test_forced_deregistration_loses_the_tasks(plane: ControlPlane, ecs: E
 async def test_a_report_about_a_forgotten_task_is_acknowledged(plane: ControlPlane) -> None:
     arn = plane.account.names.arns.task("default", "0" * 32)
     assert await call(plane.url, "SubmitTaskStateChange", task=arn, status="STOPPED") == (200, {"acknowledgment": "ok"})
+
+
+async def test_a_gpu_is_refused_by_its_name_where_there_is_none(plane: ControlPlane, ecs: Ecs) -> None:
+    wanted = [{"type": "GPU", "value": "1"}]
+    await ecs.register_task_definition(**definition(resourceRequirements=wanted))
+    async with ScriptedAgent(plane.url):
+        ran = await ecs.run_task(taskDefinition="web")
+        assert (ran["tasks"], [failure["reason"] for failure in ran["failures"]]) == ([], ["RESOURCE:GPU"])

@@ -22,6 +22,7 @@ _NEAR = ("PORTS", "MEMORY", "CPU")
 _SENTENCES = {
     "RESOURCE:CPU": "has insufficient CPU units available.",
     "RESOURCE:MEMORY": "has insufficient memory available.",
+    "RESOURCE:GPU": "has insufficient GPU resource available.",
     "RESOURCE:PORTS": "is already using a port required by your task.",
 }
 

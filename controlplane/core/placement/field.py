@@ -37,6 +37,8 @@ class Field:
         """Whether an instance takes one copy at most: fixed host ports, distinctInstance."""
         self.barred: dict[str, str] = {}
         """Reasons of instances (ARN) that a rule other than their room keeps out."""
+        if want.gpus:
+            self.open[:] = False  # see Amounts.gpus
         if want.ports or want.ports_udp:
             self.single = True
             self.open &= np.array([_ports_free(room, want) for room in rooms], dtype=bool)
