@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -126,7 +127,8 @@ class Bench:
             "BERTH_INSTANCE_TYPE": "r5.4xlarge",
             "BERTH_RUN": self.run,
         }
-        self.agent = subprocess.Popen([sys.executable, "-m", "agent"], cwd=ROOT, env=environment)
+        command = [sys.executable, "-m", "agent"]
+        self.agent = await asyncio.to_thread(subprocess.Popen, command, cwd=ROOT, env=environment)
         await asyncio.wait_for(asyncio.shield(self.stub.socket), 20)
 
     def read(self, stream):
@@ -180,8 +182,6 @@ class Bench:
         plain, ours, lasts = [], [], []
         for _ in range(3):
             with contextlib.ExitStack() as stack:
-                from concurrent.futures import ThreadPoolExecutor
-
                 pool = stack.enter_context(ThreadPoolExecutor(20))
                 done = await asyncio.gather(*(loop.run_in_executor(pool, self.plain_start) for _ in range(20)))
                 plain += [both for _, both, _ in done]
