@@ -92,6 +92,7 @@ async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession
         runtime = DockerRuntime(owner, config.pull, config.options, LogSubmitter(client))
     except NoCgroupsError as error:
         raise ConfigError(str(error)) from error
+    await runtime.remove_orphans(frozenset(state.spec.arn for state in journal.tasks()))
     try:
         await _serve(config, journal, client, runtime=runtime, registered=registered, instance=instance)
     finally:

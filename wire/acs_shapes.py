@@ -35,7 +35,7 @@ class HostVolume(_Shape, frozen=True):
     source_path: str = ""
 
 
-class DockerVolume(_Shape, frozen=True):
+class DockerVolume(_Shape, frozen=True, omit_defaults=False):
     """A Docker volume. `scope` is `task` or `shared`; only a shared one is `autoprovision`ed, or must be there."""
 
     scope: str = "task"

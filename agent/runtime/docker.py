@@ -5,6 +5,7 @@ Source of the error names: amazon-ecs-agent `dockerclient/dockerapi/errors.go`.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -40,6 +41,7 @@ from agent.runtime.spec import CONTAINER_LABEL, TASK_LABEL, bound_ports, contain
 from agent.runtime.watch import Die, EventStream
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 THREADS = 4
 QUICK_SECONDS = 30
@@ -207,6 +209,13 @@ class DockerRuntime:
                 break
             await asyncio.sleep(GONE_LOOK_SECONDS)
         await self._call(lambda: self._resources.remove(task))
+
+    async def remove_orphans(self, known: frozenset[str]) -> None:
+        """Remove what is left of tasks (ARN) that are not `known`; what Docker keeps now, the next start looks at."""
+        try:
+            await self._call(lambda: self._resources.remove_orphans(known))
+        except RuntimeCallError as error:
+            log.warning("Something of a forgotten task was left behind: %s", error)
 
     async def containers(self) -> list[Listed]:
         def containers() -> list[Listed]:

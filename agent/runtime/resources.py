@@ -83,6 +83,24 @@ class Resources:
             with _named("CannotRemoveNetworkError"), self._network_lock:
                 self._drop_network()
 
+    def remove_orphans(self, known: frozenset[str]) -> None:
+        """Remove what is left of tasks (ARN) that are not `known`: the agent ended between forgetting and removing.
+
+        Raises:
+            RuntimeCallError: Docker would not.
+        """
+        mine = [f"{name}={value}" for name, value in self._owner.items()]
+        with _named("CannotRemoveContainerError"):
+            for row in self._client.containers(all=True, filters={"label": mine, "status": ["exited", "created"]}):
+                if row["Labels"].get(TASK_LABEL) not in known:
+                    self._client.remove_container(row["Id"], v=True)
+        with _named("CannotRemoveVolumeError"):
+            for volume in self._client.volumes({"label": mine})["Volumes"] or ():
+                if volume["Labels"].get(TASK_LABEL) not in known:
+                    self._client.remove_volume(volume["Name"])
+        with _named("CannotRemoveNetworkError"), self._network_lock:
+            self._drop_network()
+
     def containers_left(self, task: TaskSpec) -> bool:
         """Whether Docker still has containers of `task`."""
         with _named("CannotListContainersError"):

@@ -234,6 +234,33 @@ def test_awsvpc_each_task_has_an_address_that_its_containers_share(world):
     assert others
 
 
+def test_awsvpc_goes_on_when_the_agent_is_killed(host):
+    run = {"networkConfiguration": AWSVPC}
+    task, shown = running(host, container(stopTimeout=1), networkMode="awsvpc", run=run)
+    address = host.task(task)["containers"][0]["networkInterfaces"]
+    host.kill("host-1")
+    host.start_agent()
+    host.hosts(1)
+    host.ecs.stop_task(task=task)
+    host.kill("host-1")
+    host.start_agent()
+    ended = host.wait_task(task, "STOPPED")
+    assert [c["exitCode"] for c in ended["containers"]] == [0]
+    assert ended["containers"][0]["networkInterfaces"] == address
+    [pause] = [c for c in of_task(host, task) if c["Labels"]["com.amazonaws.ecs.container-name"].startswith("~")]
+    assert host.events.at("die", pause["Id"]) > host.events.at("die", shown["main"]["Id"])
+
+
+def test_a_pause_container_killed_behind_our_back_ends_the_task_with_a_reason(host):
+    run = {"networkConfiguration": AWSVPC}
+    task, _ = running(host, container(), networkMode="awsvpc", run=run)
+    [pause] = [c for c in of_task(host, task) if c["Labels"]["com.amazonaws.ecs.container-name"].startswith("~")]
+    host.docker.kill(pause["Id"])
+    ended = host.wait_task(task, "STOPPED")
+    assert [c["name"] for c in ended["containers"]] == ["main"]
+    assert ended["containers"][0]["exitCode"] == 0
+
+
 def test_awsvpc_needs_a_network_configuration(host):
     host.ecs.register_task_definition(family="vpc", networkMode="awsvpc", containerDefinitions=[container()])
     refused = host.ecs.exceptions.InvalidParameterException
@@ -317,6 +344,24 @@ def test_a_shared_volume_that_is_not_there_and_not_to_be_made(host):
     assert ended["stopCode"] == "TaskFailedToStart"
     assert ended["stoppedReason"].startswith("CannotCreateVolumeError: ")
     assert volumes_of(host, "nowhere-berth") == []
+
+
+def test_what_a_forgotten_task_left_behind_is_removed_by_the_next_agent(world):
+    """As if the agent had been killed between forgetting a task and removing its things."""
+    world.start_agent()
+    [instance] = world.hosts(1)
+    labels = {"berth.instance": instance["containerInstanceArn"], "berth.run": world.run}
+    task = {"com.amazonaws.ecs.task-arn": "arn:forgotten"}
+    name = f"ecs-left-{world.run}"
+    world.docker.create_volume(name, labels=labels | task)
+    world.docker.create_container(STUBBORN, name=name, labels=labels | task)
+    kept, _ = running(world, container())
+    world.kill("host-1")
+    world.start_agent()
+    world.hosts(1)
+    world.until(lambda: not volumes_of(world, name), "the volume is removed")
+    assert world.docker.containers(all=True, filters={"name": name}) == []
+    assert world.task(kept)["lastStatus"] == "RUNNING"
 
 
 # ---- secrets ----------------------------------------------------------------------------------------------------

@@ -145,3 +145,36 @@ def test_a_stop_names_the_task_and_nothing_else():
         "desiredStatus": "STOPPED",
         "taskClusterArn": CLUSTER.arn,
     }
+
+
+def test_volumes_mounts_and_references_to_secrets_travel_as_amazons_members():
+    task = told(
+        {
+            "mountPoints": [{"sourceVolume": "v", "containerPath": "/x", "readOnly": True}],
+            "environmentFiles": [{"value": "arn:aws:s3:::b/x.env", "type": "s3"}],
+            "secrets": [{"name": "A", "valueFrom": "arn:aws:secretsmanager:r:1:secret:n-AbCdEf"}],
+            "logConfiguration": {"logDriver": "splunk", "secretOptions": [{"name": "t", "valueFrom": "/p"}]},
+        },
+        volumes=[
+            {"name": "v", "host": {"sourcePath": "/srv"}},
+            {"name": "w", "dockerVolumeConfiguration": {"scope": "shared", "autoprovision": True, "driver": "local"}},
+        ],
+        pidMode="task",
+        ipcMode="host",
+        networkMode="awsvpc",
+    )
+    plain = as_json(task)
+    shared = {"scope": "shared", "autoprovision": True, "driver": "local", "driverOpts": {}, "labels": {}}
+    assert plain["volumes"] == [
+        {"name": "v", "host": {"sourcePath": "/srv"}},
+        {"name": "w", "type": "docker", "dockerVolumeConfiguration": shared},
+    ]
+    assert (plain["pidMode"], plain["ipcMode"], plain["networkMode"]) == ("task", "host", "awsvpc")
+    main = plain["containers"][0]
+    assert main["mountPoints"] == [{"sourceVolume": "v", "containerPath": "/x", "readOnly": True}]
+    assert main["environmentFiles"] == [{"value": "arn:aws:s3:::b/x.env", "type": "s3"}]
+    assert [(s["name"], s["provider"], s["target"]) for s in main["secrets"]] == [
+        ("A", "asm", "CONTAINER"),
+        ("t", "ssm", "LOG_DRIVER"),
+    ]
+    assert "NetworkMode" not in json.loads(main["dockerConfig"]["hostConfig"])
