@@ -1,44 +1,14 @@
 """What a task definition says about its containers, as `docker inspect` shows it on real ones."""
 
-import json
 from pathlib import Path
 
 import pytest
+from definitions import STUBBORN, container, of_task, running, said, stopped
 
 pytestmark = pytest.mark.docker
 
 MIB = 1 << 20
-STUBBORN = "berth/stubborn:latest"
 AWSVPC = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
-
-
-def container(name="main", **more):
-    return {"name": name, "image": STUBBORN, "memory": 32, "essential": True, **more}
-
-
-def running(host, *containers, run=None, **body):
-    """Run a task; (task ARN, inspect of each of its containers by name)."""
-    host.ecs.register_task_definition(family="opt", containerDefinitions=list(containers), **body)
-    task = host.run_task("opt", **(run or {}))
-    shown = host.wait_task(task, "RUNNING")["containers"]
-    return task, {c["name"]: host.docker.inspect_container(c["runtimeId"]) for c in shown}
-
-
-def stopped(host, *containers, run=None, **body):
-    host.ecs.register_task_definition(family="opt", containerDefinitions=list(containers), **body)
-    return host.wait_task(host.run_task("opt", **(run or {})), "STOPPED")
-
-
-def said(host, docker_id, *command):
-    """What a command says inside a container."""
-    made = host.docker.exec_create(docker_id, list(command))
-    return host.docker.exec_start(made["Id"]).decode()
-
-
-def of_task(host, task, **filters):
-    label = f"com.amazonaws.ecs.task-arn={task}"
-    return host.docker.containers(all=True, filters={"label": label, **filters})
-
 
 EVERYTHING = {
     "cpu": 128,
@@ -362,56 +332,3 @@ def test_what_a_forgotten_task_left_behind_is_removed_by_the_next_agent(world):
     world.until(lambda: not volumes_of(world, name), "the volume is removed")
     assert world.docker.containers(all=True, filters={"name": name}) == []
     assert world.task(kept)["lastStatus"] == "RUNNING"
-
-
-# ---- secrets ----------------------------------------------------------------------------------------------------
-
-SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf"
-
-
-@pytest.fixture
-def secretive(world, tmp_path):
-    """A host that has secrets."""
-    values = {
-        "ssm": {"/app/token": "t0ken-of-ssm"},
-        "secretsmanager": {"db": {"user": "skipper", "password": "pa55-of-asm"}},
-        "s3": {"bucket/app.env": "# a file\nCOLOUR=green\nTOKEN=from-the-file\nA=from-the-file\n"},
-    }
-    (tmp_path / "secrets.json").write_text(json.dumps(values))
-    world.start_agent(BERTH_SECRETS=str(tmp_path / "secrets.json"))
-    world.hosts(1)
-    return world
-
-
-def test_secrets_and_environment_files_are_in_the_container_and_nowhere_else(secretive, tmp_path):
-    _, shown = running(
-        secretive,
-        container(
-            environment=[{"name": "A", "value": "1"}],
-            environmentFiles=[{"value": "arn:aws:s3:::bucket/app.env", "type": "s3"}],
-            secrets=[
-                {"name": "TOKEN", "valueFrom": "arn:aws:ssm:us-east-1:123456789012:parameter/app/token"},
-                {"name": "PASSWORD", "valueFrom": f"{SECRET}:password::"},
-                {"name": "WHOLE", "valueFrom": SECRET},
-            ],
-        ),
-    )
-    env = dict(row.split("=", 1) for row in shown["main"]["Config"]["Env"])
-    assert {name: env[name] for name in ("A", "COLOUR", "TOKEN", "PASSWORD")} == {
-        "A": "1",
-        "COLOUR": "green",
-        "TOKEN": "t0ken-of-ssm",
-        "PASSWORD": "pa55-of-asm",
-    }
-    assert json.loads(env["WHOLE"])["user"] == "skipper"
-    for file in [p for p in tmp_path.rglob("*") if p.is_file() and p.name != "secrets.json"]:
-        text = file.read_bytes()
-        for value in (b"t0ken-of-ssm", b"pa55-of-asm", b"from-the-file"):
-            assert value not in text, f"{value} is in {file}"
-
-
-def test_a_secret_that_is_not_there_stops_the_task_with_that_reason(secretive):
-    ended = stopped(secretive, container(secrets=[{"name": "X", "valueFrom": "/no/such"}]))
-    assert ended["stopCode"] == "TaskFailedToStart"
-    assert ended["stoppedReason"].startswith("ResourceInitializationError: unable to pull secrets")
-    assert "/no/such is not there" in ended["stoppedReason"]

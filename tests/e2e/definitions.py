@@ -1,0 +1,31 @@
+"""Task definitions written short, and what came of them on the engine."""
+
+STUBBORN = "berth/stubborn:latest"
+
+
+def container(name="main", **more):
+    return {"name": name, "image": STUBBORN, "memory": 32, "essential": True, **more}
+
+
+def running(host, *containers, run=None, **body):
+    """Run a task; (task ARN, inspect of each of its containers by name)."""
+    host.ecs.register_task_definition(family="opt", containerDefinitions=list(containers), **body)
+    task = host.run_task("opt", **(run or {}))
+    shown = host.wait_task(task, "RUNNING")["containers"]
+    return task, {c["name"]: host.docker.inspect_container(c["runtimeId"]) for c in shown}
+
+
+def stopped(host, *containers, run=None, **body):
+    host.ecs.register_task_definition(family="opt", containerDefinitions=list(containers), **body)
+    return host.wait_task(host.run_task("opt", **(run or {})), "STOPPED")
+
+
+def said(host, docker_id, *command):
+    """What a command says inside a container."""
+    made = host.docker.exec_create(docker_id, list(command))
+    return host.docker.exec_start(made["Id"]).decode()
+
+
+def of_task(host, task, **filters):
+    label = f"com.amazonaws.ecs.task-arn={task}"
+    return host.docker.containers(all=True, filters={"label": label, **filters})
