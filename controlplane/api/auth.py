@@ -55,7 +55,7 @@ def verify(
     if signed is None or signed["service"] not in SERVICES:
         raise _refused(
             "IncompleteSignatureException",
-            "The Authorization header is no AWS4-HMAC-SHA256 signature for the service ecs.",
+            "The Authorization header is no AWS4-HMAC-SHA256 signature for the service ecs or logs.",
         )
     if signed["key"] != keys.access_key_id:
         raise _refused("UnrecognizedClientException", "The security token included in the request is invalid.")

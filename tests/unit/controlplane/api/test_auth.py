@@ -16,7 +16,13 @@ BODY = b'{"cluster":"default"}'
 
 
 def signed(
-    keys: Keys = KEYS, *, method: str = "POST", path: str = "/", body: bytes = BODY, **afterwards: str
+    keys: Keys = KEYS,
+    *,
+    method: str = "POST",
+    path: str = "/",
+    body: bytes = BODY,
+    service: str = "ecs",
+    **afterwards: str,
 ) -> CIMultiDict[str]:
     request = AWSRequest(
         method=method,
@@ -24,7 +30,7 @@ def signed(
         data=body,
         headers={"Host": "127.0.0.1:6333", "X-Amz-Target": "AmazonEC2ContainerServiceV20141113.ListTasks"},
     )
-    SigV4Auth(Credentials(*keys), "ecs", "eu-central-1").add_auth(request)
+    SigV4Auth(Credentials(*keys), service, "eu-central-1").add_auth(request)
     return CIMultiDict({**dict(request.headers.items()), **afterwards})
 
 
@@ -44,6 +50,11 @@ def refusal(headers: CIMultiDict[str], **changes: object) -> str:
 
 def test_a_signature_of_botocore_passes():
     check(signed())
+
+
+def test_what_is_signed_for_the_logs_on_this_port_passes_and_for_another_service_does_not():
+    check(signed(service="logs"))
+    assert refusal(signed(service="s3")) == "IncompleteSignatureException"
 
 
 def test_a_signed_websocket_upgrade_passes():
