@@ -9,7 +9,7 @@ import pytest
 
 from agent.core.spec import ContainerSpec, Port, TaskSpec
 from agent.runtime.docker import DockerRuntime, sweep
-from agent.runtime.port import ContainerLife, NotRunningError, PullBehavior, RuntimeCallError
+from agent.runtime.port import ContainerLife, NotRunningError, RuntimeCallError
 from agent.runtime.scripted import ScriptedRuntime
 
 
@@ -21,7 +21,7 @@ async def runtime(request):
         await built.close()
         return
     run = uuid.uuid4().hex
-    built = DockerRuntime({"berth.instance": run, "berth.run": run}, PullBehavior.PREFER_CACHED)
+    built = DockerRuntime({"berth.instance": run, "berth.run": run})
     yield built
     await built.close()
     sweep(run)
@@ -39,7 +39,12 @@ class Exits:
     def __init__(self, runtime):
         self.seen = asyncio.Queue()
         self.gaps = asyncio.Event()
-        runtime.watch(self.seen.put_nowait, self.gaps.set)
+        self.changes = asyncio.Queue()
+        runtime.watch(self._take, self.gaps.set)
+
+    def _take(self, found):
+        queue = self.seen if found.life is ContainerLife.EXITED else self.changes
+        queue.put_nowait(found)
 
     async def next(self):
         return await asyncio.wait_for(self.seen.get(), 10)
@@ -137,7 +142,7 @@ async def test_ports_fixed_and_dynamic(runtime):
 async def test_docker_a_port_is_free_again_when_the_exit_is_told():
     """The next holder of a fixed host port must never meet a taken one."""
     run = uuid.uuid4().hex
-    runtime = DockerRuntime({"berth.run": run}, PullBehavior.PREFER_CACHED)
+    runtime = DockerRuntime({"berth.run": run})
     exits = Exits(runtime)
     port = (Port(80, 20_000 + uuid.uuid4().int % 10_000, "tcp"),)
     try:
@@ -153,7 +158,7 @@ async def test_docker_a_port_is_free_again_when_the_exit_is_told():
 @pytest.mark.docker
 async def test_docker_refusals_carry_amazons_error_names():
     run = uuid.uuid4().hex
-    runtime = DockerRuntime({"berth.run": run}, PullBehavior.PREFER_CACHED)
+    runtime = DockerRuntime({"berth.run": run})
     try:
         task = spec(image="berth/stubborn:latest")
         wrong = ContainerSpec(name="main", image="berth/stubborn:latest", command=("/no/such/program",))
@@ -177,7 +182,7 @@ async def test_docker_refusals_carry_amazons_error_names():
 @pytest.mark.docker
 async def test_docker_the_images_stop_signal_is_known_at_creation():
     run = uuid.uuid4().hex
-    runtime = DockerRuntime({"berth.run": run}, PullBehavior.PREFER_CACHED)
+    runtime = DockerRuntime({"berth.run": run})
     try:
         task = spec(image="berth/stubborn:quit")
         assert (await runtime.create(task, task.containers[0])).stop_signal == "SIGQUIT"
