@@ -37,6 +37,8 @@ class _Container(msgspec.Struct, kw_only=True):
     behaviour: Behaviour
     has_job: bool = False
     is_paused: bool = False
+    is_quitting: bool = False
+    """It obeys its stop signal; another one changes nothing."""
     exit: asyncio.TimerHandle | None = None
     health: asyncio.TimerHandle | None = None
 
@@ -119,7 +121,8 @@ class ScriptedRuntime:
             container.has_job = True
         container.is_paused = False  # Docker lets a paused process run when it is to end
         after = container.behaviour.exits_after(signal, has_job=container.has_job)
-        if after is not None and (container.exit is None or signal == "SIGKILL"):
+        if after is not None and (not container.is_quitting or signal == "SIGKILL"):
+            container.is_quitting = True
             code = KILLED if signal == "SIGKILL" else container.behaviour.exit_code
             self._exit_in(container, after, code)
 
@@ -192,7 +195,7 @@ class ScriptedRuntime:
             ports=tuple(self._bind(port) for port in container.spec.ports),
             health=Health(),
         )
-        container.exit = None
+        container.exit, container.is_quitting = None, False
         if behaviour.run_seconds is not None:
             self._exit_in(container, behaviour.run_seconds, behaviour.exit_code)
         if container.spec.has_health_check and behaviour.healthy_seconds is not None:
