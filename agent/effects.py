@@ -21,6 +21,9 @@ from agent.runtime.facts import facts_of, host_ports
 from agent.runtime.port import ContainerLife, Found, NotRunningError, Runtime, RuntimeCallError
 from agent.slots import Slots, Turn
 
+RESTART_TRIES = 40
+RESTART_WAIT_SECONDS = 0.05
+
 log = logging.getLogger(__name__)
 
 
@@ -104,7 +107,7 @@ class Effects:
     async def _start(self, act: StartContainer) -> None:
         try:
             async with self._slots.take(Turn.START):
-                found = await self._runtime.start(act.docker_id)
+                found = await self._start_anew(act)
         except RuntimeCallError as error:
             running = await self._running_all_the_same(act.docker_id)
             if running is None:
@@ -121,6 +124,15 @@ class Effects:
         self._give(started)
         if found.life is ContainerLife.EXITED:
             self.tell_exit(found)
+
+    async def _start_anew(self, act: StartContainer) -> Found:
+        """Right after an exit Docker may still hold the container for running: then its start does nothing."""
+        for _ in range(RESTART_TRIES):
+            found = await self._runtime.start(act.docker_id)
+            if act.after is None or found.started_at is None or found.started_at > act.after:
+                return found
+            await asyncio.sleep(RESTART_WAIT_SECONDS)
+        raise RuntimeCallError("CannotStartContainerError", "Docker does not notice that the container has exited")
 
     async def _running_all_the_same(self, docker_id: str) -> Found | None:
         """A start whose answer was lost may have worked."""

@@ -65,6 +65,8 @@ class StartContainer(ContainerInstruction, frozen=True, kw_only=True):
     """Start it. Answers `Started` or `RuntimeFault`."""
 
     docker_id: str
+    after: float | None = None
+    """When it was started before (epoch seconds, Docker's): a start no younger than that is not the one asked for."""
     of: TaskSpec
     spec: ContainerSpec
 

@@ -69,6 +69,7 @@ def start_container(turn: Turn, container: ContainerState) -> None:
             task=turn.arn,
             container=container.spec.name,
             docker_id=container.docker_id,
+            after=container.started_at,
             of=turn.state.spec,
             spec=container.spec,
         )

@@ -61,7 +61,7 @@ async def test_a_stop_during_a_restart_waits_for_the_start_and_a_failed_restart_
     host = Machine(tmp_path)
     backend = await host.boot()
     await host.run("t", container(restart=RestartPolicy((), 1), RUN_SECONDS="100", EXIT_CODE="9"))
-    began = await backend.wait_for("t", "RUNNING")
+    await backend.wait_for("t", "RUNNING")
     await asyncio.sleep(100.1)
     await host.stop("t")
     await backend.wait_for("t", "STOPPED")
