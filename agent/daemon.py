@@ -23,6 +23,8 @@ from agent.core.spec import cost
 from agent.engine import Engine
 from agent.journal import Journal
 from agent.machine import attributes, identity, size
+from agent.pulling import Puller
+from agent.runtime.credentials import Logins
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.port import Runtime
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
@@ -86,7 +88,7 @@ async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession
     registered = _registered(config)
     instance = await _register(config, journal, client, registered)
     owner = {INSTANCE_LABEL: instance} | ({RUN_LABEL: config.run} if config.run else {})
-    runtime = DockerRuntime(owner, config.pull)
+    runtime = DockerRuntime(owner)
     try:
         await _serve(config, journal, client, runtime=runtime, registered=registered, instance=instance)
     finally:
@@ -103,6 +105,13 @@ async def _serve(
         settings=config.settings,
         clock=time.time,
         instance=instance,
+        puller=Puller(
+            runtime,
+            journal,
+            clock=time.time,
+            settings=config.pull,
+            login_of=Logins(config.engine_auth).login_of,
+        ),
     )
 
     def amounts_of(task: str) -> Amounts:

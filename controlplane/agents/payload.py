@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from controlplane.agents.container_life import health_check, life
 from controlplane.core.cost import CPU_UNITS_PER_VCPU, cpu_units, mebibytes, overridden
 from controlplane.core.model import Cluster, Task, TaskDefinition
 from wire import acs_shapes
@@ -48,7 +49,9 @@ def run_payload(task: Task, definition: TaskDefinition, cluster: Cluster, *, acc
 
 def stop_payload(task: Task, cluster: Cluster) -> acs_shapes.Task:
     """What an agent needs to stop `task`."""
-    return acs_shapes.Task(arn=task.arn, desired_status=DesiredStatus.STOPPED, task_cluster_arn=cluster.arn)
+    return acs_shapes.Task(
+        arn=task.arn, desired_status=DesiredStatus.STOPPED, task_cluster_arn=cluster.arn, berth_force=task.force
+    )
 
 
 def _container(
@@ -75,8 +78,9 @@ def _container(
             if mode != "none"
         ],
         stop_timeout=container.get("stopTimeout", 0),
+        **life(container),
         docker_config=acs_shapes.DockerConfig(
-            config=msgspec.json.encode(docker_config(container)).decode(),
+            config=msgspec.json.encode(docker_config(container) | health_check(container)).decode(),
             host_config=msgspec.json.encode(docker_host_config(container, body)).decode(),
         ),
     )
