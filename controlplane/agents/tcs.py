@@ -7,7 +7,7 @@ a health check belongs to the task and is committed. Source: amazon-ecs-agent `e
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -15,7 +15,7 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from controlplane.agents.acs import CLOSE_SECONDS_MAX, FRAME_BYTES_MAX, HEARTBEAT_SECONDS, SEND_SECONDS_MAX, refusal
-from controlplane.committing import commit_decided
+from controlplane.committing import Committer
 from controlplane.core import health
 from controlplane.core.view import Draft
 from controlplane.store.port import Store, StoreClosed
@@ -59,9 +59,9 @@ class Newest(Generic[V]):
 class Telemetry:
     """All telemetry sessions. Serves `GET /tcs/ws`."""
 
-    def __init__(self, *, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(self, *, store: Store, committer: Committer) -> None:
         self._store = store
-        self._clock = clock
+        self._committer = committer
         self._open: dict[str, web.WebSocketResponse] = {}
         self.metrics: Newest[tcs_shapes.TaskMetric] = Newest(TASKS_MAX)
         """By task ARN; a task that has stopped keeps its last word until the room is needed."""
@@ -139,7 +139,7 @@ class Telemetry:
                 if task is not None:
                     health.observe(draft, task, of_containers)
 
-        await commit_decided(self._store, decide, clock=self._clock, cause=request.metadata.message_id)
+        await self._committer.commit(decide, cause=request.metadata.message_id)
 
     async def _take_runtime(self, arn: str, raw: bytes) -> None:
         for status in msgspec.json.decode(raw, type=tcs_shapes.PublishInstanceStatusRequest).statuses:
