@@ -94,6 +94,18 @@ class Container(_Shape, frozen=True):
     overrides: str = ""
 
 
+class IAMRoleCredentials(_Shape, frozen=True):
+    """Keys of a role, kept by the agent under `credentials_id`. `expiration` is ISO 8601."""
+
+    credentials_id: str = ""
+    role_arn: str = ""
+    access_key_id: str = ""
+    secret_access_key: str = ""
+    session_token: str = ""
+    expiration: str = ""
+    credential_scope: str = ""
+
+
 class Task(_Shape, frozen=True):
     """A task and what is wanted of it. To stop one, its ARN and an empty container list are enough."""
 
@@ -115,6 +127,8 @@ class Task(_Shape, frozen=True):
     task_definition_account_id: str = ""
     berth_force: bool = False
     """Ours (`wire/extensions.py`): with STOPPED, the rest of every grace is cut."""
+    role_credentials: IAMRoleCredentials | None = None
+    execution_role_credentials: IAMRoleCredentials | None = None
 
 
 class PayloadMessage(_Shape, frozen=True):
@@ -184,7 +198,7 @@ class TaskStateChange(_Shape, frozen=True):
     execution_stopped_at: float | None = None
 
 
-def kind_of(message: _Shape) -> str:
+def kind_of(message: msgspec.Struct) -> str:
     """The frame's `type` for a message."""
     return type(message).__name__
 

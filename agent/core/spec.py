@@ -101,6 +101,8 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     cpu_vcpus: float = 0
     memory_mib: int = 0
     network_mode: str = "bridge"
+    credentials_id: str = ""
+    """Of the task role; empty where the task has none. The credentials themselves are on no disk."""
 
 
 def cost(task: TaskSpec) -> Amounts:
