@@ -26,7 +26,7 @@ async def test_a_container_with_a_restart_policy_is_started_again_and_nobody_is_
     backend = await host.boot()
     await host.run("t", container(restart=RestartPolicy((), 60), RUN_SECONDS="100", EXIT_CODE="1"))
     await backend.wait_for("t", "RUNNING")
-    await asyncio.sleep(350)
+    await asyncio.sleep(395)
     assert host.container("t").restarts == 3
     assert host.container("t").known is Known.RUNNING
     assert [word for _, _, word in backend.reports] == ["RUNNING"]
