@@ -89,6 +89,11 @@ def credentials(access_key_id: str) -> dict[str, str]:
     return {"credentialsId": "cred-1", "accessKeyId": access_key_id, **rest}
 
 
+def stopped(stub: Stub, number: int) -> list[Any]:
+    changes = (said.body for said in stub.said if said.operation == "SubmitTaskStateChange")
+    return [change for change in changes if (change["task"], change["status"]) == (arn(number), "STOPPED")]
+
+
 async def a_life(stub: Stub, tmp_path: Path) -> None:
     """Everything that the agent can be made to say."""
     async with our_agent(stub, tmp_path) as runtime:
@@ -112,8 +117,9 @@ async def a_life(stub: Stub, tmp_path: Path) -> None:
             "messageId": "new",
             "stopCandidates": [{"desiredStatus": "STOPPED", "taskArn": arn(3), "taskClusterArn": CLUSTER_ARN}],
         }
-        await stub.tell("TaskStopVerificationAck", messageId="other", stopTasks=[{"taskArn": arn(1)}])
         verdict = [{"taskArn": arn(3), "taskClusterArn": CLUSTER_ARN, "desiredStatus": "STOPPED"}]
+        wrong = [{**verdict[0], "taskArn": arn(1)}]
+        await stub.tell("TaskStopVerificationAck", messageId="other", generatedAt=1, stopTasks=wrong)
         await stub.tell("TaskStopVerificationAck", messageId="new", generatedAt=1, stopTasks=verdict)
         await stub.hears("SubmitTaskStateChange", lambda body: (body["task"], body["status"]) == (arn(3), "STOPPED"))
         refreshed = {"taskArn": arn(1), "roleType": "TaskApplication", "roleCredentials": credentials("B")}
@@ -128,6 +134,12 @@ async def a_life(stub: Stub, tmp_path: Path) -> None:
             "reason": "Updates are disabled",
         }
         await stub.tell("SomethingNew", messageId="n")
+        await stub.tell("TaskStopVerificationAck", messageId="new", generatedAt=1, stopTasks=wrong)
+        assert not stopped(stub, 1), "an answer to another question, or a second one, stops nothing"
+        await stub.tell("HeartbeatMessage", healthy=True, messageId="after")
+        await stub.hears("HeartbeatAckRequest", lambda body: body["messageId"] == "after")
+        released = [said for said in stub.said if said.operation == SUBMIT_RESOURCE_RELEASE]
+        assert {said.body["task"] for said in released} == {arn(3)}
         await stub.want("m4", stop(1))
         await stub.hears("SubmitTaskStateChange", lambda body: (body["task"], body["status"]) == (arn(1), "STOPPED"))
         await stub.hang_up()
