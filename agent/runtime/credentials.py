@@ -40,7 +40,7 @@ def read_engine_auth(kind: str, text: str) -> EngineAuth:
 def registry_host(registry: str) -> str:
     """`https://index.docker.io/v1/` and `index.docker.io` are one."""
     host = registry.removeprefix("https://").removeprefix("http://").partition("/")[0]
-    return DOCKER_HUB if host in ("docker.io", "registry-1.docker.io") else host
+    return DOCKER_HUB if host == "docker.io" else host
 
 
 def host_of(image: str) -> str:
