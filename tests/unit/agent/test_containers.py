@@ -1,4 +1,4 @@
-"""Restarts, pulls, force, the host's limits, and what others do behind the agent's back; on virtual time."""
+"""Restarts, force, the host's limits, and what others do behind the agent's back; on virtual time."""
 
 import asyncio
 
