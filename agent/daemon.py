@@ -11,11 +11,12 @@ from typing import Any
 
 import aiohttp
 
-from agent.backend.acs import AcsSession
 from agent.backend.backoff import Backoff
+from agent.backend.credentials import CredentialStore
 from agent.backend.ecsclient import BackendUnreachableError, EcsClient, is_transient
 from agent.backend.logs import LogSubmitter
 from agent.backend.reporter import Reporter
+from agent.backend.sessions import sessions
 from agent.backend.sigv4 import Signer
 from agent.backend.storyteller import Storyteller
 from agent.config import Config, ConfigError
@@ -24,13 +25,16 @@ from agent.core.spec import cost
 from agent.engine import Engine
 from agent.journal import Journal
 from agent.machine import attributes, identity, size
+from agent.machine.doctor import Doctor
+from agent.pulling import Puller
 from agent.runtime.cgroups import NoCgroupsError
+from agent.runtime.credentials import Logins
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.port import Runtime
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
 from wire.errors import AwsError
 from wire.extensions import INSTANCE_TYPE_ATTRIBUTE
-from wire.resources import Amounts, to_resources
+from wire.resources import Amounts, to_registration
 from wire.story import Kind
 
 log = logging.getLogger(__name__)
@@ -89,7 +93,7 @@ async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession
     instance = await _register(config, journal, client, registered)
     owner = {INSTANCE_LABEL: instance} | ({RUN_LABEL: config.run} if config.run else {})
     try:
-        runtime = DockerRuntime(owner, config.pull, config.options, LogSubmitter(client))
+        runtime = DockerRuntime(owner, config.options, LogSubmitter(client))
     except NoCgroupsError as error:
         raise ConfigError(str(error)) from error
     await runtime.remove_orphans(frozenset(state.spec.arn for state in journal.tasks()))
@@ -109,6 +113,13 @@ async def _serve(
         settings=config.settings,
         clock=time.time,
         instance=instance,
+        puller=Puller(
+            runtime,
+            journal,
+            clock=time.time,
+            settings=config.pull,
+            login_of=Logins(config.engine_auth).login_of,
+        ),
     )
 
     def amounts_of(task: str) -> Amounts:
@@ -125,23 +136,28 @@ async def _serve(
         submit=engine.submit,
         before_each=storyteller.flush,
     )
-    acs = AcsSession(
+    doctor = Doctor(runtime.version, time.time)
+    credentials = CredentialStore()
+    acs, tcs = sessions(
         client,
+        engine,
         cluster=config.cluster,
         instance=instance,
         agent_version=VERSION,
         docker_version=await runtime.version(),
-        submit=engine.submit,
+        facts=journal,
+        credentials=credentials,
+        doctor=doctor,
     )
     engine.attach(Outlet(storyteller, reporter))
     await engine.resume()
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(engine.run())
-            group.create_task(storyteller.run())
-            group.create_task(acs.run())
+            for job in (engine.run(), storyteller.run(), acs.run(), tcs.run()):
+                group.create_task(job)
     finally:
         await reporter.close()
+        await doctor.close()
 
 
 def _check_cluster(config: Config, journal: Journal) -> None:
@@ -192,12 +208,11 @@ def _registration(config: Config, journal: Journal, registered: Amounts) -> dict
     if instance_type:
         custom[INSTANCE_TYPE_ATTRIBUTE] = instance_type
     known = journal.fact(_INSTANCE_FACT)
-    resources = to_resources(registered.cpu, registered.memory_mib, registered.ports, registered.ports_udp)
     return {
         "cluster": config.cluster,
         "clientToken": identity.instance_id(journal),
         "attributes": attributes.attributes(custom, config.settings.release),
-        "totalResources": resources,
+        "totalResources": to_registration(registered),
         "instanceIdentityDocument": identity.document(
             journal, instance_type=instance_type, zone=config.zone, region=config.region
         ),

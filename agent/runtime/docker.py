@@ -6,44 +6,56 @@ Source of the error names: amazon-ecs-agent `dockerclient/dockerapi/errors.go`.
 
 import asyncio
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from typing import Any, TypeVar
 
 import docker
 import docker.errors
 import msgspec
 import requests
-from docker.utils import parse_repository_tag
 
-from agent.core import pause
-from agent.core.spec import Address, ContainerSpec, TaskSpec
+from agent.core.health import Health, HealthStatus
+from agent.core.spec import ContainerSpec, TaskSpec
+from agent.runtime import images
 from agent.runtime.finishing import finish
+from agent.runtime.images import explain
 from agent.runtime.logconfig import GROUP_LABEL
 from agent.runtime.options import Options
 from agent.runtime.port import (
     ContainerLife,
     Found,
+    Image,
     Listed,
+    Login,
     LogSink,
     NotRunningError,
-    OnExit,
+    OnFound,
     OnGap,
-    PullBehavior,
     RuntimeCallError,
     UnreachableError,
 )
-from agent.runtime.resources import Resources
+from agent.runtime.resources import Resources, address_of
 from agent.runtime.secrets import Secrets
 from agent.runtime.shipping import LogShipper
-from agent.runtime.spec import CONTAINER_LABEL, TASK_LABEL, bound_ports, container_name, create_config
-from agent.runtime.watch import Die, EventStream
+from agent.runtime.spec import (
+    CONTAINER_LABEL,
+    TASK_LABEL,
+    bound_ports,
+    container_name,
+    create_config,
+    epoch_seconds,
+    health_of,
+)
+from agent.runtime.watch import Change, Die, EventStream
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 THREADS = 4
+PULLS_MAX = 8
+"""Pulls that run at once; more of them wait."""
 QUICK_SECONDS = 30
 """Limit of inspect, list and kill. Source: `dockerclient/timeout.go`."""
 SLOW_SECONDS = 240
@@ -56,13 +68,7 @@ GONE_LOOKS, GONE_LOOK_SECONDS = 60, 0.5
 class DockerRuntime:
     """Containers of one agent on the local Docker Engine."""
 
-    def __init__(
-        self,
-        owner: dict[str, str],
-        pull: PullBehavior = PullBehavior.DEFAULT,
-        options: Options | None = None,
-        logs: LogSink | None = None,
-    ) -> None:
+    def __init__(self, owner: dict[str, str], options: Options | None = None, logs: LogSink | None = None) -> None:
         """`owner` is a set of labels: containers without them do not exist for this runtime.
 
         `logs` is where the lines of `awslogs` containers go; without it they stay on the host.
@@ -71,15 +77,14 @@ class DockerRuntime:
             UnreachableError, NoCgroupsError: see there.
         """
         self._owner = owner
-        self._pull = pull
         self._pool = ThreadPoolExecutor(THREADS, "docker")
+        self._pulls = ThreadPoolExecutor(PULLS_MAX, "docker-pull")  # a pull may take hours: none waits behind one
         self._quick = connect(QUICK_SECONDS)
         self._slow = connect(SLOW_SECONDS)
         self._options = options or Options()
         self._resources = Resources(self._slow, owner, self._options)
-        self._shipper = LogShipper(connect, logs) if logs is not None else None
         self._secrets = Secrets(self._options.secrets)
-        self._pulled: set[str] = set()
+        self._shipper = LogShipper(connect, logs) if logs is not None else None
         self._without_ports: set[str] = set()
         self._stream: EventStream | None = None
         self._telling: set[asyncio.Task[None]] = set()
@@ -90,15 +95,37 @@ class DockerRuntime:
     async def version(self) -> str:
         return str((await self._call(self._quick.version))["Version"])
 
+    async def image(self, name: str) -> Image | None:
+        return await self._call(lambda: images.local(self._quick, name))
+
+    async def manifest(self, name: str, login: Login | None) -> str:
+        def ask() -> str:
+            return images.manifest(self._quick, name, login)
+
+        return await asyncio.get_running_loop().run_in_executor(self._pulls, ask)
+
+    async def pull(self, name: str, login: Login | None, inactivity_seconds: float) -> None:
+        left = threading.Event()
+
+        def pull() -> None:
+            images.pull(self._slow, name, login, inactivity_seconds, left)
+
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._pulls, pull)
+        finally:
+            left.set()
+
+    async def remove_image(self, name: str) -> None:
+        await self._call(lambda: images.remove(self._slow, name))
+
     async def create(self, task: TaskSpec, container: ContainerSpec) -> Found:
-        if container.internal:
-            container = msgspec.structs.replace(container, image=self._options.pause_image)
-        await self._call(lambda: self._see_to_image(container.image, is_ours=bool(container.internal)))
         return await self._call(lambda: self._create(task, container))
 
     def _create(self, task: TaskSpec, container: ContainerSpec) -> Found:
         name = container_name(task, container)
         try:
+            if container.internal:
+                container = self._with_pause_image(container)
             config = create_config(task, container, self._owner)
             environment, log_options = self._secrets.of(container)
             with self._resources.made_for(task, container) as made:
@@ -121,34 +148,12 @@ class DockerRuntime:
             self._without_ports.add(found.docker_id)
         return found
 
-    def _see_to_image(self, image: str, *, is_ours: bool) -> None:
-        if is_ours:
-            if not self._is_local(image):
-                text = (
-                    f"there is no image {image} on this host: `make images` makes it, BERTH_PAUSE_IMAGE names another"
-                )
-                raise RuntimeCallError("CannotPullContainerError", text)
-            return
-        behavior = self._pull
-        cached_will_do = behavior is PullBehavior.PREFER_CACHED or (
-            behavior is PullBehavior.ONCE and image in self._pulled
-        )
-        if cached_will_do and self._is_local(image):
-            return
-        try:
-            name, tag = parse_repository_tag(image)
-            self._slow.pull(name, tag=tag or "latest")
-            self._pulled.add(image)
-        except (docker.errors.APIError, requests.exceptions.RequestException) as error:
-            if behavior in (PullBehavior.ALWAYS, PullBehavior.ONCE) or not self._is_local(image):
-                raise RuntimeCallError("CannotPullContainerError", explain(error)) from error
-
-    def _is_local(self, image: str) -> bool:
-        try:
-            self._quick.inspect_image(image)  # type: ignore[no-untyped-call]
-        except docker.errors.ImageNotFound:
-            return False
-        return True
+    def _with_pause_image(self, container: ContainerSpec) -> ContainerSpec:
+        image = self._options.pause_image
+        if images.local(self._quick, image) is None:
+            text = f"there is no image {image} on this host: `make images` makes it, BERTH_PAUSE_IMAGE names another"
+            raise RuntimeCallError("CannotPullContainerError", text)
+        return msgspec.structs.replace(container, image=image)
 
     async def start(self, docker_id: str) -> Found:
         def start() -> Found:
@@ -192,10 +197,10 @@ class DockerRuntime:
 
         return await self._call(inspect)
 
-    async def remove(self, docker_id: str) -> None:
+    async def remove(self, docker_id: str, *, force: bool = False) -> None:
         def remove() -> None:
             try:
-                self._slow.remove_container(docker_id, v=True)
+                self._slow.remove_container(docker_id, v=True, force=force)
             except docker.errors.NotFound:
                 pass
             except (docker.errors.APIError, requests.exceptions.RequestException) as error:
@@ -235,22 +240,48 @@ class DockerRuntime:
 
         return await self._call(containers)
 
-    def watch(self, on_exit: OnExit, on_gap: OnGap) -> None:
+    def watch(self, on_found: OnFound, on_gap: OnGap) -> None:
         loop = asyncio.get_running_loop()
 
-        def on_die(die: Die) -> None:
-            telling = loop.create_task(self._tell_exit(die, on_exit))
-            self._telling.add(telling)
-            telling.add_done_callback(self._telling.discard)
+        def tell(telling: Coroutine[Any, Any, None]) -> None:
+            task = loop.create_task(telling)
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
 
-        self._stream = EventStream(loop, connect(None), _filters(self._owner), on_die, on_gap)
+        self._stream = EventStream(
+            loop,
+            connect(None),
+            _filters(self._owner),
+            on_die=lambda die: tell(self._tell_exit(die, on_found)),
+            on_change=lambda change: tell(self._tell_change(change, on_found)),
+            on_gap=on_gap,
+        )
         self._stream.start()
         if self._shipper is not None:
             self._shipper.start(loop)
             for row in self._quick.containers(all=True, filters={"label": [*_filters(self._owner), GROUP_LABEL]}):
                 self._shipper.follow(row["Id"], row["Labels"])
 
-    async def _tell_exit(self, die: Die, on_exit: OnExit) -> None:
+    async def _tell_change(self, change: Change, on_found: OnFound) -> None:
+        """A start or a change of health: the event says that there is something to look at."""
+        found = Found(
+            docker_id=change.docker_id,
+            task=change.labels.get(TASK_LABEL, ""),
+            container=change.labels.get(CONTAINER_LABEL, ""),
+            life=ContainerLife.RUNNING,
+            started_at=None if change.health else change.at,
+            health=Health(status=HealthStatus(change.health), since=change.at) if change.health else Health(),
+        )
+        if change.health:
+            try:
+                inspected = await self.inspect(change.docker_id)
+            except RuntimeCallError:
+                inspected = None  # the event is the truth that we have
+            if inspected is not None and inspected.life is ContainerLife.RUNNING:
+                found = inspected
+        on_found(found)
+
+    async def _tell_exit(self, die: Die, on_found: OnFound) -> None:
         """The event says all that is needed, but for ports: Docker frees them after it, and then answers inspects."""
         found = Found(
             docker_id=die.docker_id,
@@ -270,7 +301,7 @@ class DockerRuntime:
                 return  # somebody has started it again: it has not ended
             found = inspected or found
         self._without_ports.discard(die.docker_id)
-        on_exit(found)
+        on_found(found)
 
     async def close(self) -> None:
         if self._stream is not None:
@@ -278,10 +309,11 @@ class DockerRuntime:
         if self._shipper is not None:
             await self._shipper.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pulls.shutdown(wait=False, cancel_futures=True)
 
     def _found(self, inspected: dict[str, Any]) -> Found:
         state, config = inspected["State"], inspected["Config"]
-        started, finished = _epoch(state["StartedAt"]), _epoch(state["FinishedAt"])
+        started, finished = epoch_seconds(state["StartedAt"]), epoch_seconds(state["FinishedAt"])
         life = ContainerLife.EXITED
         if state["Running"]:
             life = ContainerLife.RUNNING
@@ -299,16 +331,9 @@ class DockerRuntime:
             exit_code=state["ExitCode"] if exited else None,
             error=_OUT_OF_MEMORY if exited and state.get("OOMKilled") else "",
             ports=bound_ports(inspected["NetworkSettings"].get("Ports")),
-            address=_address(inspected),
+            address=address_of(inspected),
+            health=health_of(state.get("Health")),
         )
-
-
-def _address(inspected: dict[str, Any]) -> Address | None:
-    """The address of a container that holds its task's network."""
-    if inspected["Config"]["Labels"].get(CONTAINER_LABEL) != pause.NETWORK:
-        return None
-    networks = inspected["NetworkSettings"]["Networks"].values()
-    return next((Address(n["IPAddress"], n["MacAddress"]) for n in networks if n["IPAddress"]), None)
 
 
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
@@ -351,13 +376,6 @@ def sweep(run: str) -> int:
     return len(rows)
 
 
-def explain(error: Exception) -> str:
-    """Docker's own words where it said something."""
-    if isinstance(error, docker.errors.APIError) and error.explanation:
-        return str(error.explanation)
-    return str(error)
-
-
 def _why_unreachable(error: Exception) -> str:
     text = str(error)
     if "Permission denied" in text or "PermissionError" in text:
@@ -376,11 +394,3 @@ def _timeout(transition: str, seconds: float) -> RuntimeCallError:
 
 def _filters(owner: dict[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in owner.items()]
-
-
-def _epoch(text: str) -> float | None:
-    """Docker's nanosecond timestamps as epoch seconds; None for its zero."""
-    if text.startswith("0001"):
-        return None
-    whole, _, fraction = text.rstrip("Z").partition(".")
-    return datetime.fromisoformat(whole + "+00:00").timestamp() + float(f"0.{fraction or 0}")

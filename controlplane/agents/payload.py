@@ -1,13 +1,16 @@
 """A task as its agent is told of it: definition and overrides become Amazon's ACS shapes. Pure translation.
 
-What ACS has no member for travels as JSON strings in Docker's own API shape (`dockerConfig`). To stop a task its ARN
-is enough; a definition sent along could only do harm. Source: `api-2.json` of amazon-ecs-agent; Docker Engine API.
+What ACS has no member for travels as JSON strings in Docker's own API shape (`dockerConfig`). To stop a task that its
+agent has, the ARN is enough, and a definition could only do harm; an agent that may never have heard of it gets the
+whole of it, as Amazon's is wedged by a task without containers. Source: `api-2.json` of amazon-ecs-agent; Docker
+Engine API; recorded traffic.
 """
 
 from typing import Any
 
 import msgspec
 
+from controlplane.agents.container_life import health_check, life
 from controlplane.agents.docker_shape import docker_config, docker_host_config, network_mode
 from controlplane.core.cost import CPU_UNITS_PER_VCPU, cpu_units, mebibytes, overridden
 from controlplane.core.model import Cluster, Task, TaskDefinition
@@ -49,9 +52,14 @@ def run_payload(task: Task, definition: TaskDefinition, cluster: Cluster, *, acc
     )
 
 
-def stop_payload(task: Task, cluster: Cluster) -> acs_shapes.Task:
-    """What an agent needs to stop `task`."""
-    return acs_shapes.Task(arn=task.arn, desired_status=DesiredStatus.STOPPED, task_cluster_arn=cluster.arn)
+def stop_payload(task: Task, definition: TaskDefinition, cluster: Cluster, *, account: str) -> acs_shapes.Task:
+    """What an agent needs to stop `task`: one that has reported nothing of it may not have it yet."""
+    if not any(container.runtime_id for container in task.containers):
+        whole = run_payload(task, definition, cluster, account=account)
+        return msgspec.structs.replace(whole, desired_status=DesiredStatus.STOPPED, berth_force=task.force)
+    return acs_shapes.Task(
+        arn=task.arn, desired_status=DesiredStatus.STOPPED, task_cluster_arn=cluster.arn, berth_force=task.force
+    )
 
 
 def _container(
@@ -91,8 +99,9 @@ def _container(
             if mode != "none"
         ],
         stop_timeout=container.get("stopTimeout", 0),
+        **life(container),
         docker_config=acs_shapes.DockerConfig(
-            config=msgspec.json.encode(docker_config(container)).decode(),
+            config=msgspec.json.encode(docker_config(container) | health_check(container)).decode(),
             host_config=msgspec.json.encode(docker_host_config(container, body)).decode(),
         ),
     )

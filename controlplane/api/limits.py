@@ -36,16 +36,10 @@ TASK_DEFINITION: dict[str, Unserved] = {
     "trustedExecutionConfiguration": _given,
 }
 CONTAINER: dict[str, Unserved] = {
-    "volumesFrom": _given,
-    "links": _given,
-    "dependsOn": _given,
-    "startTimeout": _given,
-    "healthCheck": _given,
     "repositoryCredentials": _given,
     "resourceRequirements": _any_but_gpus,
     "firelensConfiguration": _given,
     "credentialSpecs": _given,
-    "restartPolicy": lambda policy: policy.get("enabled", False),
     "logConfiguration": lambda log: log.get("logDriver") == "awsfirelens",
     "portMappings": lambda mappings: any("containerPortRange" in mapping for mapping in mappings),
 }

@@ -3,7 +3,15 @@
 import pytest
 
 from agent.core.events import Admitted, Created, Desired, Exited, ReportAccepted, RuntimeFault, Started
-from agent.core.instructions import CreateContainer, Forget, RemoveResources, SendSignal, StartContainer, Tell
+from agent.core.instructions import (
+    CreateContainer,
+    Forget,
+    RemoveResources,
+    SeeToImage,
+    SendSignal,
+    StartContainer,
+    Tell,
+)
 from agent.core.ladder import Known
 from agent.core.reporting import AddressReport
 from agent.core.spec import Address, ContainerSpec, Port, TaskSpec, cost
@@ -55,7 +63,7 @@ def test_the_pause_container_comes_first_and_the_others_when_it_runs():
     driver = Driver(network_mode="awsvpc")
     assert names(driver.give(Admitted(task=ARN)), CreateContainer) == [PAUSE]
     assert names(driver.created(PAUSE), StartContainer) == [PAUSE]
-    assert names(driver.started(PAUSE), CreateContainer) == ["main"]
+    assert names(driver.started(PAUSE), SeeToImage) == ["main"]
 
 
 def test_it_stops_last_and_the_task_is_stopped_when_it_has():
@@ -87,7 +95,7 @@ def test_a_shared_namespace_has_one_holder(sharing):
 
 def test_what_is_the_hosts_needs_no_holder():
     driver = Driver(pid_mode="host", ipc_mode="none", network_mode="host")
-    assert names(driver.give(Admitted(task=ARN)), CreateContainer) == ["main"]
+    assert names(driver.give(Admitted(task=ARN)), SeeToImage) == ["main"]
 
 
 def test_a_pause_container_that_cannot_be_made_fails_the_task_with_its_reason():
