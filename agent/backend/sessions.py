@@ -1,7 +1,7 @@
 """The two websockets of an agent, wired to its engine: ACS tells it what to do, TCS is told how that goes."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 from agent.backend.acs import AcsSession
@@ -26,6 +26,9 @@ class Books(Protocol):
     def tasks(self) -> Iterable[TaskState]:
         """Every task's state, to read."""
 
+    def health(self) -> Iterable[HealthRow]:
+        """Health of every running container that Docker checks."""
+
 
 def sessions(
     client: EcsClient,
@@ -45,11 +48,10 @@ def sessions(
     versions = {"agent_version": agent_version, "docker_version": docker_version}
     endpoints = Endpoints(client, **names)
     desk = Desk(submit=engine.submit, tasks=engine.tasks, facts=facts, credentials=credentials, examine=doctor.examine)
-    health: Callable[[], Iterable[HealthRow]] = getattr(engine, "health", list)
     telemetry = Telemetry(
         **names,
         tasks=engine.tasks,
-        health=health,
+        health=engine.health,
         doctor=doctor,
         cgroups=cgroups or Cgroups(),
         clock=time.time,

@@ -11,11 +11,14 @@ _DOCKER_API_MINORS = (*range(17, 26), 28, 29, 30, 32)
 """Amazon leaves out 1.26, 1.27 and 1.31, and everything from 1.33 on."""
 
 CLAIMED = (
+    "ecs.capability.container-ordering",
     "ecs.capability.full-sync",
+    "ecs.capability.container-restart-policy",
     "com.amazonaws.ecs.capability.privileged-container",
     *(f"com.amazonaws.ecs.capability.docker-remote-api.1.{minor}" for minor in _DOCKER_API_MINORS),
     "com.amazonaws.ecs.capability.logging-driver.json-file",
     "com.amazonaws.ecs.capability.logging-driver.none",
+    "ecs.capability.container-health-check",
 )
 """In Amazon's order."""
 
@@ -26,15 +29,12 @@ UNCLAIMED = {
     "ecs.capability.ecr-endpoint": "no ECR",
     "ecs.capability.secrets.asm.environment-variables": "no secrets",
     "ecs.capability.secrets.asm.bootstrap.log-driver": "no secrets",
-    "ecs.capability.container-ordering": "no dependsOn",
     "ecs.capability.env-files.s3": "no environment files",
     "ecs.capability.network.container-port-range": "no port ranges",
-    "ecs.capability.container-restart-policy": "no restart policy",
     "ecs.capability.task-cpu-mem-limit": "no cgroup of the task",
     "ecs.capability.increased-task-cpu-limit": "no cgroup of the task",
     "com.amazonaws.ecs.capability.ecr-auth": "no ECR",
     "ecs.capability.execution-role-ecr-pull": "no ECR",
-    "ecs.capability.container-health-check": "no health checks",
     "ecs.capability.docker-plugin.local": "no volumes",
     "ecs.capability.firelens.fluentd": "no FireLens",
     "ecs.capability.firelens.fluentbit": "no FireLens",
