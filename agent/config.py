@@ -6,9 +6,9 @@ default, as there. Source: amazon-ecs-agent README, `agent/config/config.go`, `p
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,13 +16,21 @@ from agent.backend.sigv4 import Credentials
 from agent.core.queueing import QueuePolicy
 from agent.core.state import Release, Settings
 from agent.core.stopping import GRACE_SECONDS_MIN, GiveUp
+from agent.local.settings import BURST, RATE_PER_SECOND, LocalSettings, rate
 from agent.runtime.port import PullBehavior
 from wire.instance_types import INSTANCE_TYPES, InstanceType, nearest
+
+T = TypeVar("T")
 
 STOP_TIMEOUT_SECONDS = 30.0
 CLEANUP_SECONDS = 3 * 3600.0
 CLEANUP_SECONDS_MIN = 1.0
 RESERVED_PORTS = frozenset({22, 2375, 2376, 51678, 51679})
+_BOOLEANS = {
+    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
+}
+"""Go's `strconv.ParseBool`."""
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 
@@ -51,6 +59,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     log_level: str
     log_file: str
+    local: LocalSettings = LocalSettings()
     warnings: tuple[str, ...] = ()
 
 
@@ -92,6 +101,7 @@ def read(environment: Mapping[str, str]) -> Config:
         run=source.text("BERTH_RUN", ""),
         log_level=source.text("ECS_LOGLEVEL", "info"),
         log_file=source.text("ECS_LOGFILE", ""),
+        local=_local(source),
         warnings=tuple(source.warnings),
     )
 
@@ -135,6 +145,13 @@ class _Source:
             self._warn(name, error, f"{default:g}s")
             return default
 
+    def flag(self, name: str) -> bool:
+        """False unless it says otherwise."""
+        text = self.text(name, "false")
+        if text not in _BOOLEANS:
+            self._warn(name, f"{text!r} is neither true nor false", "false")
+        return _BOOLEANS.get(text, False)
+
     def whole(self, name: str, default: int) -> int:
         text = self.text(name, str(default))
         if text.isdigit():
@@ -145,6 +162,14 @@ class _Source:
     def ports(self, name: str, default: frozenset[int]) -> frozenset[int]:
         value = self._json(name, list[int], None)
         return default if value is None else frozenset(value)
+
+    def parsed(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        text = self.text(name, "")
+        try:
+            return parse(text) if text else default
+        except ValueError as error:
+            self._warn(name, error, default)
+            return default
 
     def strings(self, name: str) -> dict[str, str]:
         value: dict[str, str] = self._json(name, dict[str, str], {})
@@ -186,6 +211,18 @@ def _cleanup_seconds(source: _Source) -> float:
         source.warnings.append(f"{name} is passed over, 3h is used: it is less than 1s.")
         return CLEANUP_SECONDS
     return value
+
+
+def _local(source: _Source) -> LocalSettings:
+    per_second, burst = source.parsed("ECS_TASK_METADATA_RPS_LIMIT", rate, (RATE_PER_SECOND, BURST))
+    return LocalSettings(
+        rate_per_second=per_second,
+        burst=burst,
+        has_metadata_file=source.flag("ECS_ENABLE_CONTAINER_METADATA"),
+        host_data_dir=source.text("ECS_HOST_DATA_DIR", ""),
+        hides_zone=source.flag("ECS_DISABLE_TASK_METADATA_AZ"),
+        drains_when_interrupted=source.flag("ECS_ENABLE_SPOT_INSTANCE_DRAINING"),
+    )
 
 
 def _declared(name: str) -> InstanceType | None:

@@ -22,6 +22,8 @@ from agent.core.queueing import Host
 from agent.core.spec import cost
 from agent.engine import Engine
 from agent.journal import Journal
+from agent.local.recent import Recent
+from agent.local.serving import About, Local
 from agent.machine import attributes, identity, size
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.port import Runtime
@@ -42,13 +44,15 @@ _CLUSTER_FACT = "cluster-name"
 class Outlet:
     """Stories and reports, on their way out of the engine."""
 
-    def __init__(self, storyteller: Storyteller, reporter: Reporter) -> None:
+    def __init__(self, storyteller: Storyteller, reporter: Reporter, recent: Recent) -> None:
         self._storyteller = storyteller
+        self._recent = recent
         self._reporter = reporter
 
     def tell(self, at: float, subject: str, kind: Kind, cause: str, data: dict[str, Any]) -> None:
         """A line of the story."""
         self._storyteller.tell(at, subject, kind, cause, data)
+        self._recent.tell(at, subject, kind, cause, data)
 
     def reports_wait(self, task: str) -> None:
         """The outbox of `task` has something to send."""
@@ -83,21 +87,36 @@ async def run(config: Config) -> None:
 async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession) -> None:
     _check_cluster(config, journal)
     client = EcsClient(session, config.backend, Signer(config.credentials, config.region))
-    registered = _registered(config)
-    instance = await _register(config, journal, client, registered)
-    owner = {INSTANCE_LABEL: instance} | ({RUN_LABEL: config.run} if config.run else {})
-    runtime = DockerRuntime(owner, config.pull)
+    local = await Local.open(config.local, journal)
     try:
-        await _serve(config, journal, client, runtime=runtime, registered=registered, instance=instance)
+        registered = _registered(config, local.ports.taken)
+        instance = await _register(config, journal, client, registered)
+        about = About(
+            cluster=config.cluster, instance=instance, region=config.region, zone=config.zone, version=VERSION
+        )
+        owner = {INSTANCE_LABEL: instance} | ({RUN_LABEL: config.run} if config.run else {})
+        runtime = DockerRuntime(owner, config.pull, local.furnisher(about, config.data_dir))
+        try:
+            await _serve(config, journal, client, runtime=runtime, registered=registered, about=about, local=local)
+        finally:
+            await runtime.close()
     finally:
-        await runtime.close()
+        await local.close()
 
 
 async def _serve(
-    config: Config, journal: Journal, client: EcsClient, *, runtime: Runtime, registered: Amounts, instance: str
+    config: Config,
+    journal: Journal,
+    client: EcsClient,
+    *,
+    runtime: Runtime,
+    registered: Amounts,
+    about: About,
+    local: Local,
 ) -> None:
+    host, instance = Host(registered, config.queue), about.instance
     engine = Engine(
-        host=Host(registered, config.queue),
+        host=host,
         runtime=runtime,
         journal=journal,
         settings=config.settings,
@@ -127,13 +146,15 @@ async def _serve(
         docker_version=await runtime.version(),
         submit=engine.submit,
     )
-    engine.attach(Outlet(storyteller, reporter))
+    engine.attach(Outlet(storyteller, reporter, local.recent))
     await engine.resume()
+    await local.serve(about, client, host, engine.tasks)
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(engine.run())
             group.create_task(storyteller.run())
             group.create_task(acs.run())
+            group.create_task(local.interruption.run(client, config.cluster, instance))
     finally:
         await reporter.close()
 
@@ -146,12 +167,13 @@ def _check_cluster(config: Config, journal: Journal) -> None:
         )
 
 
-def _registered(config: Config) -> Amounts:
+def _registered(config: Config, own_ports: frozenset[int]) -> Amounts:
+    """What the host offers; besides the reserved ports, the agent's own are taken."""
     try:
         return size.registered(
             config.declared,
             reserved_memory_mib=config.reserved_memory_mib,
-            ports=config.reserved_ports,
+            ports=config.reserved_ports | own_ports,
             ports_udp=config.reserved_ports_udp,
         )
     except ValueError as error:

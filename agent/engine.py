@@ -116,6 +116,10 @@ class Engine:
         machine = self._machines.get(arn)
         return machine.state if machine else None
 
+    def tasks(self) -> list[TaskState]:
+        """All tasks that are not forgotten, to read."""
+        return [machine.state for machine in list(self._machines.values())]
+
     async def resume(self) -> None:
         """After a start of the agent: take up the tasks of the journal, at the point where Docker says they are."""
         # Who held room takes it again before anybody queues.

@@ -96,6 +96,8 @@ def _spec(task: acs_shapes.Task) -> TaskSpec:
         cpu_vcpus=task.cpu,
         memory_mib=task.memory,
         network_mode=task.network_mode or "bridge",
+        service_name=task.service_name,
+        group=task.group,
     )
     cost(spec)  # reads the Docker configuration: better refused here than at the start
     return spec
@@ -114,6 +116,7 @@ def _container(container: acs_shapes.Container) -> ContainerSpec:
     return ContainerSpec(
         name=container.name,
         image=container.image,
+        arn=container.container_arn,
         essential=container.essential,
         cpu=container.cpu,
         memory_mib=container.memory,

@@ -23,6 +23,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
 
     name: str
     image: str
+    arn: str = ""
     essential: bool = False
     cpu: int = 0
     memory_mib: int = 0
@@ -48,6 +49,10 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     cpu_vcpus: float = 0
     memory_mib: int = 0
     network_mode: str = "bridge"
+    service_name: str = ""
+    group: str = ""
+    credentials_id: str = ""
+    """Of the task role; empty where the task has none. The credentials themselves are on no disk."""
 
 
 def cost(task: TaskSpec) -> Amounts:

@@ -19,6 +19,7 @@ from agent.core.spec import ContainerSpec, TaskSpec
 from agent.runtime.port import (
     ContainerLife,
     Found,
+    Furnishes,
     Listed,
     NotRunningError,
     OnExit,
@@ -43,9 +44,15 @@ HTTP_CONFLICT = 409
 class DockerRuntime:
     """Containers of one agent on the local Docker Engine."""
 
-    def __init__(self, owner: dict[str, str], pull: PullBehavior = PullBehavior.DEFAULT) -> None:
+    def __init__(
+        self,
+        owner: dict[str, str],
+        pull: PullBehavior = PullBehavior.DEFAULT,
+        furnisher: Furnishes | None = None,
+    ) -> None:
         """`owner` is a set of labels: containers without them do not exist for this runtime."""
         self._owner = owner
+        self._furnisher = furnisher
         self._pull = pull
         self._pool = ThreadPoolExecutor(THREADS, "docker")
         self._quick = connect(QUICK_SECONDS)
@@ -68,6 +75,7 @@ class DockerRuntime:
     def _create(self, task: TaskSpec, container: ContainerSpec) -> Found:
         name = container_name(task, container)
         try:
+            container = self._furnished(task, container)
             config = create_config(task, container, self._owner)
             try:
                 docker_id = self._slow.create_container_from_config(config, name)["Id"]  # type: ignore[no-untyped-call]
@@ -78,13 +86,20 @@ class DockerRuntime:
             found = self._found(self._quick.inspect_container(docker_id))
         except requests.exceptions.Timeout as error:
             raise _timeout("created", SLOW_SECONDS) from error
-        except (docker.errors.APIError, requests.exceptions.RequestException, ValueError) as error:
+        except (docker.errors.APIError, requests.exceptions.RequestException, ValueError, OSError) as error:
             raise RuntimeCallError("CannotCreateContainerError", explain(error)) from error
         if found.task != task.arn:
             raise RuntimeCallError("CannotCreateContainerError", f"the name {name} belongs to another container")
         if not config["HostConfig"].get("PortBindings"):
             self._without_ports.add(found.docker_id)
         return found
+
+    def _furnished(self, task: TaskSpec, container: ContainerSpec) -> ContainerSpec:
+        if self._furnisher is None:
+            return container
+        image = self._quick.inspect_image(container.image)  # type: ignore[no-untyped-call]
+        variables = {pair.partition("=")[0] for pair in image["Config"].get("Env") or ()}
+        return self._furnisher.furnish(task, container, variables)
 
     def _see_to_image(self, image: str) -> None:
         behavior = self._pull
@@ -112,13 +127,19 @@ class DockerRuntime:
         def start() -> Found:
             try:
                 self._slow.start(docker_id)
-                return self._found(self._quick.inspect_container(docker_id))
+                return self._started(self._quick.inspect_container(docker_id))
             except requests.exceptions.Timeout as error:
                 raise _timeout("started", SLOW_SECONDS) from error
             except (docker.errors.APIError, requests.exceptions.RequestException) as error:
                 raise RuntimeCallError("CannotStartContainerError", explain(error)) from error
 
         return await self._call(start)
+
+    def _started(self, inspected: dict[str, Any]) -> Found:
+        found = self._found(inspected)
+        if self._furnisher is not None:
+            self._furnisher.started(found.task, found.container, inspected)
+        return found
 
     async def signal(self, docker_id: str, signal: str) -> None:
         def kill() -> None:
@@ -151,6 +172,8 @@ class DockerRuntime:
         def remove() -> None:
             try:
                 self._slow.remove_container(docker_id, v=True)
+                if self._furnisher is not None:
+                    self._furnisher.removed()
             except docker.errors.NotFound:
                 pass
             except (docker.errors.APIError, requests.exceptions.RequestException) as error:
