@@ -65,9 +65,7 @@ def test_two_agents_on_one_engine_have_ports_of_their_own_and_take_them_from_wha
     ports = set()
     for instance in host.hosts(2):
         reserved = next(r for r in instance["registeredResources"] if r["name"] == "PORTS")["stringSetValue"]
-        started = host.ecs.start_task(
-            taskDefinition=definition, containerInstances=[instance["containerInstanceArn"]]
-        )
+        started = host.ecs.start_task(taskDefinition=definition, containerInstances=[instance["containerInstanceArn"]])
         docker_id = host.wait_task(started["tasks"][0]["taskArn"], "RUNNING")["containers"][0]["runtimeId"]
         port = variables(host, docker_id)["ECS_AGENT_URI"].split("/")[2].partition(":")[2]
         assert port in reserved
