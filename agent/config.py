@@ -17,7 +17,9 @@ from agent.core.queueing import QueuePolicy
 from agent.core.state import Release, Settings
 from agent.core.stopping import GRACE_SECONDS_MIN, GiveUp
 from agent.local.settings import BURST, RATE_PER_SECOND, LocalSettings, rate
+from agent.logs import LEVELS, LogFormat, LogSettings, Rollover
 from agent.runtime.port import PullBehavior
+from agent.variables import remarks
 from wire.instance_types import INSTANCE_TYPES, InstanceType, nearest
 
 T = TypeVar("T")
@@ -57,8 +59,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     declared: InstanceType | None
     zone: str
     run: str
-    log_level: str
-    log_file: str
+    instance_tags: dict[str, str] = {}
+    log: LogSettings = LogSettings()
     local: LocalSettings = LocalSettings()
     warnings: tuple[str, ...] = ()
 
@@ -99,10 +101,10 @@ def read(environment: Mapping[str, str]) -> Config:
         declared=_declared(source.text("BERTH_INSTANCE_TYPE", "")),
         zone=source.text("BERTH_AVAILABILITY_ZONE", f"{region}a"),
         run=source.text("BERTH_RUN", ""),
-        log_level=source.text("ECS_LOGLEVEL", "info"),
-        log_file=source.text("ECS_LOGFILE", ""),
+        instance_tags=source.strings("ECS_CONTAINER_INSTANCE_TAGS"),
+        log=_log(source),
         local=_local(source),
-        warnings=tuple(source.warnings),
+        warnings=(*source.warnings, *remarks(environment, source.read)),
     )
 
 
@@ -125,8 +127,10 @@ class _Source:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self.warnings: list[str] = []
+        self.read: set[str] = set()
 
     def text(self, name: str, default: str) -> str:
+        self.read.add(name)
         return self._environment.get(name, "").strip() or default
 
     def choice(self, name: str, kind: Any, default: Any) -> Any:
@@ -211,6 +215,23 @@ def _cleanup_seconds(source: _Source) -> float:
         source.warnings.append(f"{name} is passed over, 3h is used: it is less than 1s.")
         return CLEANUP_SECONDS
     return value
+
+
+def _log(source: _Source) -> LogSettings:
+    level = source.text("ECS_LOGLEVEL", "info").lower()
+    if level not in LEVELS:
+        source.warnings.append(
+            f"ECS_LOGLEVEL is passed over, info is used: {level!r} is not one of {', '.join(LEVELS)}."
+        )
+        level = "info"
+    return LogSettings(
+        level=level,
+        file=source.text("ECS_LOGFILE", ""),
+        rollover=source.parsed("ECS_LOG_ROLLOVER_TYPE", Rollover, Rollover.SIZE),
+        file_megabytes_max=source.parsed("ECS_LOG_MAX_FILE_SIZE_MB", float, LogSettings().file_megabytes_max),
+        files_max=source.whole("ECS_LOG_MAX_ROLL_COUNT", LogSettings().files_max),
+        format=source.parsed("ECS_LOG_OUTPUT_FORMAT", LogFormat, LogFormat.TEXT),
+    )
 
 
 def _local(source: _Source) -> LocalSettings:

@@ -5,7 +5,6 @@ SIGTERM leaves every container running, as Amazon's agent does: what was asked i
 
 import asyncio
 import logging
-import signal
 import time
 from typing import Any
 
@@ -20,8 +19,10 @@ from agent.backend.storyteller import Storyteller
 from agent.config import Config, ConfigError
 from agent.core.queueing import Host
 from agent.core.spec import cost
+from agent.departure import Departure, Leaving
 from agent.engine import Engine
 from agent.journal import Journal
+from agent.local.interruption import set_draining
 from agent.local.recent import Recent
 from agent.local.serving import About, Local
 from agent.machine import attributes, identity, size
@@ -29,7 +30,7 @@ from agent.runtime.docker import DockerRuntime
 from agent.runtime.port import Runtime
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
 from wire.errors import AwsError
-from wire.extensions import INSTANCE_TYPE_ATTRIBUTE
+from wire.extensions import INSTANCE_TYPE_ATTRIBUTE, INTROSPECTION_ATTRIBUTE
 from wire.resources import Amounts, to_resources
 from wire.story import Kind
 
@@ -59,21 +60,20 @@ class Outlet:
         self._reporter.reports_wait(task)
 
 
-async def run(config: Config) -> None:
-    """Be the agent of this host until SIGTERM or SIGINT.
+async def run(config: Config, leaving: Leaving) -> None:
+    """Be the agent of this host until a signal says otherwise.
 
     Raises:
         ConfigError: this cannot work, and trying again will not help.
         JournalInUseError, UnreachableError: see there.
     """
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    departure = Departure(leaving)
+    departure.listen()
     journal = Journal(config.data_dir)
     try:
         async with aiohttp.ClientSession() as session:
-            life = asyncio.create_task(_live(config, journal, session))
-            ending = asyncio.create_task(stopping.wait())
+            life = asyncio.create_task(_live(config, journal, session, departure))
+            ending = asyncio.create_task(departure.at_once())
             await asyncio.wait({life, ending}, return_when=asyncio.FIRST_COMPLETED)
             ending.cancel()
             if life.done():
@@ -84,20 +84,29 @@ async def run(config: Config) -> None:
         journal.close()
 
 
-async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession) -> None:
+async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession, departure: Departure) -> None:
     _check_cluster(config, journal)
     client = EcsClient(session, config.backend, Signer(config.credentials, config.region))
     local = await Local.open(config.local, journal)
     try:
         registered = _registered(config, local.ports.taken)
-        instance = await _register(config, journal, client, registered)
+        instance = await _register(config, journal, client, registered, local.ports.introspection_address)
         about = About(
             cluster=config.cluster, instance=instance, region=config.region, zone=config.zone, version=VERSION
         )
         owner = {INSTANCE_LABEL: instance} | ({RUN_LABEL: config.run} if config.run else {})
         runtime = DockerRuntime(owner, config.pull, local.furnisher(about, config.data_dir))
         try:
-            await _serve(config, journal, client, runtime=runtime, registered=registered, about=about, local=local)
+            await _serve(
+                config,
+                journal,
+                client,
+                runtime=runtime,
+                registered=registered,
+                about=about,
+                local=local,
+                departure=departure,
+            )
         finally:
             await runtime.close()
     finally:
@@ -113,7 +122,9 @@ async def _serve(
     registered: Amounts,
     about: About,
     local: Local,
+    departure: Departure,
 ) -> None:
+    """Work until the host is emptied; cancelled where the agent leaves at once."""
     host, instance = Host(registered, config.queue), about.instance
     engine = Engine(
         host=host,
@@ -151,10 +162,17 @@ async def _serve(
     await local.serve(about, client, host, engine.tasks)
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(engine.run())
-            group.create_task(storyteller.run())
-            group.create_task(acs.run())
-            group.create_task(local.interruption.run(client, config.cluster, instance))
+            jobs = (
+                engine.run(),
+                storyteller.run(),
+                acs.run(),
+                local.interruption.run(client, config.cluster, instance),
+            )
+            working = [group.create_task(job) for job in jobs]
+            await departure.emptied(lambda: set_draining(client, config.cluster, instance), engine.tasks)
+            await storyteller.flush()
+            for work in working:
+                work.cancel()
     finally:
         await reporter.close()
 
@@ -180,9 +198,11 @@ def _registered(config: Config, own_ports: frozenset[int]) -> Amounts:
         raise ConfigError(str(error)) from error
 
 
-async def _register(config: Config, journal: Journal, client: EcsClient, registered: Amounts) -> str:
+async def _register(
+    config: Config, journal: Journal, client: EcsClient, registered: Amounts, introspection: str
+) -> str:
     """Register, as long as it takes; the same data directory is the same container instance again."""
-    request = _registration(config, journal, registered)
+    request = _registration(config, journal, registered, introspection)
     backoff = Backoff(0.25, 30, 1.5)
     while True:
         try:
@@ -202,9 +222,9 @@ async def _register(config: Config, journal: Journal, client: EcsClient, registe
     return instance
 
 
-def _registration(config: Config, journal: Journal, registered: Amounts) -> dict[str, Any]:
+def _registration(config: Config, journal: Journal, registered: Amounts, introspection: str) -> dict[str, Any]:
     instance_type = config.declared.name if config.declared else ""
-    custom = dict(config.instance_attributes)
+    custom = {**config.instance_attributes, INTROSPECTION_ATTRIBUTE: introspection}
     if instance_type:
         custom[INSTANCE_TYPE_ATTRIBUTE] = instance_type
     known = journal.fact(_INSTANCE_FACT)
@@ -214,6 +234,7 @@ def _registration(config: Config, journal: Journal, registered: Amounts) -> dict
         "clientToken": identity.instance_id(journal),
         "attributes": attributes.attributes(custom, config.settings.release),
         "totalResources": resources,
+        "tags": [{"key": key, "value": value} for key, value in config.instance_tags.items()],
         "instanceIdentityDocument": identity.document(
             journal, instance_type=instance_type, zone=config.zone, region=config.region
         ),

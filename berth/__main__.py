@@ -16,7 +16,7 @@ def _version() -> str:
         return "(not installed)"
 
 
-COMMANDS = {"demo": "berth.cli.demo", "dev": "berth.cli.dev"}
+COMMANDS = {"demo": "berth.cli.demo", "dev": "berth.cli.dev", "host": "berth.cli.host"}
 """Name of the command and its module, which has it under the same name."""
 
 

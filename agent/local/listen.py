@@ -43,10 +43,9 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(s.getsockname()[1] for s in (*self.introspection, *self.metadata))
 
     @property
-    def introspection_port(self) -> int:
-        """The introspection's."""
-        port: int = self.introspection[0].getsockname()[1]
-        return port
+    def introspection_address(self) -> str:
+        """`ADDRESS:PORT` of the introspection, on the host itself."""
+        return f"{LOOPBACK}:{self.introspection[0].getsockname()[1]}"
 
     def close(self) -> None:
         """Let them go."""

@@ -118,7 +118,7 @@ class World:
             return bool(self.ecs.list_clusters())
         return False
 
-    def start_agent(self, name="host-1", **environment):
+    def start_agent(self, name="host-1", arguments=(), **environment):
         environment = {
             "ECS_BACKEND_HOST": self.endpoint,
             "ECS_DATADIR": str(self.path / name),
@@ -128,14 +128,14 @@ class World:
             **environment,
         }
         before = self.connected()
-        self._spawn(name, "agent", environment)
+        self._spawn(name, "agent", environment, arguments)
         self.until(lambda: len(self.connected()) > len(before) or name in self.processes, "the agent connects")
 
-    def _spawn(self, name, module, environment):
+    def _spawn(self, name, module, environment, arguments=()):
         log = (self.path / f"{name}.log").open("ab")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ECS_", "BERTH_", "AWS_"))}
         self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
             env={**inherited, **environment},
             stdout=log,
