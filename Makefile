@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup engine images compose-images demo test check unit e2e soak bench lock clean
+.PHONY: help setup engine images compose-images demo test check unit e2e soak bench-agent lock clean
 
 BIN := .venv/bin
 ARGS ?=
@@ -49,8 +49,8 @@ e2e: setup images compose-images  ## Run the tests on real containers
 soak: setup images  ## Run the tests that take minutes
 	$(PYTEST) -m soak tests
 
-bench: setup  ## Run the benchmarks
-	$(PYTEST) tests/bench
+bench-agent: setup images  ## Time the agent beside plain Docker, in one run
+	$(BIN)/python tests/bench/bench_agent.py $(ARGS)
 
 lock:  ## Write constraints.txt anew (ARGS=--upgrade: with the newest versions)
 	@scripts/lock $(ARGS)

@@ -12,7 +12,7 @@ class Metrics:
             "berth_api_requests", "API calls, by operation and answer.", ("operation", "code"), registry=self._registry
         )
         self.conflicts = Counter(
-            "berth_api_conflicts", "Plans that met another and were decided anew.", registry=self._registry
+            "berth_conflicts", "Plans that met another and were decided anew.", registry=self._registry
         )
         self.agents_connected = Gauge(
             "berth_agents_connected", "Instances with an open ACS session.", registry=self._registry

@@ -23,7 +23,7 @@ from controlplane.agents.acs import Sessions
 from controlplane.api.call import Account
 from controlplane.api.clusters import DEFAULT_CLUSTER
 from controlplane.api.dispatch import BODY_BYTES_MAX, Dispatcher, wrong_service
-from controlplane.committing import commit_decided
+from controlplane.committing import Committer
 from controlplane.config import Config, SetupError, check
 from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.names import Names
@@ -62,9 +62,17 @@ class ControlPlane:
         self.account = Account(names, policy)
         self.metrics = Metrics()
         self.feed = Feed(store, self.metrics)
-        self.sessions = Sessions(store=store, account=self.account, clock=time.time, metrics=self.metrics)
+        self._committer = Committer(store, clock=time.time, on_conflict=self._met)
+        self.sessions = Sessions(
+            store=store,
+            committer=self._committer,
+            account=self.account,
+            clock=time.time,
+            metrics=self.metrics,
+        )
         self.dispatcher = Dispatcher(
             store=store,
+            committer=self._committer,
             account=self.account,
             keys=config.keys,
             clock=time.time,
@@ -96,7 +104,7 @@ class ControlPlane:
         except OSError as error:
             raise SetupError(_why_no_port(self.config, error)) from None
         self.port = self._runner.addresses[0][1]
-        await commit_decided(self.store, self._ensure_default_cluster, clock=time.time, cause="start")
+        await self._committer.commit(self._ensure_default_cluster, cause="start")
         for job in (self._follow(), self.worker.run(), self.sweeper.run(), self._forget_absent()):
             self._spawn(job)
 
@@ -133,6 +141,10 @@ class ControlPlane:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self.metrics.exposition(), content_type="text/plain")
+
+    def _met(self, why: str) -> None:
+        self.metrics.conflicts.inc()
+        _log.debug("conflict", why=why)
 
     def _ensure_default_cluster(self, draft: Draft) -> None:
         if draft.cluster(DEFAULT_CLUSTER) is None:

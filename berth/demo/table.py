@@ -88,7 +88,14 @@ def _what_the_last_met(run: RunRecord, last: TaskRecord) -> str:
         return f"the last new task was not even placed until the old job had ended; it {ran}"
     if run.phantom_memory_mib_peak:
         return f"there was phantom capacity, but it cost the last new task little: it {ran}"
-    return f"there was no phantom capacity: the last new task {ran}"
+    joined = _hosts(run)[run.hosts_at_deploy :]
+    there = [task for task in run.tasks if task.revision == NEW and task.host in joined and task.running_seconds]
+    found = f"{_count(there)} of the new tasks found room on {' and '.join(joined)}, and " if there else ""
+    return f"there was no phantom capacity: {found}the last new task {ran}"
+
+
+def _count(tasks: list[TaskRecord]) -> str:
+    return ("none", "one", "two", "three", "four")[min(len(tasks), TASKS)]
 
 
 def _staircase(run: RunRecord) -> str:

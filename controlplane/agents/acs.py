@@ -17,7 +17,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from controlplane.agents.payload import run_payload, stop_payload
 from controlplane.api.call import Account
 from controlplane.api.container_instances import set_status
-from controlplane.committing import commit_decided
+from controlplane.committing import Committer
 from controlplane.core import lifecycle
 from controlplane.core.assignment import Assignment, assignments
 from controlplane.core.model import Instance
@@ -56,8 +56,11 @@ class Told(NamedTuple):
 class Sessions:
     """All sessions, by the ARN of their instance. Serves `GET /acs/ws`."""
 
-    def __init__(self, *, store: Store, account: Account, clock: Callable[[], float], metrics: Metrics) -> None:
+    def __init__(
+        self, *, store: Store, committer: Committer, account: Account, clock: Callable[[], float], metrics: Metrics
+    ) -> None:
         self.store = store
+        self.committer = committer
         self.account = account
         self.clock = clock
         self.metrics = metrics
@@ -137,7 +140,7 @@ class Sessions:
                 draft.put(named)
             set_status(draft, named, named.status, connected=connected)
 
-        await commit_decided(self.store, decide, clock=self.clock, cause="")
+        await self.committer.commit(decide, cause="")
 
 
 class Session:
@@ -209,8 +212,7 @@ class Session:
             if task is not None:
                 lifecycle.observe_told(draft, task)
 
-        sessions = self._sessions
-        await commit_decided(sessions.store, decide, clock=sessions.clock, cause=message_id)
+        await self._sessions.committer.commit(decide, cause=message_id)
 
     async def _tell(self) -> None:
         while True:

@@ -18,7 +18,7 @@ from controlplane.agents.reports import story_lines
 from controlplane.api import auth
 from controlplane.api.call import Account, Answer, Call
 from controlplane.api.operations import READERS, REPORTS, WRITERS
-from controlplane.committing import commit_decided
+from controlplane.committing import Committer
 from controlplane.core.plan import Plan
 from controlplane.core.view import ACTOR
 from controlplane.metrics import Metrics
@@ -49,6 +49,7 @@ class Dispatcher:
         self,
         *,
         store: Store,
+        committer: Committer,
         account: Account,
         keys: auth.Keys | None,
         clock: Callable[[], float],
@@ -58,6 +59,7 @@ class Dispatcher:
         self._store = store
         self._account = account
         self._keys = keys
+        self._committer = committer
         self._clock = clock
         self._metrics = metrics
         self._check_answers = check_answers
@@ -126,18 +128,7 @@ class Dispatcher:
             decide, finish = REPORTS[call.operation], _as_it_is
         else:
             decide, finish, cause = WRITERS[call.operation], partial(_introduced, call), call.id
-        return await commit_decided(
-            self._store,
-            lambda draft: decide(draft, call),
-            clock=self._clock,
-            cause=cause,
-            finish=finish,
-            on_conflict=lambda why: self._met(call.operation, why),
-        )
-
-    def _met(self, operation: str, why: str) -> None:
-        self._metrics.conflicts.inc()
-        _log.debug("conflict", operation=operation, why=why)
+        return await self._committer.commit(lambda draft: decide(draft, call), cause=cause, finish=finish)
 
 
 def _as_it_is(plan: Plan, _: Answer) -> Plan:

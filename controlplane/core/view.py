@@ -4,6 +4,7 @@ A view is used synchronously: whoever awaits takes a new one. All that a decisio
 doubled wake-up costs time, never truth.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, cast
 
@@ -30,36 +31,36 @@ R = TypeVar("R", bound=Record)
 ACTOR = "controlplane"
 
 
-class View:
+class View(ABC):
     """What both a state and a draft can answer."""
 
+    @abstractmethod
     def record(self, kind: type[R], key: str) -> R | None:
         """One record, or None."""
-        raise NotImplementedError
 
+    @abstractmethod
     def records(self, kind: type[R]) -> Iterator[R]:
         """All records of a table."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tasks_of(self, service: str) -> list[Task]:
         """Tasks of a service (ARN), oldest first, stopped ones included."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tasks_on(self, instance: str) -> list[Task]:
         """Tasks placed on an instance (ARN), oldest first, stopped ones included."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tasks_in(self, cluster: str, group: str) -> list[Task]:
         """Tasks of a group (`service:NAME`, ...) of a cluster (name), oldest first, stopped ones included."""
-        raise NotImplementedError
 
+    @abstractmethod
     def revision_of(self, key: Key) -> int:
         """Store's revision at which a record last changed; 0 where it is not there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def free(self, instance: str) -> Room:
         """What the placement ledger of an instance (ARN) has left."""
-        raise NotImplementedError
 
     def cluster(self, name: str) -> Cluster | None:
         """A cluster by name."""

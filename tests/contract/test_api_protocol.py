@@ -113,10 +113,10 @@ async def test_a_defect_of_ours_is_a_server_exception(plane: ControlPlane, monke
 async def test_requests_at_once_all_count(tmp_path: Path) -> None:
     """They are decided on one view and meet each other at the commit; each is decided anew until it fits."""
     async with running(Config(port=0, data_dir=tmp_path)) as plane:
-        calls = (call(plane.url, "RegisterTaskDefinition", **definition()) for _ in range(12))
+        calls = (call(plane.url, "RegisterTaskDefinition", **definition()) for _ in range(40))
         answers = await asyncio.gather(*calls)
-    assert [status for status, _ in answers] == [200] * 12
-    assert sorted(answer["taskDefinition"]["revision"] for _, answer in answers) == list(range(1, 13))
+    assert [status for status, _ in answers] == [200] * 40
+    assert sorted(answer["taskDefinition"]["revision"] for _, answer in answers) == list(range(1, 41))
 
 
 async def test_in_dev_mode_a_wrong_answer_of_ours_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:

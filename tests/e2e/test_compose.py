@@ -105,7 +105,8 @@ class Stack:
             until=f"{time.time():.9f}",
             filters={"type": "container", "event": event, "label": f"{LABEL}={self.name}"},
         )
-        return {one["Actor"]["Attributes"][TASK_ARN]: one["timeNano"] / 1e9 for one in events}
+        times = {one["Actor"]["Attributes"][TASK_ARN]: one["timeNano"] / 1e9 for one in events}
+        return {task: at for task, at in times.items() if at >= since}  # Docker takes whole seconds
 
 
 def compose_command() -> list[str]:

@@ -1,12 +1,15 @@
 """`berth dev`, the real one, on the real engine: what it prints, checks, keeps, and leaves behind."""
 
+import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
-from berth_program import Berth, berth, containers, gone
+from berth_program import CHECKOUT, Berth, berth, containers, gone
 
 from berth.checks import free_port
 from berth.client import EcsClient
@@ -215,3 +218,23 @@ def test_wrong_options_are_named(arguments: tuple[str, ...], words: str, tmp_pat
 def test_no_engine_is_said_so(port: str, tmp_path: Path) -> None:
     with berth("dev", "--port", port, tmp=tmp_path / "t", DOCKER_HOST="unix:///nowhere/docker.sock") as dev:
         assert "Docker" in refused(dev)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give the socket to somebody else")
+def test_a_socket_that_may_not_be_opened_is_said_so(tmp_path: Path) -> None:
+    """Root without its capabilities, and a socket that belongs to another user."""
+    path = tmp_path / "docker.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        os.chown(path, 12345, 12345)
+        path.chmod(0o600)
+        powerless = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"]
+        command = [*powerless, sys.executable, "-m", "berth", "dev"]
+        environment = {**os.environ, "DOCKER_HOST": f"unix://{path}"}
+        done = subprocess.run(
+            command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=30, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr == "The Docker socket may not be opened by this user: join the group `docker`, or run as root.\n"
+    assert done.stdout == ""

@@ -4,7 +4,7 @@ from typing import cast
 
 import pytest
 
-from controlplane.committing import ATTEMPTS_MAX, commit_decided
+from controlplane.committing import ATTEMPTS_MAX, Committer
 from controlplane.core.model import Cluster
 from controlplane.core.plan import Conflict, Plan
 from controlplane.core.view import Draft, State
@@ -35,9 +35,13 @@ def decide(draft: Draft) -> float:
     return draft.now
 
 
-async def commit(store: ContestedStore) -> float:
+def committer(store: ContestedStore) -> Committer:
     ticks = iter(range(100))
-    return await commit_decided(cast("Store", store), decide, clock=lambda: next(ticks), cause="why")
+    return Committer(cast("Store", store), clock=lambda: next(ticks))
+
+
+async def commit(store: ContestedStore) -> float:
+    return await committer(store).commit(decide, cause="why")
 
 
 async def test_a_plan_that_meets_another_is_decided_anew() -> None:
@@ -56,7 +60,7 @@ async def test_it_gives_up_in_the_end() -> None:
 
 async def test_a_decision_that_changes_nothing_commits_nothing() -> None:
     store = ContestedStore(conflicts=1)
-    assert await commit_decided(cast("Store", store), lambda _: "same", clock=lambda: 0, cause="") == "same"
+    assert await committer(store).commit(lambda _: "same", cause="") == "same"
     assert store.conflicts == 1
 
 
@@ -67,5 +71,5 @@ async def test_a_refusal_changes_nothing() -> None:
 
     store = ContestedStore(conflicts=0)
     with pytest.raises(ClusterNotFoundException):
-        await commit_decided(cast("Store", store), refuse, clock=lambda: 0, cause="")
+        await committer(store).commit(refuse, cause="")
     assert store.commits == []
