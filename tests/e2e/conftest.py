@@ -83,6 +83,8 @@ class DockerEvents:
 class World:
     """One control plane and its hosts."""
 
+    keys = ("any", "any")
+
     def __init__(self, path, port):
         self.path = path
         self.port = port
@@ -95,8 +97,8 @@ class World:
             "ecs",
             endpoint_url=self.endpoint,
             region_name="us-east-1",
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
+            aws_access_key_id=self.keys[0],
+            aws_secret_access_key=self.keys[1],
             config=botocore.config.Config(retries={"max_attempts": 10, "mode": "standard"}),
         )
 
@@ -135,7 +137,7 @@ class World:
         log = (self.path / f"{name}.log").open("ab")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ECS_", "BERTH_", "AWS_"))}
         self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            self._command(name, module, arguments),
             cwd=ROOT,
             env={**inherited, **environment},
             stdout=log,
@@ -144,6 +146,9 @@ class World:
             start_new_session=True,
         )
         log.close()
+
+    def _command(self, _name, module, arguments):
+        return [sys.executable, "-m", module, *arguments]
 
     def kill(self, name, number=signal.SIGKILL):
         process = self.processes.pop(name)
