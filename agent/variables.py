@@ -15,6 +15,7 @@ _ECS_INIT = "it is for ecs-init, the service around Amazon's agent; there is non
 _ENI = "it is about EC2's network interfaces"
 _WINDOWS = "it is for Windows"
 _HARDWARE = "it is about hardware that this agent does not hand out"
+_UNTRACKED = "what is not of this agent is never touched"
 _UPDATES = "this agent does not replace itself"
 
 NOT_APPLICABLE: dict[str, str] = {
@@ -37,6 +38,7 @@ NOT_APPLICABLE: dict[str, str] = {
     "ECS_DETAILED_OS_FAMILY": _ECS_INIT,
     "ECS_DYNAMIC_HOST_PORT_RANGE": "Docker chooses dynamic ports, from the system's ip_local_port_range",
     "ECS_EBSTA_SUPPORTED": "there are no EBS volumes",
+    "ECS_ENABLE_AWSLOGS_EXECUTIONROLE_OVERRIDE": "awslogs are answered here, without a role",
     "ECS_ENABLE_CPU_UNBOUNDED_WINDOWS_WORKAROUND": _WINDOWS,
     "ECS_ENABLE_FIRELENS_ASYNC": "there is no FireLens",
     "ECS_ENABLE_GPU_SUPPORT": _HARDWARE,
@@ -45,7 +47,10 @@ NOT_APPLICABLE: dict[str, str] = {
     "ECS_ENABLE_MEMORY_UNBOUNDED_WINDOWS_WORKAROUND": _WINDOWS,
     "ECS_ENABLE_PROMETHEUS_METRICS": "metrics are always on, at `/metrics` of the introspection port",
     "ECS_ENABLE_RUNTIME_STATS": "it is Go's profiler",
+    "ECS_ENABLE_TASK_ENI": _ENI,
+    "ECS_ENABLE_UNTRACKED_IMAGE_CLEANUP": _UNTRACKED,
     "ECS_EXCLUDE_IPV6_PORTBINDING": "`::` bindings are never reported",
+    "ECS_EXCLUDE_UNTRACKED_IMAGE": _UNTRACKED,
     "ECS_EXTERNAL": "every host is taken as it is, on EC2 or not",
     "ECS_FSX_WINDOWS_FILE_SERVER_SUPPORTED": _WINDOWS,
     "ECS_GMSA_SUPPORTED": _WINDOWS,
@@ -62,9 +67,44 @@ NOT_APPLICABLE: dict[str, str] = {
     "ECS_VOLUME_PLUGIN_CAPABILITIES": "it is about EFS",
     "ECS_WARM_POOLS_CHECK": _EC2,
     "HTTP_PROXY": "the agent speaks to its control plane directly",
+    "NONECS_NUM_CONTAINERS_DELETE_PER_CYCLE": _UNTRACKED,
+    "NON_ECS_IMAGE_MINIMUM_CLEANUP_AGE": _UNTRACKED,
     "NO_PROXY": "the agent speaks to its control plane directly",
 }
 """Name and reason."""
+
+NOT_YET: dict[str, str] = {
+    "ECS_APPARMOR_CAPABLE": "the capability is not claimed",
+    "ECS_AVAILABLE_LOGGING_DRIVERS": "json-file and none are claimed",
+    "ECS_CGROUP_CPU_PERIOD": "there is no cgroup of the task",
+    "ECS_CGROUP_PATH": "there is no cgroup of the task",
+    "ECS_CONTAINER_CREATE_TIMEOUT": "it is 4m",
+    "ECS_CONTAINER_START_TIMEOUT": "it is 4m",
+    "ECS_DISABLE_DOCKER_HEALTH_CHECK": "there are no health checks",
+    "ECS_DISABLE_IMAGE_CLEANUP": "images are not cleaned up",
+    "ECS_DISABLE_METRICS": "there is no telemetry",
+    "ECS_DISABLE_PRIVILEGED": "privileged containers are run",
+    "ECS_ENABLE_TASK_CPU_MEM_LIMIT": "there is no cgroup of the task",
+    "ECS_ENABLE_TASK_IAM_ROLE": "roles are served where the control plane sends credentials",
+    "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "roles are served where the control plane sends credentials",
+    "ECS_ENGINE_AUTH_DATA": "registries are used without credentials",
+    "ECS_ENGINE_AUTH_TYPE": "registries are used without credentials",
+    "ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION_JITTER": "the wait has no jitter",
+    "ECS_IMAGE_CLEANUP_INTERVAL": "images are not cleaned up",
+    "ECS_IMAGE_MINIMUM_CLEANUP_AGE": "images are not cleaned up",
+    "ECS_IMAGE_PULL_INACTIVITY_TIMEOUT": "a pull has Docker's limits",
+    "ECS_IMAGE_PULL_TIMEOUT": "a pull has Docker's limits",
+    "ECS_MANIFEST_PULL_TIMEOUT": "a pull has Docker's limits",
+    "ECS_NUM_IMAGES_DELETE_PER_CYCLE": "images are not cleaned up",
+    "ECS_POLLING_METRICS_WAIT_DURATION": "there is no telemetry",
+    "ECS_POLL_METRICS": "there is no telemetry",
+    "ECS_PROPAGATE_TASK_MEMORY_LIMIT_CGROUPV2": "there is no cgroup of the task",
+    "ECS_PULL_DEPENDENT_CONTAINERS_UPFRONT": "all images are pulled up front",
+    "ECS_SELINUX_CAPABLE": "the capability is not claimed",
+    "ECS_SHARED_VOLUME_MATCH_FULL_CONFIG": "there are no volumes",
+    "ECS_TASK_PIDS_LIMIT": "there is no cgroup of the task",
+}
+"""Name, and how things are without it. Whoever builds one takes its line out."""
 
 GIVEN_TO_CONTAINERS = frozenset(
     {
@@ -85,12 +125,14 @@ _QUIET = frozenset({"HTTP_PROXY", "NO_PROXY"})
 def remarks(environment: Mapping[str, str], read: Collection[str]) -> list[str]:
     """A sentence for every variable that is set and has no effect; `read` are the names that have one."""
     said = []
-    known = {*read, *NOT_APPLICABLE, *READ_ELSEWHERE}
+    known = {*read, *NOT_APPLICABLE, *NOT_YET, *READ_ELSEWHERE}
     for name in sorted(environment):
         if not environment[name].strip() or name in read or name in _QUIET:
             continue
         if name in NOT_APPLICABLE:
             said.append(f"{name} has no effect here: {NOT_APPLICABLE[name]}.")
+        elif name in NOT_YET:
+            said.append(f"{name} has no effect yet: {NOT_YET[name]}.")
         elif name.startswith(_PREFIXES) and name not in GIVEN_TO_CONTAINERS:
             near = get_close_matches(name, known, n=1, cutoff=_NEAREST)
             said.append(f"{name} is not known and has no effect" + (f"; did you mean {near[0]}?" if near else "."))

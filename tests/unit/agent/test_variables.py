@@ -34,15 +34,16 @@ def documented(heading):
 
 
 def test_every_variable_of_amazons_agent_is_honoured_or_has_a_reason():
-    assert AMAZONS - honoured() - set(variables.NOT_APPLICABLE) == set()
-    assert honoured() & set(variables.NOT_APPLICABLE) == set()
-    assert set(variables.NOT_APPLICABLE) - AMAZONS == set()
+    without = set(variables.NOT_APPLICABLE) | set(variables.NOT_YET)
+    assert AMAZONS - honoured() - without == set()
+    assert honoured() & without == set(), "these are honoured: take them out of agent/variables.py"
+    assert without - AMAZONS == set()
+    assert set(variables.NOT_APPLICABLE) & set(variables.NOT_YET) == set()
 
 
 def test_the_document_lists_what_is_honoured_and_what_is_not():
-    ours = {name for name in honoured() if name not in AMAZONS}
     assert documented("Variables") == honoured()
-    assert ours <= documented("Variables")
+    assert documented("Variables without effect yet") == set(variables.NOT_YET)
     assert documented("Variables that do not apply") == set(variables.NOT_APPLICABLE)
 
 
@@ -53,6 +54,7 @@ def test_the_document_lists_what_is_honoured_and_what_is_not():
         ("ECS_CONTAINER_STOP_TIMOUT", "did you mean ECS_CONTAINER_STOP_TIMEOUT?"),
         ("BERTH_INSTANCE_TYP", "did you mean BERTH_INSTANCE_TYPE?"),
         ("ECS_SOMETHING_ELSE_ALTOGETHER", "is not known and has no effect."),
+        ("ECS_TASK_PIDS_LIMIT", "has no effect yet: there is no cgroup of the task."),
         ("ECS_UPDATES_ENABLED", "has no effect here: this agent does not replace itself."),
     ],
 )
