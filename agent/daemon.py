@@ -10,10 +10,11 @@ from typing import Any
 
 import aiohttp
 
-from agent.backend.acs import AcsSession
 from agent.backend.backoff import Backoff
+from agent.backend.credentials import CredentialStore
 from agent.backend.ecsclient import BackendUnreachableError, EcsClient, is_transient
 from agent.backend.reporter import Reporter
+from agent.backend.sessions import sessions
 from agent.backend.sigv4 import Signer
 from agent.backend.storyteller import Storyteller
 from agent.config import Config, ConfigError
@@ -26,12 +27,13 @@ from agent.local.interruption import set_draining
 from agent.local.recent import Recent
 from agent.local.serving import About, Local
 from agent.machine import attributes, identity, size
+from agent.machine.doctor import Doctor
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.port import Runtime
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
 from wire.errors import AwsError
 from wire.extensions import INSTANCE_TYPE_ATTRIBUTE, INTROSPECTION_ATTRIBUTE
-from wire.resources import Amounts, to_resources
+from wire.resources import Amounts, to_registration
 from wire.story import Kind
 
 log = logging.getLogger(__name__)
@@ -149,23 +151,29 @@ async def _serve(
         submit=engine.submit,
         before_each=storyteller.flush,
     )
-    acs = AcsSession(
+    doctor = Doctor(runtime.version, time.time)
+    credentials = CredentialStore()
+    acs, tcs = sessions(
         client,
+        engine,
         cluster=config.cluster,
         instance=instance,
         agent_version=VERSION,
         docker_version=await runtime.version(),
-        submit=engine.submit,
+        facts=journal,
+        credentials=credentials,
+        doctor=doctor,
     )
     engine.attach(Outlet(storyteller, reporter, local.recent))
     await engine.resume()
-    await local.serve(about, client, host, engine.tasks)
+    await local.serve(about, client, host, engine.tasks, credentials)
     try:
         async with asyncio.TaskGroup() as group:
             jobs = (
                 engine.run(),
                 storyteller.run(),
                 acs.run(),
+                tcs.run(),
                 local.interruption.run(client, config.cluster, instance),
             )
             working = [group.create_task(job) for job in jobs]
@@ -175,6 +183,7 @@ async def _serve(
                 work.cancel()
     finally:
         await reporter.close()
+        await doctor.close()
 
 
 def _check_cluster(config: Config, journal: Journal) -> None:
@@ -228,16 +237,16 @@ def _registration(config: Config, journal: Journal, registered: Amounts, introsp
     if instance_type:
         custom[INSTANCE_TYPE_ATTRIBUTE] = instance_type
     known = journal.fact(_INSTANCE_FACT)
-    resources = to_resources(registered.cpu, registered.memory_mib, registered.ports, registered.ports_udp)
+    tags = [{"key": key, "value": value} for key, value in config.instance_tags.items()]
     return {
         "cluster": config.cluster,
         "clientToken": identity.instance_id(journal),
         "attributes": attributes.attributes(custom, config.settings.release),
-        "totalResources": resources,
-        "tags": [{"key": key, "value": value} for key, value in config.instance_tags.items()],
+        "totalResources": to_registration(registered),
         "instanceIdentityDocument": identity.document(
             journal, instance_type=instance_type, zone=config.zone, region=config.region
         ),
         "instanceIdentityDocumentSignature": "",
+        **({"tags": tags} if tags else {}),
         **({"containerInstanceArn": known} if known else {}),
     }

@@ -9,7 +9,8 @@ import errno
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -20,6 +21,7 @@ from aiohttp import web
 
 from controlplane.agents import acs
 from controlplane.agents.acs import Sessions
+from controlplane.agents.tcs import Telemetry
 from controlplane.api.call import Account
 from controlplane.api.clusters import DEFAULT_CLUSTER
 from controlplane.api.dispatch import BODY_BYTES_MAX, Dispatcher, wrong_service
@@ -44,6 +46,8 @@ STORE_FILE = "controlplane.sqlite"
 RECONNECT_SECONDS = 15
 """After a start the agents have so long to come back before their instances count as disconnected. Assumed."""
 SHUTDOWN_SECONDS = 2
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = structlog.get_logger(__name__)
 
@@ -70,6 +74,7 @@ class ControlPlane:
             clock=time.time,
             metrics=self.metrics,
         )
+        self.telemetry = Telemetry(store=store, committer=self._committer)
         self.dispatcher = Dispatcher(
             store=store,
             committer=self._committer,
@@ -112,6 +117,7 @@ class ControlPlane:
         """Stop serving, then make everything durable."""
         self.feed.close()
         self.sessions.close()
+        await self.telemetry.close()
         await self._runner.cleanup()
         for job in self._jobs:
             job.cancel()
@@ -121,19 +127,20 @@ class ControlPlane:
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         app.router.add_post("/", self.dispatcher.handle)
-        app.router.add_get("/acs/ws", self._acs)
+        app.router.add_get("/acs/ws", partial(self._agents, self.sessions.handle))
+        app.router.add_get("/tcs/ws", partial(self._agents, self.telemetry.handle))
         app.router.add_get("/_berth/health", self._health)
         app.router.add_get("/_berth/story", self.feed.handle)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_route("*", "/{path:.*}", _elsewhere)
         return app
 
-    async def _acs(self, request: web.Request) -> web.StreamResponse:
+    async def _agents(self, handle: Handler, request: web.Request) -> web.StreamResponse:
         try:
             self.dispatcher.authenticate(request, b"")
         except AwsError as error:
             return acs.refused_by(error)
-        return await self.sessions.handle(request)
+        return await handle(request)
 
     async def _health(self, _: web.Request) -> web.Response:
         state = {"status": "ok", "revision": self.store.view().revision, "policy": self.config.policy}

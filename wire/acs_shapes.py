@@ -49,6 +49,18 @@ class Container(_Shape, frozen=True):
     overrides: str = ""
 
 
+class IAMRoleCredentials(_Shape, frozen=True):
+    """Keys of a role, kept by the agent under `credentials_id`. `expiration` is ISO 8601."""
+
+    credentials_id: str = ""
+    role_arn: str = ""
+    access_key_id: str = ""
+    secret_access_key: str = ""
+    session_token: str = ""
+    expiration: str = ""
+    credential_scope: str = ""
+
+
 class Task(_Shape, frozen=True):
     """A task and what is wanted of it. To stop one, its ARN and an empty container list are enough."""
 
@@ -68,6 +80,8 @@ class Task(_Shape, frozen=True):
     group: str = ""
     launch_type: str = ""
     task_definition_account_id: str = ""
+    role_credentials: IAMRoleCredentials | None = None
+    execution_role_credentials: IAMRoleCredentials | None = None
 
 
 class PayloadMessage(_Shape, frozen=True):
@@ -137,7 +151,7 @@ class TaskStateChange(_Shape, frozen=True):
     execution_stopped_at: float | None = None
 
 
-def kind_of(message: _Shape) -> str:
+def kind_of(message: msgspec.Struct) -> str:
     """The frame's `type` for a message."""
     return type(message).__name__
 

@@ -108,6 +108,13 @@ def to_resources(cpu: int, memory_mib: int, ports: Iterable[int], ports_udp: Ite
     ]
 
 
+def to_registration(registered: Amounts) -> list[dict[str, Any]]:
+    """The same as Amazon's agent sends it when it registers: without the members that say nothing."""
+    resources = to_resources(registered.cpu, registered.memory_mib, registered.ports, registered.ports_udp)
+    kept = {"INTEGER": ("name", "type", "integerValue"), "STRINGSET": ("name", "type", "stringSetValue")}
+    return [{member: resource[member] for member in kept[resource["type"]]} for resource in resources]
+
+
 def from_resources(resources: Iterable[Mapping[str, Any]]) -> Amounts:
     """Read Amazon's resources; a name that we do not account for (GPU, ...) is passed over."""
     by_name = {resource["name"]: resource for resource in resources}

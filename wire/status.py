@@ -50,6 +50,14 @@ class ContainerStatus(StrEnum):
         return _CONTAINER_RUNGS[self]
 
 
+class HealthStatus(StrEnum):
+    """`healthStatus` of a container or a task. It is no ladder: it goes up and down."""
+
+    HEALTHY = "HEALTHY"
+    UNHEALTHY = "UNHEALTHY"
+    UNKNOWN = "UNKNOWN"
+
+
 class InstanceStatus(StrEnum):
     """`status` of a container instance."""
 

@@ -36,6 +36,8 @@ class Kind(StrEnum):
     """subject: task; desired, stop_code, reason, group, task_definition, instance."""
     TASK_STATUS = "task.status"
     """`lastStatus` as the control plane sees it. subject: task; last, instance, group, task_definition, exit_codes."""
+    TASK_HEALTH = "task.health"
+    """A health check has another outcome. subject: task; health, containers: {name: health}, instance."""
     TASK_TOLD = "task.told"
     """The instance was sent the task's desired status. subject: task; id: the message; desired, instance."""
 

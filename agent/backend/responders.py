@@ -5,23 +5,20 @@ Source: amazon-ecs-agent `ecs-agent/acs/session/*_responder.go`, `agent/acs/sess
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
-from agent.core.events import Desired, Event
+from agent.backend import manifest, refreshing, updates
+from agent.backend.desk import Desk, Respond, encode
+from agent.core.events import Desired
 from agent.core.spec import ContainerSpec, Port, TaskSpec, cost
 from wire import acs_shapes
 from wire.acs_shapes import AckRequest, HeartbeatAckRequest, HeartbeatMessage
-from wire.envelope import Frame, encode_frame
+from wire.envelope import Frame
 from wire.status import DesiredStatus
 
 log = logging.getLogger(__name__)
-
-Submit = Callable[[Event], Awaitable[None]]
-Respond = Callable[[Frame, Submit], Awaitable[str | None]]
-"""Takes a frame in; returns the answering frame, or None. Awaits until what it says is on disk."""
 
 
 class _Payload(msgspec.Struct, rename="camel"):
@@ -31,41 +28,65 @@ class _Payload(msgspec.Struct, rename="camel"):
     cluster_arn: str
     container_instance_arn: str
     tasks: list[msgspec.Raw] = []
+    seq_num: int = 0
 
 
 class _Named(msgspec.Struct):
     arn: str = ""
 
 
-async def heartbeat(frame: Frame, _submit: Submit) -> str | None:
-    """HeartbeatMessage: we are here."""
+async def heartbeat(frame: Frame, desk: Desk) -> list[str]:
+    """HeartbeatMessage: we are here; and a reason to look whether the container runtime is."""
     message = msgspec.json.decode(frame.message, type=HeartbeatMessage)
-    return _encode(HeartbeatAckRequest(message_id=message.message_id))
+    desk.examine()
+    return [encode(HeartbeatAckRequest(message_id=message.message_id))]
 
 
-async def payload(frame: Frame, submit: Submit) -> str | None:
+async def payload(frame: Frame, desk: Desk) -> list[str]:
     """PayloadMessage: stops before starts; acknowledged when all of it is on disk, before anything is done."""
     message = msgspec.json.decode(frame.message, type=_Payload)
     if not (message.message_id and message.cluster_arn and message.container_instance_arn):
         log.warning("A payload without messageId, clusterArn or containerInstanceArn was passed over.")
-        return None
+        return []
+    desk.timeline.saw_payload(message.seq_num)
+    credentials = [ack for raw in message.tasks for ack in _credentials(desk, message.message_id, raw)]
     events = [_desired(raw, message.message_id) for raw in message.tasks]
     stops_first = sorted(filter(None, events), key=lambda event: event.desired is DesiredStatus.RUNNING)
-    await asyncio.gather(*(submit(event) for event in stops_first))
-    return _encode(
-        AckRequest(
-            cluster=message.cluster_arn,
-            container_instance=message.container_instance_arn,
-            message_id=message.message_id,
-        )
+    await asyncio.gather(*(desk.submit(event) for event in stops_first))
+    ack = AckRequest(
+        cluster=message.cluster_arn,
+        container_instance=message.container_instance_arn,
+        message_id=message.message_id,
     )
+    return [encode(ack), *credentials]
 
 
-RESPONDERS: dict[str, Respond] = {"HeartbeatMessage": heartbeat, "PayloadMessage": payload}
+RESPONDERS: dict[str, Respond] = {
+    "HeartbeatMessage": heartbeat,
+    "PayloadMessage": payload,
+    "TaskManifestMessage": manifest.manifest,
+    "TaskStopVerificationAck": manifest.verified,
+    "IAMRoleCredentialsMessage": refreshing.refreshed,
+    "StageUpdateMessage": updates.refuse,
+    "PerformUpdateMessage": updates.refuse,
+}
+
+KNOWN_TYPES = frozenset(RESPONDERS) | {
+    "AttachTaskNetworkInterfacesMessage",
+    "AttachInstanceNetworkInterfacesMessage",
+    "ConfirmAttachmentMessage",
+    "CloseMessage",
+    "ErrorMessage",
+}
+"""A frame of one of these types is a sign of life, whether there is an answer to it or not."""
 
 
-def _encode(message: Any) -> str:
-    return encode_frame(acs_shapes.kind_of(message), message)
+def _credentials(desk: Desk, message_id: str, raw: msgspec.Raw) -> list[str]:
+    try:
+        return refreshing.keep(desk, message_id, raw)
+    except msgspec.MsgspecError as error:
+        log.warning("A task's credentials cannot be read: %s", error)
+        return []
 
 
 def _desired(raw: msgspec.Raw, message_id: str) -> Desired | None:
@@ -98,6 +119,7 @@ def _spec(task: acs_shapes.Task) -> TaskSpec:
         network_mode=task.network_mode or "bridge",
         service_name=task.service_name,
         group=task.group,
+        credentials_id=task.role_credentials.credentials_id if task.role_credentials else "",
     )
     cost(spec)  # reads the Docker configuration: better refused here than at the start
     return spec

@@ -32,6 +32,10 @@ class Looks(Protocol):
         """What a container uses; None where it does not run."""
         ...
 
+    async def close(self) -> None:
+        """Ask no more."""
+        ...
+
 
 class Found(NamedTuple):
     """A container and its task."""

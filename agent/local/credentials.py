@@ -35,15 +35,6 @@ class CredentialsStore(Protocol):
         ...
 
 
-class NoCredentials:
-    """A store for an agent that was sent none."""
-
-    def get(self, credentials_id: str) -> RoleCredentials | None:
-        """None."""
-        del credentials_id
-        return None
-
-
 def routes(books: Books, store: CredentialsStore) -> list[web.RouteDef]:
     """`/v1/credentials?id=` and `/v2/credentials/<id>`."""
 

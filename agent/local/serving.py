@@ -18,8 +18,8 @@ from agent.core.queueing import Host
 from agent.core.state import TaskState
 from agent.journal import Journal
 from agent.local import credentials, listen
-from agent.local.books import Books
-from agent.local.credentials import CredentialsStore, NoCredentials, RoleCredentials
+from agent.local.books import Books, Looks
+from agent.local.credentials import CredentialsStore, RoleCredentials
 from agent.local.furnish import Furnisher, MetadataFile
 from agent.local.identifiers import Identifiers
 from agent.local.interruption import Interruption
@@ -51,7 +51,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 class Local:
     """Everything that one agent serves on its host."""
 
-    def __init__(self, settings: LocalSettings, journal: Journal, looks: DockerLooks, ports: listen.Ports) -> None:
+    def __init__(self, settings: LocalSettings, journal: Journal, looks: Looks, ports: listen.Ports) -> None:
         self.settings = settings
         self.looks = looks
         self.ports = ports
@@ -95,11 +95,10 @@ class Local:
         client: EcsClient,
         host: Host,
         tasks: Callable[[], list[TaskState]],
-        store: CredentialsStore | None = None,
+        store: CredentialsStore,
     ) -> None:
         """Answer from now on; `tasks` tells the engine's."""
         self._tasks = tasks
-        store = store or NoCredentials()
         books = Books(tasks, self._identifiers, self.looks, self.ports.addresses)
         zone = "" if self.settings.hides_zone else about.zone
         bucket = Bucket(self.settings.rate_per_second, self.settings.burst, time.monotonic())

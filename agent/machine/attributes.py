@@ -1,22 +1,68 @@
 """Capabilities and attributes of a registration, by Amazon's names; only what this agent really does is claimed.
 
-Source: amazon-ecs-agent `agent/app/agent_capability.go`.
+Source: amazon-ecs-agent `agent/app/agent_capability.go`, `agent_capability_unix.go`; recorded traffic.
 """
+
+import platform
 
 from wire.extensions import RELEASE_ATTRIBUTE
 
 _DOCKER_API_MINORS = (*range(17, 26), 28, 29, 30, 32)
 """Amazon leaves out 1.26, 1.27 and 1.31, and everything from 1.33 on."""
-_LOGGING_DRIVERS = ("json-file", "none")
+
+CLAIMED = (
+    "ecs.capability.full-sync",
+    "com.amazonaws.ecs.capability.privileged-container",
+    *(f"com.amazonaws.ecs.capability.docker-remote-api.1.{minor}" for minor in _DOCKER_API_MINORS),
+    "com.amazonaws.ecs.capability.logging-driver.json-file",
+    "com.amazonaws.ecs.capability.logging-driver.none",
+)
+"""In Amazon's order."""
+
+UNCLAIMED = {
+    "ecs.capability.private-registry-authentication.secretsmanager": "registries are used without credentials",
+    "ecs.capability.secrets.ssm.environment-variables": "no secrets",
+    "ecs.capability.secrets.ssm.bootstrap.log-driver": "no secrets",
+    "ecs.capability.ecr-endpoint": "no ECR",
+    "ecs.capability.secrets.asm.environment-variables": "no secrets",
+    "ecs.capability.secrets.asm.bootstrap.log-driver": "no secrets",
+    "ecs.capability.container-ordering": "no dependsOn",
+    "ecs.capability.env-files.s3": "no environment files",
+    "ecs.capability.network.container-port-range": "no port ranges",
+    "ecs.capability.container-restart-policy": "no restart policy",
+    "ecs.capability.task-cpu-mem-limit": "no cgroup of the task",
+    "ecs.capability.increased-task-cpu-limit": "no cgroup of the task",
+    "com.amazonaws.ecs.capability.ecr-auth": "no ECR",
+    "ecs.capability.execution-role-ecr-pull": "no ECR",
+    "ecs.capability.container-health-check": "no health checks",
+    "ecs.capability.docker-plugin.local": "no volumes",
+    "ecs.capability.firelens.fluentd": "no FireLens",
+    "ecs.capability.firelens.fluentbit": "no FireLens",
+    "com.amazonaws.ecs.capability.logging-driver.awsfirelens": "no FireLens",
+    "ecs.capability.logging-driver.awsfirelens.log-driver-buffer-limit": "no FireLens",
+    "ecs.capability.firelens.non-root-user": "no FireLens",
+    "ecs.capability.firelens.options.config.file": "no FireLens",
+    "ecs.capability.firelens.options.config.s3": "no FireLens",
+    "ecs.capability.efs": "no EFS",
+    "ecs.capability.storage.s3-files": "no S3 Files",
+    "ecs.capability.external": "it has an identity document",
+    "ecs.capability.ipv6-only": "IPv4",
+}
+"""What Amazon's agent claims on a plain host and this one does not, with the reason."""
+
+_ARCHITECTURES = {"aarch64": "arm64"}
+"""Names of ECS where they are not the kernel's."""
 
 
 def attributes(custom: dict[str, str], release: str) -> list[dict[str, str]]:
     """Amazon's `{name, value?}` list; `release` is `eager` or `on-exit`."""
-    names = [
-        "com.amazonaws.ecs.capability.privileged-container",
-        *(f"com.amazonaws.ecs.capability.docker-remote-api.1.{minor}" for minor in _DOCKER_API_MINORS),
-        *(f"com.amazonaws.ecs.capability.logging-driver.{driver}" for driver in _LOGGING_DRIVERS),
-        "ecs.capability.full-sync",
-    ]
-    values = {**custom, "ecs.os-type": "linux", "ecs.os-family": "LINUX", RELEASE_ATTRIBUTE: release}
-    return [{"name": name} for name in names] + [{"name": name, "value": value} for name, value in values.items()]
+    machine = platform.machine()
+    values = {
+        **custom,
+        "ecs.os-type": "linux",
+        "ecs.os-family": "LINUX",
+        "ecs.os-type-detailed": "LINUX",
+        "ecs.cpu-architecture": _ARCHITECTURES.get(machine, machine),
+        RELEASE_ATTRIBUTE: release,
+    }
+    return [{"name": name} for name in CLAIMED] + [{"name": name, "value": value} for name, value in values.items()]

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from controlplane.agents import manifest
 from controlplane.agents.payload import run_payload, stop_payload
 from controlplane.api.call import Account
 from controlplane.api.container_instances import set_status
@@ -24,7 +25,7 @@ from controlplane.core.model import Instance
 from controlplane.core.view import ACTOR, Draft
 from controlplane.metrics import Metrics
 from controlplane.store.port import Store, StoreClosed
-from wire import acs_shapes, envelope
+from wire import acs_session_shapes, acs_shapes, envelope
 from wire.errors import AwsError
 from wire.status import DesiredStatus, InstanceStatus, TaskStatus
 from wire.story import Kind, StoryLine
@@ -66,7 +67,16 @@ class Sessions:
         self.metrics = metrics
         self._open: dict[str, Session] = {}
         self._acknowledged: dict[str, set[Matter]] = {}
+        self._timeline = 0
         self._closing = False
+
+    def next_timeline(self) -> int:
+        """Of a manifest: above every one before, above any sequence number, and above those before a restart of ours.
+
+        Epoch milliseconds are all that; payloads count in revisions of the store, which are far below.
+        """
+        self._timeline = max(self._timeline + 1, int(self.clock() * 1000))
+        return self._timeline
 
     def wake(self, instance: str) -> None:
         """Something about `instance` (ARN) may have changed."""
@@ -88,7 +98,7 @@ class Sessions:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One session, from the upgrade to its end."""
         arn = request.query.get("containerInstanceArn", "")
-        refused = _refusal(self.store.view().instance(arn), arn)
+        refused = refusal(self.store.view().instance(arn), arn)
         if refused is not None:
             return refused
         socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES_MAX, compress=False, timeout=CLOSE_SECONDS_MAX)
@@ -170,7 +180,7 @@ class Session:
 
     async def run(self) -> None:
         """Serve the connection until it ends."""
-        loops = (self._read(), self._tell(), self._beat(), self._leaving.wait())
+        loops = (self._read(), self._beat(), self._tell(), self._leaving.wait())
         jobs: set[asyncio.Future[Any]] = {asyncio.ensure_future(loop) for loop in loops}
         try:
             done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
@@ -191,11 +201,20 @@ class Session:
                 continue
             self._heard_at = self._sessions.clock()
             try:
-                frame = envelope.decode_frame(message.data)
-                if frame.type == "AckRequest":
-                    await self._take_ack(msgspec.json.decode(frame.message, type=acs_shapes.AckRequest))
+                await self._take(envelope.decode_frame(message.data))
             except msgspec.MsgspecError as error:
                 _log.warning("unreadable frame", instance=self._instance, error=str(error))
+
+    async def _take(self, frame: envelope.Frame) -> None:
+        """Other types (acks of heartbeats and credentials, refusals of updates) are word that somebody is there."""
+        if frame.type == "AckRequest":
+            await self._take_ack(msgspec.json.decode(frame.message, type=acs_shapes.AckRequest))
+        elif frame.type == "TaskStopVerificationMessage":
+            question = msgspec.json.decode(frame.message, type=acs_session_shapes.TaskStopVerificationMessage)
+            sessions = self._sessions
+            answer = manifest.verdict(sessions.store.view(), self._instance, question, now=sessions.clock())
+            if answer is not None:
+                await self._send_frame(answer)
 
     async def _take_ack(self, ack: acs_shapes.AckRequest) -> None:
         """The instance has a message on disk. Match on the id only, as agents echo the rest in several forms."""
@@ -215,6 +234,7 @@ class Session:
         await self._sessions.committer.commit(decide, cause=message_id)
 
     async def _tell(self) -> None:
+        await self._send_manifest()
         while True:
             self._changed.clear()
             view = self._sessions.store.view()
@@ -230,6 +250,14 @@ class Session:
                 await self._send(news)
             else:
                 await self._changed.wait()
+
+    async def _send_manifest(self) -> None:
+        sessions, message_id = self._sessions, self._sessions.account.names.uuid()
+        timeline, now = sessions.next_timeline(), sessions.clock()
+        view = sessions.store.view()
+        await self._send_frame(
+            manifest.manifest(view, self._instance, message_id=message_id, timeline=timeline, now=now)
+        )
 
     def _is_news(self, assignment: Assignment) -> bool:
         matter = (assignment.task.arn, assignment.desired)
@@ -275,7 +303,7 @@ class Session:
             generated_at=int(now * 1000),
             seq_num=view.revision,
             tasks=[
-                stop_payload(task, cluster)
+                stop_payload(task, definition, cluster, account=account)
                 if assignment.desired is DesiredStatus.STOPPED
                 else run_payload(task, definition, cluster, account=account)
             ],
@@ -297,12 +325,12 @@ class Session:
             if late:
                 self.wake()
 
-    async def _send_frame(self, message: acs_shapes.PayloadMessage | acs_shapes.HeartbeatMessage) -> None:
+    async def _send_frame(self, message: msgspec.Struct) -> None:
         async with asyncio.timeout(SEND_SECONDS_MAX):
             await self._socket.send_str(envelope.encode_frame(acs_shapes.kind_of(message), message))
 
 
-def _refusal(instance: Instance | None, arn: str) -> web.Response | None:
+def refusal(instance: Instance | None, arn: str) -> web.Response | None:
     """The answer to an upgrade that is refused; None where the instance may connect."""
     if instance is None:
         kind, sentence = "InvalidInstanceException", f"There is no container instance {arn[:200]!r}."

@@ -1,7 +1,9 @@
 """A task as its agent is told of it: definition and overrides become Amazon's ACS shapes. Pure translation.
 
-What ACS has no member for travels as JSON strings in Docker's own API shape (`dockerConfig`). To stop a task its ARN
-is enough; a definition sent along could only do harm. Source: `api-2.json` of amazon-ecs-agent; Docker Engine API.
+What ACS has no member for travels as JSON strings in Docker's own API shape (`dockerConfig`). To stop a task that its
+agent has, the ARN is enough, and a definition could only do harm; an agent that may never have heard of it gets the
+whole of it, as Amazon's is wedged by a task without containers. Source: `api-2.json` of amazon-ecs-agent; Docker
+Engine API; recorded traffic.
 """
 
 from typing import Any
@@ -46,8 +48,11 @@ def run_payload(task: Task, definition: TaskDefinition, cluster: Cluster, *, acc
     )
 
 
-def stop_payload(task: Task, cluster: Cluster) -> acs_shapes.Task:
-    """What an agent needs to stop `task`."""
+def stop_payload(task: Task, definition: TaskDefinition, cluster: Cluster, *, account: str) -> acs_shapes.Task:
+    """What an agent needs to stop `task`: one that has reported nothing of it may not have it yet."""
+    if not any(container.runtime_id for container in task.containers):
+        whole = run_payload(task, definition, cluster, account=account)
+        return msgspec.structs.replace(whole, desired_status=DesiredStatus.STOPPED)
     return acs_shapes.Task(arn=task.arn, desired_status=DesiredStatus.STOPPED, task_cluster_arn=cluster.arn)
 
 

@@ -58,7 +58,7 @@ def register_container_instance(draft: Draft, call: Call) -> Answer:
 def discover_poll_endpoint(view: View, call: Call) -> Answer:
     """DiscoverPollEndpoint: the host that the agent already talks to. Agents keep the answer for twelve hours."""
     assert view is not None
-    return {"endpoint": f"{call.url}/acs/"}
+    return {"endpoint": f"{call.url}/acs/", "telemetryEndpoint": f"{call.url}/tcs/"}
 
 
 def _known(draft: Draft, call: Call, cluster: Cluster) -> Instance | None:

@@ -24,7 +24,9 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 ACKNOWLEDGED: Answer = {"acknowledgment": "ok"}
 GIVE_UP_MARK = "TaskStateError:"
-"""How the reason of a stop begins that was only declared. Source: amazon-ecs-agent `agent/engine/task_manager.go`."""
+"""How a task's reason begins whose stop was only declared. Source: amazon-ecs-agent `agent/engine/task_manager.go`."""
+STOP_FAILED_MARK = "CannotStopContainerError"
+"""How a container's reason begins that Docker would not stop; without an exit code its end is declared, not seen."""
 
 
 def submit_task_state_change(draft: Draft, call: Call) -> Answer:
@@ -96,7 +98,8 @@ def _task_report(body: dict[str, Any]) -> TaskReport:
 
 def _proof(reason: str, containers: tuple[ContainerReport, ...]) -> Proof:
     """What a STOPPED rests on, as far as Amazon's shape lets one see it."""
-    if reason.startswith(GIVE_UP_MARK):
+    declared = (c for c in containers if c.exit_code is None and (c.reason or "").startswith(STOP_FAILED_MARK))
+    if reason.startswith(GIVE_UP_MARK) or any(declared):
         return Proof.GAVE_UP
     if any(container.runtime_id or container.exit_code is not None for container in containers):
         return Proof.EXIT_SEEN

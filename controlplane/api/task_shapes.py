@@ -3,9 +3,11 @@
 from typing import Any
 
 from controlplane.api.call import Answer
+from controlplane.core import health
 from controlplane.core.model import Container, Task
 from controlplane.core.view import View
 from wire.extensions import ZONE_ATTRIBUTE
+from wire.status import HealthStatus
 
 _TIMES = {
     "createdAt": "created_at",
@@ -44,7 +46,7 @@ def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
         "group": task.group,
         "launchType": "EC2",
         "version": task.version,
-        "healthStatus": "UNKNOWN",
+        "healthStatus": health.of_task(task),
         "attachments": [],
         "attributes": [],
         "enableExecuteCommand": False,
@@ -73,7 +75,7 @@ def _container(task: Task, container: Container) -> Answer:
         "lastStatus": container.last_status,
         "networkBindings": list(container.network_bindings),
         "networkInterfaces": [],
-        "healthStatus": "UNKNOWN",
+        "healthStatus": container.health_status or HealthStatus.UNKNOWN,
         "cpu": str(container.cpu),
         **{member: value for member, value in maybe.items() if value is not None},
     }

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from controlplane.core.cost import overridden, task_amounts
-from controlplane.core.model import Container, Task, TaskDefinition
+from controlplane.core.model import Container, Release, Task, TaskDefinition
 from controlplane.core.names import Names
 from controlplane.core.placement import ledger
 from controlplane.core.policy import Policy
 from controlplane.core.view import Draft
 from wire.holds import Proof
-from wire.status import ContainerStatus, DesiredStatus, StopCode, TaskStatus
+from wire.status import ContainerStatus, DesiredStatus, HealthStatus, StopCode, TaskStatus
 from wire.story import Kind
 
 DEFAULT_STOP_TIMEOUT_SECONDS = 30
@@ -215,18 +215,21 @@ def deadline(task: Task, told_at: float) -> float:
 
 
 def _observe_stopped(draft: Draft, task: Task, seen: Task, report: TaskReport) -> Task:
-    ran = seen.started_at is not None or any(c.exit_code is not None and not _never_ran(c) for c in seen.containers)
-    proof = report.proof
-    if proof is not Proof.GAVE_UP:
-        proof = Proof.EXIT_SEEN if ran else Proof.NEVER_STARTED
+    exited = [c for c in seen.containers if c.exit_code is not None and not _never_ran(c)]
+    ran = seen.started_at is not None or bool(exited)
+    proof = Proof.EXIT_SEEN if ran else Proof.NEVER_STARTED
+    if report.proof is Proof.GAVE_UP or _vanished(task, report):
+        proof = Proof.GAVE_UP
+        _tell_unproven(draft, seen)
     ended_at = report.execution_stopped_at or draft.now
     if task.desired_status is DesiredStatus.RUNNING:
-        code = StopCode.ESSENTIAL_CONTAINER_EXITED if ran else StopCode.TASK_FAILED_TO_START
+        # A task that ended while it started: an essential container may have run, or only what it waited for.
+        failed = seen.started_at is None and not any(c.essential for c in exited)
         seen = msgspec.structs.replace(
             seen,
             desired_status=DesiredStatus.STOPPED,
-            stop_code=code,
-            stopped_reason="Essential container in task exited" if ran else _failure(seen, report),
+            stop_code=StopCode.TASK_FAILED_TO_START if failed else StopCode.ESSENTIAL_CONTAINER_EXITED,
+            stopped_reason=_failure(seen, report) if failed else "Essential container in task exited",
             stopping_at=ended_at,
         )
         _tell_desired(draft, seen)
@@ -248,7 +251,30 @@ def _stopped(draft: Draft, task: Task, *, at: float) -> Task:
 
 def _never_ran(container: Container) -> bool:
     """Docker leaves an exit code (127, 128) on a container that it could not start; the agent's reason says so."""
-    return (container.reason or "").startswith("Cannot")
+    reason = container.reason or ""
+    return reason.startswith("Cannot") and not reason.startswith("CannotStop")
+
+
+def _vanished(task: Task, report: TaskReport) -> bool:
+    """Whether a container that ran is said to be STOPPED by an agent that knows nothing of it.
+
+    So answers one that has lost its data directory: its container runs on. Source: amazon-ecs-agent, as seen.
+    """
+    running = {c.name for c in task.containers if c.last_status is ContainerStatus.RUNNING}
+    return any(
+        row.name in running and row.exit_code is None and not row.runtime_id and not row.reason
+        for row in report.containers
+    )
+
+
+def _tell_unproven(draft: Draft, task: Task) -> None:
+    """An unproven stop never looks like a proven one. Agents that report releases tell of it themselves."""
+    instance = draft.instance(task.instance) if task.instance else None
+    if instance is None or instance.release is not Release.NONE:
+        return
+    for container in task.containers:
+        if container.exit_code is None and container.runtime_id:
+            draft.tell(Kind.STOP_UNPROVEN, task.arn, container=container.name, error=container.reason or "")
 
 
 def _failure(task: Task, report: TaskReport) -> str:
@@ -257,10 +283,14 @@ def _failure(task: Task, report: TaskReport) -> str:
 
 
 def _with_report(task: Task, report: TaskReport) -> Task:
-    by_name = {container.name: container for container in report.containers}
+    """Row by row: Amazon's agent lists a container twice where it came to run and to stop between two reports."""
+    containers = {container.name: container for container in task.containers}
+    for row in report.containers:
+        if row.name in containers:
+            containers[row.name] = _seen(containers[row.name], row)
     return msgspec.structs.replace(
         task,
-        containers=tuple(_seen(c, by_name[c.name]) if c.name in by_name else c for c in task.containers),
+        containers=tuple(containers.values()),
         pull_started_at=task.pull_started_at or report.pull_started_at,
         pull_stopped_at=task.pull_stopped_at or report.pull_stopped_at,
     )
@@ -291,6 +321,7 @@ def _containers(definition: TaskDefinition, new: NewTask, task: str, names: Name
             memory_mib=container.get("memory"),
             memory_reservation_mib=container.get("memoryReservation"),
             stop_timeout_seconds=container.get("stopTimeout"),
+            health_status=HealthStatus.UNKNOWN if container.get("healthCheck") else None,
         )
         for container in overridden(definition.body, new.overrides)
     )

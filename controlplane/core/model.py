@@ -12,7 +12,7 @@ import msgspec
 from controlplane.core.policy import Policy
 from wire.holds import Hold
 from wire.resources import Amounts
-from wire.status import ContainerStatus, DesiredStatus, InstanceStatus, StopCode, TaskStatus
+from wire.status import ContainerStatus, DesiredStatus, HealthStatus, InstanceStatus, StopCode, TaskStatus
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -174,6 +174,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     runtime_id: str | None = None
     image_digest: str | None = None
     network_bindings: tuple[dict[str, Any], ...] = ()
+    health_status: HealthStatus | None = None
+    """As last heard; None where the definition has no health check."""
 
 
 class Task(Record, frozen=True, kw_only=True, omit_defaults=True):

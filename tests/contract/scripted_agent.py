@@ -35,6 +35,9 @@ class ScriptedAgent:
         """(task, desired status) in the order of their coming."""
         self.tasks: dict[str, dict[str, Any]] = {}
         """The run payload of each task that it was told to run."""
+        self.manifests: list[dict[str, Any]] = []
+        self.verdicts: list[dict[str, Any]] = []
+        self.sequence_numbers: list[int] = []
         self.acknowledges = True
         self.heartbeats = 0
         self._registration = {
@@ -103,10 +106,10 @@ class ScriptedAgent:
             "seqNum": "1",
         }
         self._socket = await self._session.ws_connect(f"{found['endpoint']}ws", params=query)
-        self.heartbeats = 0
+        self.heartbeats, manifests = 0, len(self.manifests)
         self._reader = asyncio.create_task(self._read(self._socket))
         async with asyncio.timeout(WAIT_SECONDS), self._news:
-            await self._news.wait_for(lambda: self.heartbeats)
+            await self._news.wait_for(lambda: self.heartbeats and len(self.manifests) > manifests)
 
     async def disconnect(self) -> None:
         """Close the ACS session."""
@@ -132,6 +135,19 @@ class ScriptedAgent:
         async with asyncio.timeout(WAIT_SECONDS), self._news:
             await self._news.wait_for(lambda: len(self.told) >= number)
 
+    async def ask(self, manifest: str, *candidates: str) -> None:
+        """Ask whether tasks that the manifest does not list are to stop."""
+        assert self._socket is not None
+        asked = [{"taskArn": arn, "taskClusterArn": "c", "desiredStatus": "STOPPED"} for arn in candidates]
+        message = {"messageId": manifest, "stopCandidates": asked}
+        await self._socket.send_str(json.dumps({"type": "TaskStopVerificationMessage", "message": message}))
+
+    async def verdicts_of(self, number: int) -> list[dict[str, Any]]:
+        """Wait for so many answers to such questions."""
+        async with asyncio.timeout(WAIT_SECONDS), self._news:
+            await self._news.wait_for(lambda: len(self.verdicts) >= number)
+        return self.verdicts
+
     async def report(self, task: str, status: str, **members: Any) -> dict[str, Any]:
         """SubmitTaskStateChange, with its one container in the same status."""
         container = {"containerName": "main", "runtimeId": "c0ffee", "status": status}
@@ -148,6 +164,11 @@ class ScriptedAgent:
                     self.heartbeats += 1
                     self._news.notify_all()
                 await self._answer(socket, "HeartbeatAckRequest", messageId=frame["message"]["messageId"])
+            elif frame["type"] in ("TaskManifestMessage", "TaskStopVerificationAck"):
+                async with self._news:
+                    kept = self.manifests if frame["type"] == "TaskManifestMessage" else self.verdicts
+                    kept.append(frame["message"])
+                    self._news.notify_all()
             elif frame["type"] == "PayloadMessage":
                 await self._take(socket, frame["message"])
 
@@ -160,6 +181,7 @@ class ScriptedAgent:
                 containerInstance=payload["containerInstanceArn"],
                 messageId=payload["messageId"],
             )
+        self.sequence_numbers.append(payload["seqNum"])
         for task in payload["tasks"]:
             if task["desiredStatus"] == "RUNNING":
                 self.tasks[task["arn"]] = task

@@ -69,7 +69,7 @@ async def test_it_registers_and_registers_again(plane: ControlPlane, ecs: Ecs) -
 async def test_it_connects_where_it_is_told(plane: ControlPlane, ecs: Ecs) -> None:
     arn = await register(plane, ecs)
     status, found = await call(plane.url, "DiscoverPollEndpoint", **recorded("DiscoverPollEndpoint", instance=arn)[0])
-    assert (status, found) == (200, {"endpoint": f"{plane.url}/acs/"})
+    assert (status, found) == (200, {"endpoint": f"{plane.url}/acs/", "telemetryEndpoint": f"{plane.url}/tcs/"})
     query = recorded("WS-CONNECT", instance=arn)[0]
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{found['endpoint']}ws", params=query) as socket:
         frame = await socket.receive_json()

@@ -50,6 +50,13 @@ def test_a_container_reads_its_own_metadata_and_no_other(host):
     assert read(host, other, "")["DockerId"] == other
 
 
+def test_a_task_without_a_role_is_told_so_by_task_protection(host):
+    _, docker_id = host.running(host.define(cpu=100, memory=64))
+    code, out = inside(host, docker_id, "wget -O - $ECS_AGENT_URI/task-protection/v1/state 2>&1")
+    assert code != 0
+    assert "403" in out
+
+
 def test_the_addresses_outlive_the_agent(host):
     definition = host.define(cpu=100, memory=64)
     _, docker_id = host.running(definition)

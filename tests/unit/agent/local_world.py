@@ -83,6 +83,9 @@ class FakeLooks:
     async def usage(self, docker_id):
         return self.used.get(docker_id)
 
+    async def close(self):
+        pass
+
 
 def books(tasks, looks, own=("127.0.0.1",)):
     return Books(lambda: tasks, IDS, looks, own)

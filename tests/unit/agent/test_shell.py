@@ -8,6 +8,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
+from agent.backend.credentials import CredentialStore
+from agent.backend.desk import Desk
 from agent.backend.responders import RESPONDERS
 from agent.backend.sigv4 import Credentials, Signer
 from agent.config import ConfigError, read, seconds
@@ -118,14 +120,23 @@ def payload(*tasks):
     return decode_frame(json.dumps({"type": "PayloadMessage", "message": message}))
 
 
+class NoFacts:
+    def fact(self, _name):
+        return None
+
+    def note(self, name, value):
+        pass
+
+
 async def respond(frame):
     events = []
 
     async def submit(event):
         events.append(event)
 
-    answer = await RESPONDERS[frame.type](frame, submit)
-    return events, json.loads(answer) if answer else None
+    desk = Desk(submit=submit, tasks=list, facts=NoFacts(), credentials=CredentialStore())
+    answers = await RESPONDERS[frame.type](frame, desk)
+    return events, json.loads(answers[0]) if answers else None
 
 
 async def test_a_payload_as_amazons_control_plane_sends_it():

@@ -132,17 +132,30 @@ def test_a_plain_container_asks_docker_for_nothing_special():
     assert told({"portMappings": [{"containerPort": 80}]}, networkMode="none").containers[0].port_mappings == []
 
 
-def test_a_stop_names_the_task_and_nothing_else():
+def stop_of(runtime_id: str | None) -> Any:
+    body = {"containerDefinitions": [{"name": "main", "image": "busybox"}]}
+    definition = TaskDefinition(arn=ARNS.task_definition("web", 3), family="web", revision=3, body=body)
     task = Task(
         arn=ARNS.task("default", "b" * 32),
         cluster="default",
-        task_definition="any",
-        containers=(),
+        task_definition=definition.arn,
+        containers=(Container(name="main", arn="arn-of-main", image="busybox", runtime_id=runtime_id),),
         amounts=Amounts(),
         group="g",
     )
-    assert as_json(stop_payload(task, CLUSTER)) == {
-        "arn": task.arn,
+    return as_json(stop_payload(task, definition, CLUSTER, account="123456789012"))
+
+
+def test_a_stop_names_the_task_and_nothing_else():
+    assert stop_of("c0ffee") == {
+        "arn": ARNS.task("default", "b" * 32),
         "desiredStatus": "STOPPED",
         "taskClusterArn": CLUSTER.arn,
     }
+
+
+def test_a_stop_of_a_task_that_its_agent_may_not_know_names_the_containers_too():
+    """A task without containers wedges Amazon's agent for good."""
+    stop = stop_of(None)
+    assert stop["desiredStatus"] == "STOPPED"
+    assert [container["name"] for container in stop["containers"]] == ["main"]
