@@ -10,7 +10,7 @@ import aiohttp
 from wire import envelope
 from wire.extensions import RELEASE_ATTRIBUTE
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 30
 
 
 class ScriptedAgent:

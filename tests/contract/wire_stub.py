@@ -22,7 +22,7 @@ from agent.config import read
 from agent.journal import Journal
 from agent.runtime.scripted import ScriptedRuntime
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 30
 INSTANCE = "arn:aws:ecs:us-east-1:123456789012:container-instance/wire/" + "a" * 32
 CLUSTER_ARN = "arn:aws:ecs:us-east-1:123456789012:cluster/wire"
 
