@@ -13,12 +13,15 @@ from typing import Any, TypeVar
 import msgspec
 
 from agent.backend.sigv4 import Credentials
+from agent.core.images import CleanUp
+from agent.core.pulling import PullBehavior
 from agent.core.queueing import QueuePolicy
 from agent.core.state import Release, Settings
 from agent.core.stopping import GRACE_SECONDS_MIN, GiveUp
 from agent.local.settings import BURST, RATE_PER_SECOND, LocalSettings, rate
 from agent.logs import LEVELS, LogFormat, LogSettings, Rollover
-from agent.runtime.port import PullBehavior
+from agent.pulling import PullSettings
+from agent.runtime.credentials import EngineAuth, read_engine_auth
 from agent.variables import remarks
 from wire.instance_types import INSTANCE_TYPES, InstanceType, nearest
 
@@ -51,7 +54,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     credentials: Credentials
     settings: Settings
     queue: QueuePolicy
-    pull: PullBehavior
+    pull: PullSettings
+    engine_auth: EngineAuth
     reserved_memory_mib: int
     reserved_ports: frozenset[int]
     reserved_ports_udp: frozenset[int]
@@ -78,6 +82,8 @@ def read(environment: Mapping[str, str]) -> Config:
         give_up=source.choice("ECS_STOP_GIVE_UP", GiveUp, GiveUp.HOLD),
         stop_timeout_seconds=max(source.seconds("ECS_CONTAINER_STOP_TIMEOUT", STOP_TIMEOUT_SECONDS), GRACE_SECONDS_MIN),
         cleanup_seconds=_cleanup_seconds(source),
+        cleanup_jitter_seconds=source.seconds("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION_JITTER", 0),
+        pull_upfront=source.flag("ECS_PULL_DEPENDENT_CONTAINERS_UPFRONT"),
         queue_limit_seconds=queue_limit_seconds,
     )
     region = source.text("AWS_DEFAULT_REGION", source.text("AWS_REGION", "us-east-1"))
@@ -93,7 +99,8 @@ def read(environment: Mapping[str, str]) -> Config:
         ),
         settings=settings,
         queue=queue,
-        pull=source.choice("ECS_IMAGE_PULL_BEHAVIOR", PullBehavior, PullBehavior.DEFAULT),
+        pull=_pull(source),
+        engine_auth=_engine_auth(source),
         reserved_memory_mib=source.whole("ECS_RESERVED_MEMORY", 0),
         reserved_ports=source.ports("ECS_RESERVED_PORTS", RESERVED_PORTS),
         reserved_ports_udp=source.ports("ECS_RESERVED_PORTS_UDP", frozenset()),
@@ -163,6 +170,14 @@ class _Source:
         self._warn(name, f"{text!r} is no whole number", default)
         return default
 
+    def at_least(self, name: str, default: float, least: float) -> float:
+        """A duration; a shorter one than `least` is passed over."""
+        value = self.seconds(name, default)
+        if value >= least:
+            return value
+        self._warn(name, f"it is less than {least:g}s", f"{default:g}s")
+        return default
+
     def ports(self, name: str, default: frozenset[int]) -> frozenset[int]:
         value = self._json(name, list[int], None)
         return default if value is None else frozenset(value)
@@ -189,6 +204,30 @@ class _Source:
 
     def _warn(self, name: str, why: object, instead: object) -> None:
         self.warnings.append(f"{name} is passed over, {instead} is used: {why}.")
+
+
+def _pull(source: _Source) -> PullSettings:
+    clean_up = CleanUp(
+        interval_seconds=source.at_least("ECS_IMAGE_CLEANUP_INTERVAL", 30 * 60, 10 * 60),
+        age_seconds_min=source.seconds("ECS_IMAGE_MINIMUM_CLEANUP_AGE", 3600),
+        images_per_cycle=source.whole("ECS_NUM_IMAGES_DELETE_PER_CYCLE", 5) or 5,
+    )
+    return PullSettings(
+        behavior=source.choice("ECS_IMAGE_PULL_BEHAVIOR", PullBehavior, PullBehavior.DEFAULT),
+        inactivity_seconds=source.at_least("ECS_IMAGE_PULL_INACTIVITY_TIMEOUT", 60, 1),
+        limit_seconds=source.at_least("ECS_IMAGE_PULL_TIMEOUT", 2 * 3600, 60),
+        manifest_limit_seconds=source.at_least("ECS_MANIFEST_PULL_TIMEOUT", 60, 30),
+        clean_up=None if source.flag("ECS_DISABLE_IMAGE_CLEANUP") else clean_up,
+    )
+
+
+def _engine_auth(source: _Source) -> EngineAuth:
+    kind, data = source.text("ECS_ENGINE_AUTH_TYPE", ""), source.text("ECS_ENGINE_AUTH_DATA", "")
+    try:
+        return read_engine_auth(kind, data)
+    except ValueError as error:
+        source.warnings.append(f"ECS_ENGINE_AUTH_DATA is passed over, images are pulled without credentials: {error}.")
+        return {}
 
 
 def _queue(text: str) -> tuple[QueuePolicy, float | None]:

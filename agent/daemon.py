@@ -28,6 +28,8 @@ from agent.local.recent import Recent
 from agent.local.serving import About, Local
 from agent.machine import attributes, identity, size
 from agent.machine.doctor import Doctor
+from agent.pulling import Puller
+from agent.runtime.credentials import Logins
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.port import Runtime
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
@@ -97,7 +99,7 @@ async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession
             cluster=config.cluster, instance=instance, region=config.region, zone=config.zone, version=VERSION
         )
         owner = {INSTANCE_LABEL: instance} | ({RUN_LABEL: config.run} if config.run else {})
-        runtime = DockerRuntime(owner, config.pull, local.furnisher(about, config.data_dir))
+        runtime = DockerRuntime(owner, local.furnisher(about, config.data_dir))
         try:
             await _serve(
                 config,
@@ -128,29 +130,9 @@ async def _serve(
 ) -> None:
     """Work until the host is emptied; cancelled where the agent leaves at once."""
     host, instance = Host(registered, config.queue), about.instance
-    engine = Engine(
-        host=host,
-        runtime=runtime,
-        journal=journal,
-        settings=config.settings,
-        clock=time.time,
-        instance=instance,
-    )
-
-    def amounts_of(task: str) -> Amounts:
-        state = engine.task(task)
-        return cost(state.spec) if state else Amounts()
-
+    engine = _engine(config, journal, runtime, host, instance)
     storyteller = Storyteller(client, config.cluster, instance)
-    reporter = Reporter(
-        client,
-        cluster=config.cluster,
-        instance=instance,
-        next_report=engine.next_report,
-        amounts_of=amounts_of,
-        submit=engine.submit,
-        before_each=storyteller.flush,
-    )
+    reporter = _reporter(client, config, instance, engine, storyteller)
     doctor = Doctor(runtime.version, time.time)
     credentials = CredentialStore()
     acs, tcs = sessions(
@@ -167,15 +149,15 @@ async def _serve(
     engine.attach(Outlet(storyteller, reporter, local.recent))
     await engine.resume()
     await local.serve(about, client, host, engine.tasks, credentials)
+    jobs = (
+        engine.run(),
+        storyteller.run(),
+        acs.run(),
+        tcs.run(),
+        local.interruption.run(client, config.cluster, instance),
+    )
     try:
         async with asyncio.TaskGroup() as group:
-            jobs = (
-                engine.run(),
-                storyteller.run(),
-                acs.run(),
-                tcs.run(),
-                local.interruption.run(client, config.cluster, instance),
-            )
             working = [group.create_task(job) for job in jobs]
             await departure.emptied(lambda: set_draining(client, config.cluster, instance), engine.tasks)
             await storyteller.flush()
@@ -184,6 +166,40 @@ async def _serve(
     finally:
         await reporter.close()
         await doctor.close()
+
+
+def _engine(config: Config, journal: Journal, runtime: Runtime, host: Host, instance: str) -> Engine:
+    return Engine(
+        host=host,
+        runtime=runtime,
+        journal=journal,
+        settings=config.settings,
+        clock=time.time,
+        instance=instance,
+        puller=Puller(
+            runtime,
+            journal,
+            clock=time.time,
+            settings=config.pull,
+            login_of=Logins(config.engine_auth).login_of,
+        ),
+    )
+
+
+def _reporter(client: EcsClient, config: Config, instance: str, engine: Engine, storyteller: Storyteller) -> Reporter:
+    def amounts_of(task: str) -> Amounts:
+        state = engine.task(task)
+        return cost(state.spec) if state else Amounts()
+
+    return Reporter(
+        client,
+        cluster=config.cluster,
+        instance=instance,
+        next_report=engine.next_report,
+        amounts_of=amounts_of,
+        submit=engine.submit,
+        before_each=storyteller.flush,
+    )
 
 
 def _check_cluster(config: Config, journal: Journal) -> None:

@@ -6,48 +6,45 @@ is on disk. It holds no policy. An effect never raises into the loop; it comes b
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from agent.core.events import (
     Absent,
     Admitted,
     ContainerEvent,
+    Created,
     Desired,
     Event,
-    Exited,
-    KillSent,
-    RuntimeFault,
-    SignalSent,
+    HealthChanged,
+    Impossible,
     Started,
     TimerFired,
 )
+from agent.core.health import ContainerHealth
 from agent.core.instructions import (
     AskRoom,
     ContainerInstruction,
-    CreateContainer,
     Forget,
     Instruction,
     NoteStopping,
     ReleaseHost,
     RemoveContainer,
     Send,
-    SendKill,
-    SendSignal,
-    StartContainer,
     StartTimer,
     Tell,
     WithdrawRoom,
 )
 from agent.core.ladder import Known
-from agent.core.queueing import Host, Waiting
+from agent.core.queueing import Host
 from agent.core.reporting import Outbox
-from agent.core.state import RoomState, Settings, TaskState
+from agent.core.state import ContainerState, RoomState, Settings, TaskState
 from agent.core.task import TaskMachine
+from agent.effects import Effects
 from agent.journal import Journal
-from agent.runtime.facts import facts_of, host_ports
-from agent.runtime.port import ContainerLife, Found, NotRunningError, Runtime, RuntimeCallError
-from agent.slots import Slots, Turn
+from agent.pulling import Puller
+from agent.runtime.facts import facts_of
+from agent.runtime.port import ContainerLife, Found, Listed, Runtime, RuntimeCallError
 from wire.resources import Amounts
 from wire.story import Kind
 
@@ -79,8 +76,9 @@ class Engine:
         settings: Settings,
         clock: Callable[[], float],
         instance: str,
+        puller: Puller | None = None,
     ) -> None:
-        """`clock` tells epoch seconds; `instance` is the container instance's ARN."""
+        """`clock` tells epoch seconds; `instance` is the container instance's ARN; `puller` sees to images."""
         self._host = host
         self._runtime = runtime
         self._journal = journal
@@ -91,8 +89,8 @@ class Engine:
         self._machines: dict[str, TaskMachine] = {}
         self._facts: asyncio.Queue[tuple[Event, asyncio.Future[None] | None]] = asyncio.Queue()
         self._timers: dict[tuple[str, str, str], asyncio.TimerHandle] = {}
-        self._effects: set[asyncio.Task[None]] = set()
-        self._slots = Slots()
+        self._puller = puller or Puller(runtime, journal, clock=clock)
+        self._effects = Effects(runtime, self._puller, clock=clock, give=self._give, submit=self.submit)
 
     # ---- from outside ------------------------------------------------------------------------------------------
 
@@ -111,6 +109,22 @@ class Engine:
         machine = self._machines.get(task)
         return machine.state.outbox[0] if machine and machine.state.outbox else None
 
+    def health(self) -> list[ContainerHealth]:
+        """Health of every running container that Docker checks, for telemetry."""
+        return [
+            ContainerHealth(
+                task=machine.arn,
+                family=machine.state.spec.family,
+                version=machine.state.spec.version,
+                container=container.spec.name,
+                docker_id=container.docker_id,
+                health=container.health,
+            )
+            for machine in self._machines.values()
+            for container in machine.state.containers
+            if container.spec.has_health_check and container.known is Known.RUNNING
+        ]
+
     def task(self, arn: str) -> TaskState | None:
         """A task's state, to read."""
         machine = self._machines.get(arn)
@@ -126,14 +140,34 @@ class Engine:
         states = sorted(self._journal.tasks(), key=lambda state: (state.room is RoomState.QUEUED, state.order))
         now = self._clock()
         self._tell(now, self._instance, Kind.AGENT_STARTED, "", {"resumed": len(states)})
-        listed = {(row.task, row.container): row.docker_id for row in await self._runtime.containers()}
+        rows = await self._runtime.containers()
+        listed = {(row.task, row.container): row.docker_id for row in rows}
         instructions: list[Instruction] = []
         for state in states:
             machine = self._machines[state.spec.arn] = TaskMachine(state, self._settings)
             found = [] if state.known is Known.STOPPED else await self._found(state, listed)
             instructions += machine.resume(found, self._clock())
+        instructions += self._strays(rows)
         self._finish_turn(instructions, {state.spec.arn for state in states})
-        self._runtime.watch(self._on_exit, self._on_gap)
+        self._runtime.watch(self._on_found, self._on_gap)
+
+    def _strays(self, rows: list[Listed]) -> list[Instruction]:
+        """Containers that were created after their task had been stopped, just before the agent was killed."""
+        known = {container.docker_id for _, container in self._containers()}
+        up = {
+            (machine.arn, container.spec.name)
+            for machine in self._machines.values()
+            for container in machine.state.containers
+            if container.known is not Known.STOPPED
+        }
+        strays = [row for row in rows if row.docker_id not in known and (row.task, row.container) not in up]
+        for row in strays:
+            log.warning("Container %s of %s belongs to no task that is known here.", row.docker_id, row.task)
+        return [
+            RemoveContainer(task=row.task, container=row.container, docker_id=row.docker_id)
+            for row in strays
+            if not row.is_running
+        ]
 
     async def _found(self, state: TaskState, listed: dict[tuple[str, str], str]) -> list[ContainerEvent]:
         facts: list[ContainerEvent] = []
@@ -150,6 +184,7 @@ class Engine:
     async def run(self) -> None:
         """Take turns until cancelled."""
         relist = asyncio.create_task(self._relist_for_ever())
+        clean_up = asyncio.create_task(self._puller.clean_up_for_ever(self._images_in_use))
         try:
             while True:
                 await self._turn()
@@ -157,8 +192,8 @@ class Engine:
             relist.cancel()
             for timer in self._timers.values():
                 timer.cancel()
-            for effect in self._effects:
-                effect.cancel()
+            clean_up.cancel()
+            self._effects.cancel()
 
     # ---- a turn ------------------------------------------------------------------------------------------------
 
@@ -177,6 +212,8 @@ class Engine:
     def _handle(self, event: Event) -> list[Instruction]:
         machine = self._machines.get(event.task)
         if machine is None:
+            if isinstance(event, Created):  # its task was stopped, and forgotten, before it was there
+                return [RemoveContainer(task=event.task, container=event.container, docker_id=event.docker_id)]
             if not isinstance(event, Desired):
                 return []  # about a task that is forgotten
             machine = self._machines[event.task] = TaskMachine.accept(event, self._settings)
@@ -188,24 +225,28 @@ class Engine:
         waiting = instructions
         while waiting:
             instruction, *waiting = waiting
-            admitted = self._decide_room(instruction, acts)
-            for entry in admitted:
-                touched.add(entry.task)
-                waiting += self._handle(Admitted(task=entry.task, cause=instruction.task))
+            for event in self._decide_room(instruction, acts):
+                touched.add(event.task)
+                waiting += self._handle(event)
         changed = [self._machines[arn].state for arn in sorted(touched) if arn in self._machines]
         forgotten = [act.task for act in acts if isinstance(act, Forget)]
         self._journal.save(changed, forgotten)
         for act in acts:
             self._act(act)
 
-    def _decide_room(self, instruction: Instruction, acts: list[Instruction]) -> list[Waiting]:
-        """Room is decided in memory and within the turn; the story of it, and all else, goes to `acts`."""
+    def _decide_room(self, instruction: Instruction, acts: list[Instruction]) -> list[Event]:
+        """Room is decided in memory and within the turn; the story of it, and all else, goes to `acts`.
+
+        Returns what that means to tasks.
+        """
         now, host, task = self._clock(), self._host, instruction.task
         match instruction:
             case AskRoom(amounts=amounts, resumed=True):
                 host.restore(task, amounts, now)
                 acts.append(self._room_line(Kind.HOST_HELD, task, amounts, waited_seconds=0.0))
                 return []
+            case AskRoom(amounts=amounts) if why := host.why_never(amounts):
+                return [Impossible(task=task, reason=why)]
             case AskRoom(amounts=amounts):
                 admitted = host.ask(task, amounts, now)
                 if all(entry.task != task for entry in admitted):
@@ -225,7 +266,7 @@ class Engine:
         for entry in admitted:
             waited = now - entry.since
             acts.append(self._room_line(Kind.HOST_HELD, entry.task, entry.amounts, waited_seconds=waited))
-        return admitted
+        return [Admitted(task=entry.task, cause=task) for entry in admitted]
 
     def _room_line(self, kind: Kind, task: str, amounts: Amounts, **data: Any) -> Tell:
         machine = self._machines.get(task)
@@ -250,18 +291,13 @@ class Engine:
             case Forget():
                 del self._machines[act.task]
             case ContainerInstruction():
-                self._spawn(_EFFECTS[type(act)](self, act))
+                self._effects.carry_out(act)
             case _:
                 raise AssertionError(f"nobody carries out {act!r}")
 
     def _tell(self, at: float, subject: str, kind: Kind, cause: str, data: dict[str, Any]) -> None:
         if self._outlet is not None:
             self._outlet.tell(at, subject, kind, cause, data)
-
-    def _spawn(self, effect: Coroutine[Any, Any, None]) -> None:
-        running = asyncio.get_running_loop().create_task(effect)
-        self._effects.add(running)
-        running.add_done_callback(self._effects.discard)
 
     def _start_timer(self, timer: StartTimer) -> None:
         key = (timer.task, timer.container, timer.timer)
@@ -278,85 +314,25 @@ class Engine:
     def _give(self, event: Event) -> None:
         self._facts.put_nowait((event, None))
 
-    async def _create(self, act: CreateContainer) -> None:
-        try:
-            async with self._slots.take(Turn.CREATE):
-                found = await self._runtime.create(act.of, act.spec)
-                # Within the slot: the start that follows is in line before the slot is passed on.
-                await asyncio.gather(*(self.submit(fact) for fact in facts_of(found, "")))
-        except RuntimeCallError as error:
-            self._fault(act, "create", error)
-
-    async def _start(self, act: StartContainer) -> None:
-        try:
-            async with self._slots.take(Turn.START):
-                found = await self._runtime.start(act.docker_id)
-        except RuntimeCallError as error:
-            self._fault(act, "start", error)
-        else:
-            started = Started(
-                task=act.task,
-                container=act.container,
-                docker_id=act.docker_id,
-                at=found.started_at or self._clock(),
-                ports=found.ports or host_ports(act),
-            )
-            self._give(started)
-            if found.life is ContainerLife.EXITED:
-                self._on_exit(found)
-
-    async def _signal(self, act: SendSignal) -> None:
-        try:
-            await self._runtime.signal(act.docker_id, act.signal)
-        except NotRunningError:
-            await self._look(act)
-        except RuntimeCallError as error:
-            self._fault(act, "signal", error)
-        else:
-            self._give(SignalSent(task=act.task, container=act.container, at=self._clock()))
-
-    async def _kill(self, act: SendKill) -> None:
-        try:
-            await self._runtime.signal(act.docker_id, "SIGKILL")
-        except NotRunningError:
-            await self._look(act)
-        except RuntimeCallError as error:
-            self._fault(act, "kill", error)
-        else:
-            self._give(KillSent(task=act.task, container=act.container))
-
-    async def _remove(self, act: RemoveContainer) -> None:
-        try:
-            await self._runtime.remove(act.docker_id)
-        except RuntimeCallError as error:
-            log.warning("Container %s of %s was not removed: %s", act.container, act.task, error)
-
-    async def _look(self, about: SendSignal | SendKill) -> None:
-        """A signal found nobody. What Docker says now is the truth."""
-        try:
-            found = await self._runtime.inspect(about.docker_id)
-        except RuntimeCallError as error:
-            self._fault(about, "kill", error)
-            return
-        if found is None:
-            self._give(Absent(task=about.task, container=about.container, cause="docker.inspect"))
-        elif found.life is ContainerLife.EXITED:
-            self._on_exit(found)
-        else:
-            self._fault(about, "kill", RuntimeCallError("CannotStopContainerError", f"it is {found.life}"))
-
-    def _fault(self, act: ContainerInstruction, call: str, error: RuntimeCallError) -> None:
-        self._give(RuntimeFault(task=act.task, container=act.container, call=call, error=str(error)))
-
     # ---- exits -------------------------------------------------------------------------------------------------
 
-    def _on_exit(self, found: Found) -> None:
-        for fact in facts_of(found, f"docker.die.{found.docker_id[:12]}"):
-            if isinstance(fact, Exited):
+    def _on_found(self, found: Found) -> None:
+        """An exit, a change of health, or a start that was not ours."""
+        if found.life is ContainerLife.EXITED:
+            self._effects.tell_exit(found)
+            return
+        for fact in facts_of(found, f"docker.event.{found.docker_id[:12]}"):
+            is_revival = isinstance(fact, Started) and self._has_stopped(found)
+            if is_revival or isinstance(fact, HealthChanged):
                 self._give(fact)
 
+    def _has_stopped(self, found: Found) -> bool:
+        machine = self._machines.get(found.task)
+        containers = machine.state.containers if machine else ()
+        return any(c.docker_id == found.docker_id and c.known is Known.STOPPED for c in containers)
+
     def _on_gap(self) -> None:
-        self._spawn(self._relist())
+        self._effects.spawn(self._relist())
 
     async def _relist_for_ever(self) -> None:
         while True:
@@ -364,31 +340,27 @@ class Engine:
             await self._relist()
 
     async def _relist(self) -> None:
-        """Containers that run by our books and not by Docker's list: ask about each."""
+        """Containers of which our books and Docker's list say different things: ask about each."""
         try:
             running = {row.docker_id for row in await self._runtime.containers() if row.is_running}
-            for task, container, docker_id in list(self._running()):
-                if docker_id in running:
+            for task, container in list(self._containers()):
+                is_up = container.docker_id in running
+                if not container.docker_id or is_up == (container.known is Known.RUNNING):
                     continue
-                found = await self._runtime.inspect(docker_id)
+                found = await self._runtime.inspect(container.docker_id)
                 if found is None:
-                    self._give(Absent(task=task, container=container, cause="docker.list"))
-                elif found.life is ContainerLife.EXITED:
-                    self._on_exit(found)
+                    self._give(Absent(task=task, container=container.spec.name, cause="docker.list"))
+                else:
+                    self._on_found(found)
         except RuntimeCallError as error:
             log.warning("Docker did not list its containers (%s); it is asked again.", error)
 
-    def _running(self) -> Iterable[tuple[str, str, str]]:
+    def _containers(self) -> Iterable[tuple[str, ContainerState]]:
+        """Those whose first start is over: on the way up, the call in flight will tell."""
         for machine in self._machines.values():
             for container in machine.state.containers:
-                if container.known is Known.RUNNING:
-                    yield machine.arn, container.spec.name, container.docker_id
+                if container.known >= Known.RUNNING:
+                    yield machine.arn, container
 
-
-_EFFECTS: dict[type[ContainerInstruction], Callable[[Engine, Any], Coroutine[Any, Any, None]]] = {
-    CreateContainer: Engine._create,  # noqa: SLF001 - the table belongs to the class
-    StartContainer: Engine._start,  # noqa: SLF001
-    SendSignal: Engine._signal,  # noqa: SLF001
-    SendKill: Engine._kill,  # noqa: SLF001
-    RemoveContainer: Engine._remove,  # noqa: SLF001
-}
+    def _images_in_use(self) -> set[str]:
+        return {c.spec.image for machine in self._machines.values() for c in machine.state.containers}

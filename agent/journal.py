@@ -10,10 +10,12 @@ from pathlib import Path
 
 import msgspec
 
+from agent.core.images import PulledImage
 from agent.core.state import TaskState
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tasks (arn TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS images (name TEXT PRIMARY KEY, image BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -62,6 +64,19 @@ class Journal:
         """Every task that was saved and not forgotten."""
         decoder = msgspec.json.Decoder(TaskState)
         return [decoder.decode(state) for (state,) in self._db.execute("SELECT state FROM tasks")]
+
+    def images(self) -> list[PulledImage]:
+        """Every image that was noted and not dropped."""
+        decoder = msgspec.json.Decoder(PulledImage)
+        return [decoder.decode(image) for (image,) in self._db.execute("SELECT image FROM images")]
+
+    def note_image(self, image: PulledImage) -> None:
+        """Keep an image, in the place of what was known of that name."""
+        self._db.execute("INSERT OR REPLACE INTO images VALUES (?, ?)", (image.name, msgspec.json.encode(image)))
+
+    def drop_image(self, name: str) -> None:
+        """The image is gone."""
+        self._db.execute("DELETE FROM images WHERE name = ?", (name,))
 
     def fact(self, name: str) -> str | None:
         """A fact about the host, such as its container instance ARN."""

@@ -16,7 +16,12 @@ def _version() -> str:
         return "(not installed)"
 
 
-COMMANDS = {"demo": "berth.cli.demo", "dev": "berth.cli.dev", "host": "berth.cli.host"}
+COMMANDS = {
+    "demo": "berth.cli.demo",
+    "dev": "berth.cli.dev",
+    "host": "berth.cli.host",
+    "stop": "berth.cli.stop",
+}
 """Name of the command and its module, which has it under the same name."""
 
 

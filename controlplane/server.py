@@ -131,6 +131,7 @@ class ControlPlane:
         app.router.add_get("/tcs/ws", partial(self._agents, self.telemetry.handle))
         app.router.add_get("/_berth/health", self._health)
         app.router.add_get("/_berth/story", self.feed.handle)
+        app.router.add_get("/_berth/telemetry", self.telemetry.newest)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_route("*", "/{path:.*}", _elsewhere)
         return app

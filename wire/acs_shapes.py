@@ -21,6 +21,42 @@ class PortMapping(_Shape, frozen=True):
     protocol: str = "tcp"
 
 
+class ContainerDependency(_Shape, frozen=True):
+    """An entry of `dependsOn`; START, COMPLETE, SUCCESS or HEALTHY."""
+
+    container_name: str
+    condition: str
+
+
+class VolumeFrom(_Shape, frozen=True):
+    """An entry of `volumesFrom`."""
+
+    source_container: str
+    read_only: bool = False
+
+
+class RestartPolicy(_Shape, frozen=True):
+    """`restartPolicy`; the period is seconds."""
+
+    enabled: bool = False
+    ignored_exit_codes: list[int] = []
+    restart_attempt_period: int = 0
+
+
+class AsmAuthData(_Shape, frozen=True):
+    """Where the credentials of a private registry are kept."""
+
+    credentials_parameter: str = ""
+    region: str = ""
+
+
+class RegistryAuthentication(_Shape, frozen=True):
+    """Whose credentials a pull uses: `asm` or `ecr`."""
+
+    type: str = ""
+    asm_auth_data: AsmAuthData | None = None
+
+
 class DockerConfig(_Shape, frozen=True):
     """JSON strings in Docker's API shape, laid over what the agent builds itself."""
 
@@ -45,6 +81,15 @@ class Container(_Shape, frozen=True):
     port_mappings: list[PortMapping] = []
     stop_timeout: int = 0
     """Seconds; 0 is not set."""
+    start_timeout: int = 0
+    """Seconds; 0 is not set."""
+    depends_on: list[ContainerDependency] = []
+    links: list[str] = []
+    volumes_from: list[VolumeFrom] = []
+    health_check_type: str = ""
+    """`docker`: the check itself stands in `docker_config`."""
+    restart_policy: RestartPolicy | None = None
+    registry_authentication: RegistryAuthentication | None = None
     docker_config: DockerConfig = DockerConfig()
     overrides: str = ""
 
@@ -80,6 +125,8 @@ class Task(_Shape, frozen=True):
     group: str = ""
     launch_type: str = ""
     task_definition_account_id: str = ""
+    berth_force: bool = False
+    """Ours (`wire/extensions.py`): with STOPPED, the rest of every grace is cut."""
     role_credentials: IAMRoleCredentials | None = None
     execution_role_credentials: IAMRoleCredentials | None = None
 

@@ -1,4 +1,4 @@
-"""What is ours on Amazon's wire: two operations, a few attributes of an instance.
+"""What is ours on Amazon's wire: three operations, a member of a payload, a few attributes of an instance.
 
 They stand beside Amazon's own and change none of them. An agent that sends none of this (Amazon's own) is served
 by the fallback policy; a control plane that knows none of this answers `UnknownOperationException`, and our agent
@@ -13,6 +13,12 @@ from wire.story import StoryLine
 
 SUBMIT_RESOURCE_RELEASE = "SubmitTaskResourceRelease"
 SUBMIT_STORY = "SubmitStory"
+FORCE_STOP_TASK = "ForceStopTask"
+"""Asked for by people (`berth stop TASK --force`): StopTask, and the rest of every grace is cut.
+
+Input and answer are StopTask's. The agent is told by the member `berthForce` of a task in a PayloadMessage; Amazon's
+agent passes it over.
+"""
 
 RELEASE_ATTRIBUTE = "berth.resource-release"
 """Attribute of a registration: `eager` or `on-exit`. Its presence says that the agent reports releases."""

@@ -109,6 +109,8 @@ class Reporter:
             status=report.status,
             reason=report.reason[:REASON_CHARS_MAX],
             containers=[_container(container) for container in report.containers],
+            pull_started_at=report.pull_started_at,
+            pull_stopped_at=report.pull_stopped_at,
             execution_stopped_at=report.execution_stopped_at,
         )
         return "SubmitTaskStateChange", {"reason": "", **msgspec.to_builtins(change)}
@@ -121,6 +123,7 @@ def _container(container: ContainerReport) -> ContainerStateChange:
         runtime_id=container.docker_id[:ID_CHARS_MAX] if container.docker_id else None,
         exit_code=container.exit_code,
         reason=container.reason[:REASON_CHARS_MAX] if container.reason else None,
+        image_digest=container.image_digest,
         network_bindings=[
             NetworkBinding(container_port=port.container_port, host_port=port.host_port, protocol=port.protocol)
             for port in container.ports

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from agent.backend import manifest, refreshing, updates
+from agent.backend.container_life import life
 from agent.backend.desk import Desk, Respond, encode
 from agent.core.events import Desired
 from agent.core.spec import ContainerSpec, Port, TaskSpec, cost
@@ -95,7 +96,7 @@ def _desired(raw: msgspec.Raw, message_id: str) -> Desired | None:
         task = msgspec.json.decode(raw, type=acs_shapes.Task)
         desired = DesiredStatus(task.desired_status)
         spec = _spec(task) if desired is DesiredStatus.RUNNING else None
-        return Desired(task=task.arn, cause=message_id, desired=desired, spec=spec)
+        return Desired(task=task.arn, cause=message_id, desired=desired, spec=spec, force=task.berth_force)
     except (msgspec.MsgspecError, ValueError) as error:
         try:
             arn = msgspec.json.decode(raw, type=_Named).arn
@@ -147,6 +148,7 @@ def _container(container: acs_shapes.Container) -> ContainerSpec:
         environment=container.environment,
         ports=tuple(Port(port.container_port, port.host_port, port.protocol) for port in container.port_mappings),
         stop_timeout_seconds=container.stop_timeout,
+        **life(container),
         docker_config=container.docker_config.config or "{}",
         host_config=container.docker_config.host_config or "{}",
     )

@@ -32,11 +32,14 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int = 0
     run_seconds: float | None = None
     """Exits by itself after this long; None: never."""
+    healthy_seconds: float | None = None
+    """Its health check, if it has one, first succeeds after this long; None: never."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Behaviour":
         """Read the variables of the image; what is missing or unreadable has the image's default."""
         run_seconds = environment.get("RUN_SECONDS")
+        healthy_seconds = environment.get("HEALTHY_SECONDS")
         on_term = environment.get("ON_TERM", OnTerm.QUIT)
         return cls(
             on_term=OnTerm(on_term) if on_term in list(OnTerm) else OnTerm.QUIT,
@@ -44,6 +47,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
             job_seconds=float(environment.get("JOB_SECONDS", "0")),
             exit_code=int(environment.get("EXIT_CODE", "0")),
             run_seconds=float(run_seconds) if run_seconds else None,
+            healthy_seconds=float(healthy_seconds) if healthy_seconds else None,
         )
 
     def exits_after(self, signal: str, *, has_job: bool) -> float | None:

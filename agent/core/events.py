@@ -2,6 +2,7 @@
 
 import msgspec
 
+from agent.core.health import Health
 from agent.core.spec import Port, TaskSpec
 from wire.status import DesiredStatus
 
@@ -20,16 +21,35 @@ class Desired(Event, frozen=True, kw_only=True):
     spec: TaskSpec | None = None
     refusal: str = ""
     """Why the payload of this task could not be read; such a task is reported STOPPED."""
+    force: bool = False
+    """With a stop: the rest of every grace is cut."""
 
 
 class Admitted(Event, frozen=True, kw_only=True):
     """The host ledger holds room for the task."""
 
 
+class Impossible(Event, frozen=True, kw_only=True):
+    """The task can never fit this host."""
+
+    reason: str
+
+
 class ContainerEvent(Event, frozen=True, kw_only=True):
     """A fact about one container of the task."""
 
     container: str
+
+
+class Pulled(ContainerEvent, frozen=True, kw_only=True):
+    """Its image is here. Times are epoch seconds, and None where nothing had to be pulled."""
+
+    digest: str = ""
+    """The registry's digest; empty for an image that only this host knows."""
+    pull_started_at: float | None = None
+    pull_stopped_at: float | None = None
+    error: str = ""
+    """Why the registry could not be asked, where the local image stands in."""
 
 
 class Created(ContainerEvent, frozen=True, kw_only=True):
@@ -45,6 +65,12 @@ class Started(ContainerEvent, frozen=True, kw_only=True):
     docker_id: str
     at: float
     ports: tuple[Port, ...] = ()
+
+
+class HealthChanged(ContainerEvent, frozen=True, kw_only=True):
+    """Docker's health check has come to another result."""
+
+    health: Health
 
 
 class Exited(ContainerEvent, frozen=True, kw_only=True):
@@ -70,7 +96,7 @@ class RuntimeFault(ContainerEvent, frozen=True, kw_only=True):
     """A call to the container runtime failed."""
 
     call: str
-    """`create`, `start`, `signal` or `kill`."""
+    """`pull`, `create`, `start`, `signal` or `kill`."""
     error: str
     """`<ErrorName>: <text>`, with Amazon's error names."""
 

@@ -44,8 +44,18 @@ class ContainerInstruction(Instruction, frozen=True, kw_only=True):
     container: str
 
 
+class SeeToImage(ContainerInstruction, frozen=True, kw_only=True):
+    """Pull the image, or find it here. Answers `Pulled` or `RuntimeFault`."""
+
+    spec: ContainerSpec
+
+
+class LeaveImage(ContainerInstruction, frozen=True, kw_only=True):
+    """The image is not needed any more: cut a pull short. Answers nothing."""
+
+
 class CreateContainer(ContainerInstruction, frozen=True, kw_only=True):
-    """See to the image, then create the container. Answers `Created` or `RuntimeFault`."""
+    """Create the container; its image is here. Answers `Created` or `RuntimeFault`."""
 
     of: TaskSpec
     spec: ContainerSpec
@@ -55,6 +65,8 @@ class StartContainer(ContainerInstruction, frozen=True, kw_only=True):
     """Start it. Answers `Started` or `RuntimeFault`."""
 
     docker_id: str
+    after: float | None = None
+    """When it was started before (epoch seconds, Docker's): a start no younger than that is not the one asked for."""
     of: TaskSpec
     spec: ContainerSpec
 
@@ -76,6 +88,8 @@ class RemoveContainer(ContainerInstruction, frozen=True, kw_only=True):
     """Remove the stopped container from Docker."""
 
     docker_id: str
+    force: bool = False
+    """Kill it first: its stop was only declared."""
 
 
 class StartTimer(ContainerInstruction, frozen=True, kw_only=True):

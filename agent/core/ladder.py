@@ -1,6 +1,9 @@
 """The agent's own ladder, finer than what it reports. A subject only climbs.
 
-Source: amazon-ecs-agent `ecs-agent/api/{container,task}/status` (NONE ... CREATED, RUNNING ... STOPPED).
+There is one edge down, and it has a name: `RESTART`. A container that exits and is started again by its restart policy
+goes from RUNNING through an exit to RUNNING; nobody is told, so what is known of it stays RUNNING (`restart.py`).
+
+Source: amazon-ecs-agent `ecs-agent/api/{container,task}/status` (NONE, PULLED, CREATED, RUNNING, STOPPED).
 """
 
 from collections.abc import Iterable
@@ -11,9 +14,14 @@ class Known(IntEnum):
     """How far a container, or a task, is known to have come."""
 
     NONE = 0
-    CREATED = 1
-    RUNNING = 2
-    STOPPED = 3
+    PULLED = 1
+    CREATED = 2
+    RUNNING = 3
+    STOPPED = 4
+
+
+RESTART = (Known.STOPPED, Known.RUNNING)
+"""The edge that a restart policy takes in one step: no report can fall in between."""
 
 
 def known_of_task(containers: Iterable[tuple[Known, bool]]) -> Known:

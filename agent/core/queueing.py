@@ -13,7 +13,7 @@ from enum import StrEnum
 import msgspec
 
 from wire.holds import Hold, Ledger, Proof
-from wire.resources import Amounts
+from wire.resources import Amounts, Room
 
 
 class QueuePolicy(StrEnum):
@@ -50,6 +50,18 @@ class Host:
     def waiting(self) -> Iterable[Waiting]:
         """The queue, head first."""
         return self._waiting.values()
+
+    def why_never(self, amounts: Amounts) -> str:
+        """Why a task of these amounts could not run here even if the host were empty; empty where it could."""
+        whole = self.ledger.registered
+        has = {
+            "CPU": f"the task needs {amounts.cpu} CPU units, the host has {whole.cpu}",
+            "MEMORY": f"the task needs {amounts.memory_mib} MiB of memory, the host has {whole.memory_mib}",
+            "PORTS": f"the task needs a host port that is reserved ({_ports(amounts, whole)})",
+        }
+        lacking = Room.whole(whole).lacks(amounts)
+        reasons = [f"RESOURCE:{name}: {has[name]}" for name in lacking]
+        return f"ResourceInitializationError: {'; '.join(reasons)}" if reasons else ""
 
     def ask(self, task: str, amounts: Amounts, now: float) -> list[Waiting]:
         """Queue `task`; returns who was admitted. Asking twice changes nothing."""
@@ -101,6 +113,12 @@ class Host:
 
     def _first_that_fits(self) -> Waiting | None:
         return next((entry for entry in self._waiting.values() if not self.ledger.lacks(entry.amounts)), None)
+
+
+def _ports(wanted: Amounts, reserved: Amounts) -> str:
+    taken = [(port, "tcp") for port in wanted.ports & reserved.ports]
+    taken += [(port, "udp") for port in wanted.ports_udp & reserved.ports_udp]
+    return ", ".join(f"{port}/{protocol}" for port, protocol in sorted(taken))
 
 
 _NEXT: dict[QueuePolicy, Callable[[Host], Waiting | None]] = {

@@ -14,6 +14,7 @@ class ContainerReport(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     docker_id: str | None = None
     exit_code: int | None = None
     reason: str | None = None
+    image_digest: str | None = None
     ports: tuple[Port, ...] = ()
 
 
@@ -25,11 +26,13 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag=
 
 
 class StateReport(Report, frozen=True, omit_defaults=True, kw_only=True, tag="state"):
-    """A state change of the task: RUNNING or STOPPED, with its containers. Times are epoch seconds."""
+    """A state change of the task: PENDING, RUNNING or STOPPED, with its containers. Times are epoch seconds."""
 
     status: str
     reason: str = ""
     containers: tuple[ContainerReport, ...] = ()
+    pull_started_at: float | None = None
+    pull_stopped_at: float | None = None
     execution_stopped_at: float | None = None
 
 

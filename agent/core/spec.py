@@ -1,5 +1,6 @@
 """What a host is asked to run: records of our own, read once from Amazon's payload and never changed again."""
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -18,6 +19,48 @@ class Port(msgspec.Struct, frozen=True, omit_defaults=True):
     protocol: str = "tcp"
 
 
+class Condition(StrEnum):
+    """What a container waits for in another. Source: amazon-ecs-agent `dependencygraph/graph.go`."""
+
+    CREATE = "CREATE"
+    """Internal: what `volumesFrom` needs."""
+    START = "START"
+    COMPLETE = "COMPLETE"
+    SUCCESS = "SUCCESS"
+    HEALTHY = "HEALTHY"
+
+
+class Dependency(msgspec.Struct, frozen=True):
+    """An entry of `dependsOn`."""
+
+    container: str
+    condition: Condition
+
+
+class VolumesFrom(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An entry of `volumesFrom`: the volumes of another container of the task."""
+
+    container: str
+    read_only: bool = False
+
+
+class RestartPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`restartPolicy`, where it is enabled."""
+
+    ignored_exit_codes: tuple[int, ...] = ()
+    attempt_period_seconds: float = 300
+    """A container that ran for less is not started again. Source: API reference, `ContainerRestartPolicy`."""
+
+
+class RegistryAuthentication(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`registryAuthentication`: where the credentials for the image come from."""
+
+    kind: str
+    """`asm` or `ecr`."""
+    parameter: str = ""
+    """For `asm`: the secret's name or ARN."""
+
+
 class ContainerSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One container of a task. `docker_config` and `host_config` are JSON in Docker's API shape."""
 
@@ -34,6 +77,16 @@ class ContainerSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     ports: tuple[Port, ...] = ()
     stop_timeout_seconds: int = 0
     """0 is not set."""
+    start_timeout_seconds: int = 0
+    """How long who depends on it waits for it; 0 is for ever."""
+    depends_on: tuple[Dependency, ...] = ()
+    links: tuple[str, ...] = ()
+    """`NAME` or `NAME:ALIAS`."""
+    volumes_from: tuple[VolumesFrom, ...] = ()
+    has_health_check: bool = False
+    """Docker checks its health (`healthCheckType` docker); what is checked stands in `docker_config`."""
+    restart: RestartPolicy | None = None
+    registry: RegistryAuthentication | None = None
     docker_config: str = "{}"
     host_config: str = "{}"
 

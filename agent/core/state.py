@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from agent.core.events import Exited
+from agent.core.health import Health
 from agent.core.ladder import Known
 from agent.core.reporting import ContainerReport, Outbox, StateReport
 from agent.core.spec import ContainerSpec, Port, TaskSpec
@@ -31,6 +32,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`ECS_CONTAINER_STOP_TIMEOUT`."""
     cleanup_seconds: float = 3 * 3600
     """`ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION`."""
+    cleanup_jitter_seconds: float = 0
+    """`ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION_JITTER`: up to so much more, each task its own share."""
+    pull_upfront: bool = False
+    """`ECS_PULL_DEPENDENT_CONTAINERS_UPFRONT`: images are pulled before a container's dependencies are met."""
     queue_limit_seconds: float | None = None
     """Longest wait for room before the task fails (`ECS_TASK_QUEUE=greedy:SECONDS`); None is for ever."""
 
@@ -44,15 +49,39 @@ class RoomState(StrEnum):
     RELEASED = "RELEASED"
 
 
+class Busy(StrEnum):
+    """A call in flight for a container that is on its way up."""
+
+    NO = ""
+    PULL = "pull"
+    CREATE = "create"
+    START = "start"
+
+
 class ContainerState(msgspec.Struct, omit_defaults=True, kw_only=True):
     """What is known of one container. `busy` is a call in flight; neither it nor `early_exit` outlives us."""
 
     spec: ContainerSpec
     known: Known = Known.NONE
-    busy: str = ""
+    busy: Busy = Busy.NO
     docker_id: str = ""
     stop_signal: str = "SIGTERM"
+    image_digest: str = ""
+    pull_started_at: float | None = None
+    pull_stopped_at: float | None = None
     ever_started: bool = False
+    started_at: float | None = None
+    """Its latest start, Docker's."""
+    start_timed_out: bool = False
+    """Its `startTimeout` is over."""
+    health: Health = Health()
+    restarts: int = 0
+    """How often its restart policy has started it again."""
+    restarted_at: float | None = None
+    last_exit: Exited | None = None
+    """The exit that a restart under way answers; it counts if the restart fails."""
+    is_revived: bool = False
+    """It has stopped, somebody has started it again, and it is being stopped again."""
     exit_code: int | None = None
     finished_at: float | None = None
     reason: str = ""
@@ -76,6 +105,7 @@ class ContainerState(msgspec.Struct, omit_defaults=True, kw_only=True):
             docker_id=self.docker_id or None,
             exit_code=self.exit_code,
             reason=self.reason or None,
+            image_digest=self.image_digest or None,
             ports=self.ports,
         )
 
@@ -95,6 +125,10 @@ class TaskState(msgspec.Struct, omit_defaults=True, kw_only=True):
     cause: str = ""
     stop_requested: bool = False
     """The control plane has asked for the stop; a task can also want to stop by itself."""
+    force: bool = False
+    """No container gets its grace any more."""
+    was_restopped: bool = False
+    """A container that somebody started again has been stopped again; that is done once."""
     execution_stopped_at: float | None = None
     stopped_at: float | None = None
     outbox: list[Outbox] = []
@@ -112,15 +146,23 @@ class TaskState(msgspec.Struct, omit_defaults=True, kw_only=True):
         """A container has come to run or to stop since the last report."""
         return any(c.known >= Known.RUNNING and c.known > c.told for c in self.containers)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Nothing is under way: some container waits for a condition of another."""
+        return not any(container.busy for container in self.containers)
+
     def report(self, status: str, cause: str) -> StateReport:
         """All that is known now, as a report; what it says counts as told."""
         for container in self.containers:
             container.told = container.known
+        pulls = [c for c in self.containers if c.pull_started_at is not None]
         return StateReport(
             number=self.reports,
             cause=cause,
             status=status,
             reason=self.reason,
             containers=tuple(container.report() for container in self.containers),
+            pull_started_at=min((c.pull_started_at or 0 for c in pulls), default=None),
+            pull_stopped_at=max((c.pull_stopped_at or 0 for c in pulls), default=0) or None,
             execution_stopped_at=self.execution_stopped_at,
         )

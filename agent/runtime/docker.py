@@ -5,35 +5,48 @@ Source of the error names: amazon-ecs-agent `dockerclient/dockerapi/errors.go`.
 """
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from typing import Any, TypeVar
 
 import docker
 import docker.errors
 import requests
-from docker.utils import parse_repository_tag
 
+from agent.core.health import Health, HealthStatus
 from agent.core.spec import ContainerSpec, TaskSpec
+from agent.runtime import images
+from agent.runtime.images import explain
 from agent.runtime.port import (
     ContainerLife,
     Found,
     Furnishes,
+    Image,
     Listed,
+    Login,
     NotRunningError,
-    OnExit,
+    OnFound,
     OnGap,
-    PullBehavior,
     RuntimeCallError,
     UnreachableError,
 )
-from agent.runtime.spec import CONTAINER_LABEL, TASK_LABEL, bound_ports, container_name, create_config
-from agent.runtime.watch import Die, EventStream
+from agent.runtime.spec import (
+    CONTAINER_LABEL,
+    TASK_LABEL,
+    bound_ports,
+    container_name,
+    create_config,
+    epoch_seconds,
+    health_of,
+)
+from agent.runtime.watch import Change, Die, EventStream
 
 T = TypeVar("T")
 
 THREADS = 4
+PULLS_MAX = 8
+"""Pulls that run at once; more of them wait."""
 QUICK_SECONDS = 30
 """Limit of inspect, list and kill. Source: `dockerclient/timeout.go`."""
 SLOW_SECONDS = 240
@@ -44,20 +57,14 @@ HTTP_CONFLICT = 409
 class DockerRuntime:
     """Containers of one agent on the local Docker Engine."""
 
-    def __init__(
-        self,
-        owner: dict[str, str],
-        pull: PullBehavior = PullBehavior.DEFAULT,
-        furnisher: Furnishes | None = None,
-    ) -> None:
+    def __init__(self, owner: dict[str, str], furnisher: Furnishes | None = None) -> None:
         """`owner` is a set of labels: containers without them do not exist for this runtime."""
         self._owner = owner
         self._furnisher = furnisher
-        self._pull = pull
         self._pool = ThreadPoolExecutor(THREADS, "docker")
+        self._pulls = ThreadPoolExecutor(PULLS_MAX, "docker-pull")  # a pull may take hours: none waits behind one
         self._quick = connect(QUICK_SECONDS)
         self._slow = connect(SLOW_SECONDS)
-        self._pulled: set[str] = set()
         self._without_ports: set[str] = set()
         self._stream: EventStream | None = None
         self._telling: set[asyncio.Task[None]] = set()
@@ -68,8 +75,30 @@ class DockerRuntime:
     async def version(self) -> str:
         return str((await self._call(self._quick.version))["Version"])
 
+    async def image(self, name: str) -> Image | None:
+        return await self._call(lambda: images.local(self._quick, name))
+
+    async def manifest(self, name: str, login: Login | None) -> str:
+        def ask() -> str:
+            return images.manifest(self._quick, name, login)
+
+        return await asyncio.get_running_loop().run_in_executor(self._pulls, ask)
+
+    async def pull(self, name: str, login: Login | None, inactivity_seconds: float) -> None:
+        left = threading.Event()
+
+        def pull() -> None:
+            images.pull(self._slow, name, login, inactivity_seconds, left)
+
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._pulls, pull)
+        finally:
+            left.set()
+
+    async def remove_image(self, name: str) -> None:
+        await self._call(lambda: images.remove(self._slow, name))
+
     async def create(self, task: TaskSpec, container: ContainerSpec) -> Found:
-        await self._call(lambda: self._see_to_image(container.image))
         return await self._call(lambda: self._create(task, container))
 
     def _create(self, task: TaskSpec, container: ContainerSpec) -> Found:
@@ -100,28 +129,6 @@ class DockerRuntime:
         image = self._quick.inspect_image(container.image)  # type: ignore[no-untyped-call]
         variables = {pair.partition("=")[0] for pair in image["Config"].get("Env") or ()}
         return self._furnisher.furnish(task, container, variables)
-
-    def _see_to_image(self, image: str) -> None:
-        behavior = self._pull
-        cached_will_do = behavior is PullBehavior.PREFER_CACHED or (
-            behavior is PullBehavior.ONCE and image in self._pulled
-        )
-        if cached_will_do and self._is_local(image):
-            return
-        try:
-            name, tag = parse_repository_tag(image)
-            self._slow.pull(name, tag=tag or "latest")
-            self._pulled.add(image)
-        except (docker.errors.APIError, requests.exceptions.RequestException) as error:
-            if behavior in (PullBehavior.ALWAYS, PullBehavior.ONCE) or not self._is_local(image):
-                raise RuntimeCallError("CannotPullContainerError", explain(error)) from error
-
-    def _is_local(self, image: str) -> bool:
-        try:
-            self._quick.inspect_image(image)  # type: ignore[no-untyped-call]
-        except docker.errors.ImageNotFound:
-            return False
-        return True
 
     async def start(self, docker_id: str) -> Found:
         def start() -> Found:
@@ -168,10 +175,10 @@ class DockerRuntime:
 
         return await self._call(inspect)
 
-    async def remove(self, docker_id: str) -> None:
+    async def remove(self, docker_id: str, *, force: bool = False) -> None:
         def remove() -> None:
             try:
-                self._slow.remove_container(docker_id, v=True)
+                self._slow.remove_container(docker_id, v=True, force=force)
                 if self._furnisher is not None:
                     self._furnisher.removed()
             except docker.errors.NotFound:
@@ -199,18 +206,44 @@ class DockerRuntime:
 
         return await self._call(containers)
 
-    def watch(self, on_exit: OnExit, on_gap: OnGap) -> None:
+    def watch(self, on_found: OnFound, on_gap: OnGap) -> None:
         loop = asyncio.get_running_loop()
 
-        def on_die(die: Die) -> None:
-            telling = loop.create_task(self._tell_exit(die, on_exit))
-            self._telling.add(telling)
-            telling.add_done_callback(self._telling.discard)
+        def tell(telling: Coroutine[Any, Any, None]) -> None:
+            task = loop.create_task(telling)
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
 
-        self._stream = EventStream(loop, connect(None), _filters(self._owner), on_die, on_gap)
+        self._stream = EventStream(
+            loop,
+            connect(None),
+            _filters(self._owner),
+            on_die=lambda die: tell(self._tell_exit(die, on_found)),
+            on_change=lambda change: tell(self._tell_change(change, on_found)),
+            on_gap=on_gap,
+        )
         self._stream.start()
 
-    async def _tell_exit(self, die: Die, on_exit: OnExit) -> None:
+    async def _tell_change(self, change: Change, on_found: OnFound) -> None:
+        """A start or a change of health: the event says that there is something to look at."""
+        found = Found(
+            docker_id=change.docker_id,
+            task=change.labels.get(TASK_LABEL, ""),
+            container=change.labels.get(CONTAINER_LABEL, ""),
+            life=ContainerLife.RUNNING,
+            started_at=None if change.health else change.at,
+            health=Health(status=HealthStatus(change.health), since=change.at) if change.health else Health(),
+        )
+        if change.health:
+            try:
+                inspected = await self.inspect(change.docker_id)
+            except RuntimeCallError:
+                inspected = None  # the event is the truth that we have
+            if inspected is not None and inspected.life is ContainerLife.RUNNING:
+                found = inspected
+        on_found(found)
+
+    async def _tell_exit(self, die: Die, on_found: OnFound) -> None:
         """The event says all that is needed, but for ports: Docker frees them after it, and then answers inspects."""
         found = Found(
             docker_id=die.docker_id,
@@ -230,16 +263,17 @@ class DockerRuntime:
                 return  # somebody has started it again: it has not ended
             found = inspected or found
         self._without_ports.discard(die.docker_id)
-        on_exit(found)
+        on_found(found)
 
     async def close(self) -> None:
         if self._stream is not None:
             self._stream.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pulls.shutdown(wait=False, cancel_futures=True)
 
     def _found(self, inspected: dict[str, Any]) -> Found:
         state, config = inspected["State"], inspected["Config"]
-        started, finished = _epoch(state["StartedAt"]), _epoch(state["FinishedAt"])
+        started, finished = epoch_seconds(state["StartedAt"]), epoch_seconds(state["FinishedAt"])
         life = ContainerLife.EXITED
         if state["Running"]:
             life = ContainerLife.RUNNING
@@ -257,6 +291,7 @@ class DockerRuntime:
             exit_code=state["ExitCode"] if exited else None,
             error=_OUT_OF_MEMORY if exited and state.get("OOMKilled") else "",
             ports=bound_ports(inspected["NetworkSettings"].get("Ports")),
+            health=health_of(state.get("Health")),
         )
 
 
@@ -292,13 +327,6 @@ def sweep(run: str) -> int:
     return len(rows)
 
 
-def explain(error: Exception) -> str:
-    """Docker's own words where it said something."""
-    if isinstance(error, docker.errors.APIError) and error.explanation:
-        return str(error.explanation)
-    return str(error)
-
-
 def _why_unreachable(error: Exception) -> str:
     text = str(error)
     if "Permission denied" in text or "PermissionError" in text:
@@ -317,11 +345,3 @@ def _timeout(transition: str, seconds: float) -> RuntimeCallError:
 
 def _filters(owner: dict[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in owner.items()]
-
-
-def _epoch(text: str) -> float | None:
-    """Docker's nanosecond timestamps as epoch seconds; None for its zero."""
-    if text.startswith("0001"):
-        return None
-    whole, _, fraction = text.rstrip("Z").partition(".")
-    return datetime.fromisoformat(whole + "+00:00").timestamp() + float(f"0.{fraction or 0}")

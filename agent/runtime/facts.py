@@ -1,6 +1,7 @@
 """From what the runtime says to the facts that a task's machine takes in."""
 
-from agent.core.events import ContainerEvent, Created, Exited, Started
+from agent.core.events import ContainerEvent, Created, Exited, HealthChanged, Started
+from agent.core.health import HealthStatus
 from agent.core.instructions import StartContainer
 from agent.core.spec import Port
 from agent.runtime.port import ContainerLife, Found
@@ -15,6 +16,8 @@ def facts_of(found: Found, cause: str) -> list[ContainerEvent]:
         facts.append(Started(**where, docker_id=found.docker_id, at=at, ports=found.ports))
     elif found.life is ContainerLife.EXITED:
         facts.append(Exited(**where, exit_code=found.exit_code, finished_at=found.finished_at, error=found.error))
+    if found.life is ContainerLife.RUNNING and found.health.status is not HealthStatus.UNKNOWN:
+        facts.append(HealthChanged(**where, health=found.health))
     return facts
 
 

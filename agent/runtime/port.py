@@ -10,20 +10,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from agent.core.health import Health
 from agent.core.spec import ContainerSpec, Port, TaskSpec
-
-
-class PullBehavior(StrEnum):
-    """`ECS_IMAGE_PULL_BEHAVIOR`."""
-
-    DEFAULT = "default"
-    """Pull; use the local image where that fails."""
-    ALWAYS = "always"
-    """Pull, or fail."""
-    ONCE = "once"
-    """Pull unless a task of this agent has pulled it before."""
-    PREFER_CACHED = "prefer-cached"
-    """Use the local image where there is one; else pull."""
 
 
 class ContainerLife(StrEnum):
@@ -48,6 +36,22 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     """`OutOfMemoryError: ...` or the like; empty for an ordinary life."""
     ports: tuple[Port, ...] = ()
+    health: Health = Health()
+
+
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """An image on this host."""
+
+    image_id: str
+    digest: str = ""
+    """`sha256:...` of the registry it came from; empty for an image that only this host knows."""
+
+
+class Login(msgspec.Struct, frozen=True):
+    """Credentials for a registry."""
+
+    username: str
+    password: str
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,12 +74,16 @@ class NotRunningError(RuntimeCallError):
     """A signal found nobody: the container has ended, or is gone."""
 
 
+class RefusedError(RuntimeCallError):
+    """A registry has given a definite answer: there is no such image, or it is not for us. Asking again is no use."""
+
+
 class UnreachableError(Exception):
     """There is no container runtime to talk to; the message is one sentence with the fix."""
 
 
-OnExit = Callable[[Found], None]
-"""Called in the loop's thread for every exit that the runtime tells of."""
+OnFound = Callable[[Found], None]
+"""Called in the loop's thread for every exit, start and change of health that the runtime tells of."""
 OnGap = Callable[[], None]
 """Called in the loop's thread when exits may have gone untold: list the containers and look."""
 
@@ -103,8 +111,24 @@ class Runtime(Protocol):
         """The engine's version. Raises `UnreachableError`."""
         ...
 
+    async def image(self, name: str) -> Image | None:
+        """An image by its name; None where it is not on this host."""
+        ...
+
+    async def manifest(self, name: str, login: Login | None) -> str:
+        """Ask the registry for the image's digest. Raises `RefusedError`; CannotPullImageManifestError."""
+        ...
+
+    async def pull(self, name: str, login: Login | None, inactivity_seconds: float) -> None:
+        """Pull it. Cancelling cuts the pull short. Raises `RefusedError`; CannotPullContainerError."""
+        ...
+
+    async def remove_image(self, name: str) -> None:
+        """Remove a name of an image, and the image with its last name; one that is gone already is no error."""
+        ...
+
     async def create(self, task: TaskSpec, container: ContainerSpec) -> Found:
-        """See to the image and create the container; one of the same name and task is adopted as it is."""
+        """Create the container; one of the same name and task is adopted as it is."""
         ...
 
     async def start(self, docker_id: str) -> Found:
@@ -119,16 +143,16 @@ class Runtime(Protocol):
         """One container; None where the runtime knows of none."""
         ...
 
-    async def remove(self, docker_id: str) -> None:
-        """Remove a stopped container; one that is gone already is no error."""
+    async def remove(self, docker_id: str, *, force: bool = False) -> None:
+        """Remove a stopped container, with `force` a running one too; one that is gone already is no error."""
         ...
 
     async def containers(self) -> list[Listed]:
         """Every container of this agent, running or not."""
         ...
 
-    def watch(self, on_exit: OnExit, on_gap: OnGap) -> None:
-        """Tell of exits from now on. An exit may be told twice; after a gap `on_gap` is called once."""
+    def watch(self, on_found: OnFound, on_gap: OnGap) -> None:
+        """Tell of exits, starts and health from now on. An exit may be told twice; a gap calls `on_gap` once."""
         ...
 
     async def close(self) -> None:

@@ -12,14 +12,18 @@ from collections.abc import Callable
 import msgspec
 
 from agent.core.behaviour import KILLED, Behaviour
+from agent.core.health import Health, HealthStatus
 from agent.core.spec import ContainerSpec, Port, TaskSpec
 from agent.runtime.port import (
     ContainerLife,
     Found,
+    Image,
     Listed,
+    Login,
     NotRunningError,
-    OnExit,
+    OnFound,
     OnGap,
+    RefusedError,
     RuntimeCallError,
 )
 from agent.runtime.spec import container_name
@@ -32,7 +36,11 @@ class _Container(msgspec.Struct, kw_only=True):
     spec: ContainerSpec
     behaviour: Behaviour
     has_job: bool = False
+    is_paused: bool = False
+    is_quitting: bool = False
+    """It obeys its stop signal; another one changes nothing."""
     exit: asyncio.TimerHandle | None = None
+    health: asyncio.TimerHandle | None = None
 
 
 class ScriptedRuntime:
@@ -42,7 +50,7 @@ class ScriptedRuntime:
         self._clock = clock
         self._latency_seconds = latency_seconds
         self._by_id: dict[str, _Container] = {}
-        self._on_exit: OnExit | None = None
+        self._on_found: OnFound | None = None
         self._next_port = FIRST_DYNAMIC_PORT
         self.calls: list[tuple[str, str]] = []
         """(verb, container name) of every call, in order: what a test reads."""
@@ -50,9 +58,40 @@ class ScriptedRuntime:
         """How many of the next calls of a verb fail."""
         self.is_deaf = False
         """Exits are not told while this is set, as when an event stream has broken."""
+        self.missing: set[str] = set()
+        """Images that are not on this host; all others are."""
+        self.unknown: set[str] = set()
+        """Images that the registry refuses for good."""
+        self.pull_seconds = 0.0
+        self.pulled: list[str] = []
+        """Images whose pull came to its end, in order."""
 
     async def version(self) -> str:
         return "scripted"
+
+    async def image(self, name: str) -> Image | None:
+        if name in self.missing:
+            return None
+        digest = f"sha256:{hashlib.sha256(name.encode()).hexdigest()}" if name in self.pulled else ""
+        return Image(image_id=name, digest=digest)
+
+    async def manifest(self, name: str, login: Login | None) -> str:
+        del login
+        await self._begin("manifest", name, "CannotPullImageManifestError")
+        if name in self.unknown:
+            raise RefusedError("CannotPullImageManifestError", "manifest unknown")
+        return f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
+
+    async def pull(self, name: str, login: Login | None, inactivity_seconds: float) -> None:
+        del login, inactivity_seconds
+        await self._begin("pull", name, "CannotPullContainerError")
+        await asyncio.sleep(self.pull_seconds)
+        self.missing.discard(name)
+        self.pulled.append(name)
+
+    async def remove_image(self, name: str) -> None:
+        await self._begin("remove_image", name, "CannotRemoveImageError")
+        self.missing.add(name)
 
     async def create(self, task: TaskSpec, container: ContainerSpec) -> Found:
         await self._begin("create", container.name, "CannotCreateContainerError")
@@ -68,14 +107,7 @@ class ScriptedRuntime:
         container = self._known(docker_id)
         await self._begin("start", container.spec.name, "CannotStartContainerError")
         if container.found.life is not ContainerLife.RUNNING:
-            self._change(
-                container,
-                life=ContainerLife.RUNNING,
-                started_at=self._clock(),
-                ports=tuple(self._bind(port) for port in container.spec.ports),
-            )
-            if container.behaviour.run_seconds is not None:
-                self._exit_in(container, container.behaviour.run_seconds, container.behaviour.exit_code)
+            self._run(container)
         return container.found
 
     async def signal(self, docker_id: str, signal: str) -> None:
@@ -87,8 +119,10 @@ class ScriptedRuntime:
             raise NotRunningError("CannotStopContainerError", f"container {docker_id} is not running")
         if signal == "SIGUSR1":
             container.has_job = True
+        container.is_paused = False  # Docker lets a paused process run when it is to end
         after = container.behaviour.exits_after(signal, has_job=container.has_job)
-        if after is not None and (container.exit is None or signal == "SIGKILL"):
+        if after is not None and (not container.is_quitting or signal == "SIGKILL"):
+            container.is_quitting = True
             code = KILLED if signal == "SIGKILL" else container.behaviour.exit_code
             self._exit_in(container, after, code)
 
@@ -97,8 +131,13 @@ class ScriptedRuntime:
         container = self._by_id.get(docker_id)
         return container.found if container else None
 
-    async def remove(self, docker_id: str) -> None:
+    async def remove(self, docker_id: str, *, force: bool = False) -> None:
         await self._begin("remove", docker_id, "CannotRemoveContainerError")
+        container = self._by_id.get(docker_id)
+        if container is not None and container.found.life is ContainerLife.RUNNING:
+            if not force:
+                raise RuntimeCallError("CannotRemoveContainerError", f"container {docker_id} is running")
+            self._exit(container, KILLED)
         self._by_id.pop(docker_id, None)
 
     async def containers(self) -> list[Listed]:
@@ -112,12 +151,66 @@ class ScriptedRuntime:
             for found in (container.found for container in self._by_id.values())
         ]
 
-    def watch(self, on_exit: OnExit, on_gap: OnGap) -> None:
-        self._on_exit = on_exit
+    def watch(self, on_found: OnFound, on_gap: OnGap) -> None:
+        self._on_found = on_found
         asyncio.get_running_loop().call_soon(on_gap)
 
     async def close(self) -> None:
-        self._on_exit = None
+        self._on_found = None
+
+    # ---- what others do to a container behind the agent's back -------------------------------------------------
+
+    def start_by_hand(self, docker_id: str) -> None:
+        """`docker start`."""
+        self._run(self._by_id[docker_id])
+
+    def pause_by_hand(self, docker_id: str) -> None:
+        """`docker pause`: whatever was to happen in it does not."""
+        container = self._by_id[docker_id]
+        container.is_paused = True
+        if container.exit is not None:
+            container.exit.cancel()
+            container.exit = None
+
+    def kill_by_hand(self, docker_id: str, code: int = KILLED, error: str = "") -> None:
+        """`docker kill`, `docker stop`, or the kernel."""
+        self._exit(self._by_id[docker_id], code, error)
+
+    def remove_by_hand(self, docker_id: str) -> None:
+        """`docker rm --force`."""
+        self._exit(self._by_id[docker_id], KILLED)
+        del self._by_id[docker_id]
+
+    # ---- the play ----------------------------------------------------------------------------------------------
+
+    def _run(self, container: _Container) -> None:
+        behaviour = container.behaviour
+        self._change(
+            container,
+            life=ContainerLife.RUNNING,
+            started_at=self._clock(),
+            finished_at=None,
+            exit_code=None,
+            error="",
+            ports=tuple(self._bind(port) for port in container.spec.ports),
+            health=Health(),
+        )
+        container.exit, container.is_quitting = None, False
+        if behaviour.run_seconds is not None:
+            self._exit_in(container, behaviour.run_seconds, behaviour.exit_code)
+        if container.spec.has_health_check and behaviour.healthy_seconds is not None:
+            loop = asyncio.get_running_loop()
+            container.health = loop.call_later(behaviour.healthy_seconds, self._grow_healthy, container)
+        self._tell(container)
+
+    def _grow_healthy(self, container: _Container) -> None:
+        self.set_health(container.found.docker_id, HealthStatus.HEALTHY)
+
+    def set_health(self, docker_id: str, status: HealthStatus) -> None:
+        """The health check comes to another result."""
+        container = self._by_id[docker_id]
+        self._change(container, health=Health(status=status, since=self._clock()))
+        self._tell(container)
 
     async def _begin(self, verb: str, about: str, error: str) -> None:
         self.calls.append((verb, about))
@@ -143,10 +236,17 @@ class ScriptedRuntime:
             container.exit.cancel()
         container.exit = asyncio.get_running_loop().call_later(seconds, self._exit, container, code)
 
-    def _exit(self, container: _Container, code: int) -> None:
-        self._change(container, life=ContainerLife.EXITED, finished_at=self._clock(), exit_code=code)
-        if self._on_exit is not None and not self.is_deaf:
-            self._on_exit(container.found)
+    def _exit(self, container: _Container, code: int, error: str = "") -> None:
+        for timer in (container.exit, container.health):
+            if timer is not None:
+                timer.cancel()
+        container.exit = container.health = None
+        self._change(container, life=ContainerLife.EXITED, finished_at=self._clock(), exit_code=code, error=error)
+        self._tell(container)
+
+    def _tell(self, container: _Container) -> None:
+        if self._on_found is not None and not self.is_deaf:
+            self._on_found(container.found)
 
     def _change(self, container: _Container, **changes: object) -> None:
         container.found = msgspec.structs.replace(container.found, **changes)

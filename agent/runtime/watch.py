@@ -27,21 +27,33 @@ class Die(msgspec.Struct, frozen=True):
     out_of_memory: bool
 
 
+class Change(msgspec.Struct, frozen=True):
+    """Docker's `start`, or `health_status` with its word in capitals."""
+
+    docker_id: str
+    at: float
+    labels: dict[str, str]
+    health: str = ""
+
+
 class EventStream:
-    """Calls `on_die` for each exit and `on_gap` whenever the stream begins anew, both in the loop's thread."""
+    """Calls back, in the loop's thread, for exits, starts, changes of health, and when the stream begins anew."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         client: docker.APIClient,
         labels: list[str],
+        *,
         on_die: Callable[[Die], None],
+        on_change: Callable[[Change], None],
         on_gap: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._client = client
-        self._filters = {"type": "container", "event": ["die", "oom"], "label": labels}
+        self._filters = {"type": "container", "event": ["die", "oom", "start", "health_status"], "label": labels}
         self._on_die = on_die
+        self._on_change = on_change
         self._on_gap = on_gap
         self._stopped = threading.Event()
         self._out_of_memory: dict[str, None] = {}
@@ -72,8 +84,14 @@ class EventStream:
             self._stopped.wait(RECONNECT_SECONDS)
 
     def _read(self, event: dict[str, Any]) -> None:
-        docker_id = event["Actor"]["ID"]
-        if event["Action"] == "oom":
+        docker_id, action = event["Actor"]["ID"], event["Action"]
+        if action == "start" or action.startswith("health_status"):
+            health = action.partition(": ")[2].upper()
+            if health in ("", "HEALTHY", "UNHEALTHY"):
+                change = Change(docker_id, event["timeNano"] * NANO, event["Actor"]["Attributes"], health)
+                self._hand_over(self._on_change, change)
+            return
+        if action == "oom":
             if len(self._out_of_memory) >= OOM_MAX:
                 self._out_of_memory.pop(next(iter(self._out_of_memory)))
             self._out_of_memory[docker_id] = None

@@ -43,8 +43,8 @@ FRAME_BYTES_MAX = 1024 * 1024
 
 _log = structlog.get_logger(__name__)
 
-Matter = tuple[str, DesiredStatus]
-"""A task's ARN and what is wanted of it: what is told, and acknowledged, once."""
+Matter = tuple[str, DesiredStatus, bool]
+"""A task's ARN, what is wanted of it, and whether by force: what is told, and acknowledged, once."""
 
 
 class Told(NamedTuple):
@@ -242,7 +242,7 @@ class Session:
             if instance is None or instance.status is InstanceStatus.INACTIVE:
                 return
             all_of_it = assignments(view, self._instance)
-            matters = {(assignment.task.arn, assignment.desired) for assignment in all_of_it}
+            matters = {_matter(assignment) for assignment in all_of_it}
             self._acknowledged &= matters
             self._on_its_way = {matter: told for matter, told in self._on_its_way.items() if matter in matters}
             news = [assignment for assignment in all_of_it if self._is_news(assignment)]
@@ -260,18 +260,18 @@ class Session:
         )
 
     def _is_news(self, assignment: Assignment) -> bool:
-        matter = (assignment.task.arn, assignment.desired)
+        matter = _matter(assignment)
         if matter in self._acknowledged or matter in self._on_its_way:
             return False
         last = assignment.task.last_status
         if assignment.desired is DesiredStatus.STOPPED:
-            return last is not TaskStatus.STOPPING
+            return assignment.task.force or last is not TaskStatus.STOPPING
         return last.is_starting
 
     async def _send(self, news: list[Assignment]) -> None:
         """One message for each task: an agent that cannot take one of them still acknowledges the others."""
         sessions, now = self._sessions, self._sessions.clock()
-        messages = {(a.task.arn, a.desired): self._message(a, sessions.account.names.uuid(), now) for a in news}
+        messages = {_matter(a): self._message(a, sessions.account.names.uuid(), now) for a in news}
         lines = [
             StoryLine(
                 now,
@@ -280,7 +280,7 @@ class Session:
                 Kind.TASK_TOLD,
                 a.task.cause,
                 {"desired": a.desired, "instance": self._instance},
-                messages[a.task.arn, a.desired].message_id,
+                messages[_matter(a)].message_id,
             )
             for a in news
         ]
@@ -328,6 +328,10 @@ class Session:
     async def _send_frame(self, message: msgspec.Struct) -> None:
         async with asyncio.timeout(SEND_SECONDS_MAX):
             await self._socket.send_str(envelope.encode_frame(acs_shapes.kind_of(message), message))
+
+
+def _matter(assignment: Assignment) -> Matter:
+    return assignment.task.arn, assignment.desired, assignment.task.force
 
 
 def refusal(instance: Instance | None, arn: str) -> web.Response | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from controlplane.agents.container_life import health_check, life
 from controlplane.core.cost import CPU_UNITS_PER_VCPU, cpu_units, mebibytes, overridden
 from controlplane.core.model import Cluster, Task, TaskDefinition
 from wire import acs_shapes
@@ -52,8 +53,10 @@ def stop_payload(task: Task, definition: TaskDefinition, cluster: Cluster, *, ac
     """What an agent needs to stop `task`: one that has reported nothing of it may not have it yet."""
     if not any(container.runtime_id for container in task.containers):
         whole = run_payload(task, definition, cluster, account=account)
-        return msgspec.structs.replace(whole, desired_status=DesiredStatus.STOPPED)
-    return acs_shapes.Task(arn=task.arn, desired_status=DesiredStatus.STOPPED, task_cluster_arn=cluster.arn)
+        return msgspec.structs.replace(whole, desired_status=DesiredStatus.STOPPED, berth_force=task.force)
+    return acs_shapes.Task(
+        arn=task.arn, desired_status=DesiredStatus.STOPPED, task_cluster_arn=cluster.arn, berth_force=task.force
+    )
 
 
 def _container(
@@ -80,8 +83,9 @@ def _container(
             if mode != "none"
         ],
         stop_timeout=container.get("stopTimeout", 0),
+        **life(container),
         docker_config=acs_shapes.DockerConfig(
-            config=msgspec.json.encode(docker_config(container)).decode(),
+            config=msgspec.json.encode(docker_config(container) | health_check(container)).decode(),
             host_config=msgspec.json.encode(docker_host_config(container, body)).decode(),
         ),
     )

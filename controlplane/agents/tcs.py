@@ -97,6 +97,15 @@ class Telemetry:
             await _close(socket, WSCloseCode.OK)
         return socket
 
+    async def newest(self, request: web.Request) -> web.Response:
+        """Serves `GET /_berth/telemetry?task=ARN`: the newest metrics of a task, in Amazon's shape."""
+        arn = request.query.get("task", "")
+        metric = self.metrics.get(arn)
+        if metric is None:
+            sentence = msgspec.json.encode({"message": f"No telemetry is known of task {arn[:200]!r}."})
+            return web.Response(status=404, body=sentence, content_type="application/json")
+        return web.Response(body=msgspec.json.encode(metric), content_type="application/json")
+
     async def _beat(self, arn: str, socket: web.WebSocketResponse) -> None:
         while not socket.closed:
             instance = self._store.view().instance(arn)

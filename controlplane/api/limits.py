@@ -34,18 +34,12 @@ TASK_DEFINITION: dict[str, Unserved] = {
 }
 CONTAINER: dict[str, Unserved] = {
     "mountPoints": _given,
-    "volumesFrom": _given,
-    "links": _given,
-    "dependsOn": _given,
-    "startTimeout": _given,
-    "healthCheck": _given,
     "secrets": _given,
     "environmentFiles": _given,
     "repositoryCredentials": _given,
     "resourceRequirements": _given,
     "firelensConfiguration": _given,
     "credentialSpecs": _given,
-    "restartPolicy": lambda policy: policy.get("enabled", False),
     "logConfiguration": lambda log: (
         log.get("logDriver") in ("awsfirelens", "awslogs") or bool(log.get("secretOptions"))
     ),

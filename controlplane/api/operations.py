@@ -3,7 +3,7 @@
 from controlplane.agents import registration, reports
 from controlplane.api import clusters, container_instances, protection, services, tags, task_definitions, tasks
 from controlplane.api.call import Reader, Writer
-from wire.extensions import SUBMIT_RESOURCE_RELEASE
+from wire.extensions import FORCE_STOP_TASK, SUBMIT_RESOURCE_RELEASE
 
 READERS: dict[str, Reader] = {
     "DescribeClusters": clusters.describe_clusters,
@@ -33,6 +33,7 @@ WRITERS: dict[str, Writer] = {
     "RunTask": tasks.run_task,
     "StartTask": tasks.start_task,
     "StopTask": tasks.stop_task,
+    FORCE_STOP_TASK: tasks.force_stop_task,
     "UpdateTaskProtection": protection.update_task_protection,
     "CreateService": services.create_service,
     "UpdateService": services.update_service,

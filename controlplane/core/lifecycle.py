@@ -135,6 +135,17 @@ def request_stop(
     return stopping if proof is None else draft.end_hold(stopping, proof)
 
 
+def force_stop(draft: Draft, task: Task, *, reason: str) -> Task:
+    """Want `task` STOPPED and its graces cut. One that is stopping already keeps its code and reason. Idempotent."""
+    stopping = request_stop(draft, task, stop_code=StopCode.USER_INITIATED, reason=reason)
+    if stopping.force or stopping.last_status is TaskStatus.STOPPED:
+        return stopping
+    forced = msgspec.structs.replace(stopping, force=True, cause=draft.cause, version=stopping.version + 1)
+    draft.put(forced)
+    _tell_desired(draft, forced)
+    return forced
+
+
 def observe(draft: Draft, task: Task, report: TaskReport) -> Task:
     """Take an agent's state change in. Only up: what is known already changes nothing, so a repeat is a no-op.
 

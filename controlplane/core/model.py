@@ -207,6 +207,8 @@ class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     created_at: float = 0
     started_at: float | None = None
     stopping_at: float | None = None
+    force: bool = False
+    """Its containers get no grace any more (`ForceStopTask`)."""
     stop_told_at: float | None = None
     """When the instance acknowledged the stop."""
     execution_stopped_at: float | None = None

@@ -15,7 +15,7 @@ from controlplane.core.view import State
 from controlplane.server import ControlPlane
 from wire import ecs_shapes, envelope
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 30
 
 
 class Ecs:

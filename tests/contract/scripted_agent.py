@@ -10,7 +10,7 @@ import aiohttp
 from wire import envelope
 from wire.extensions import RELEASE_ATTRIBUTE
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 30
 
 
 class ScriptedAgent:
@@ -33,6 +33,8 @@ class ScriptedAgent:
         self.arn = ""
         self.told: list[tuple[str, str]] = []
         """(task, desired status) in the order of their coming."""
+        self.forced: list[str] = []
+        """Tasks that it was told to stop by force."""
         self.tasks: dict[str, dict[str, Any]] = {}
         """The run payload of each task that it was told to run."""
         self.manifests: list[dict[str, Any]] = []
@@ -187,6 +189,8 @@ class ScriptedAgent:
                 self.tasks[task["arn"]] = task
             async with self._news:
                 self.told.append((task["arn"], task["desiredStatus"]))
+                if task.get("berthForce"):
+                    self.forced.append(task["arn"])
                 self._news.notify_all()
             if self.obedient:
                 await self.report(task["arn"], task["desiredStatus"])

@@ -9,9 +9,12 @@ import pytest
 from apiside import Ecs, definition, until
 from scripted_agent import ScriptedAgent
 
+from berth.client import EcsClient
 from controlplane.agents import acs
 from controlplane.core.view import State
 from controlplane.server import ControlPlane
+from wire.errors import AwsError
+from wire.extensions import FORCE_STOP_TASK
 from wire.status import DesiredStatus, TaskStatus
 
 
@@ -84,6 +87,28 @@ async def test_the_ack_of_a_stop_makes_it_stopping(plane: ControlPlane, ecs: Ecs
         await agent.disconnect()
         await agent.connect()
         await until(plane, lambda view: view.task(arn).last_status is TaskStatus.STOPPING)  # type: ignore[union-attr]
+
+
+async def test_a_forced_stop_is_told_once_more_after_an_ordinary_one_and_also_to_who_was_away(
+    plane: ControlPlane, ecs: Ecs
+) -> None:
+    async with ScriptedAgent(plane.url, obedient=False) as agent, EcsClient(plane.url) as ours:
+        arn = await ran(ecs, agent)
+        await agent.report(arn, "RUNNING")
+        await ecs.stop_task(task=arn, reason="because")
+        await agent.is_told_of(2)
+        await until(plane, lambda view: view.task(arn).last_status is TaskStatus.STOPPING)  # type: ignore[union-attr]
+        await agent.disconnect()
+        answer = await ours.call(FORCE_STOP_TASK, task=arn)
+        assert answer["task"]["stoppedReason"] == "because"
+        await agent.connect()
+        await agent.is_told_of(3)
+        assert agent.told[-1] == (arn, "STOPPED")
+        assert agent.forced == [arn]
+        again = await ours.call(FORCE_STOP_TASK, task=arn)
+        assert again["task"]["version"] == answer["task"]["version"], "asking twice changes nothing"
+        with pytest.raises(AwsError, match="The referenced task was not found"):
+            await ours.call(FORCE_STOP_TASK, task="none")
 
 
 async def test_a_stop_while_the_agent_is_away_reaches_it_later(plane: ControlPlane, ecs: Ecs) -> None:

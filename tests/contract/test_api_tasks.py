@@ -145,8 +145,6 @@ async def test_overrides_are_given_back_and_acted_on(plane: ControlPlane, ecs: E
         ({"volumes": [{"name": "v", "host": {}}]}, "volumes"),
         ({"taskRoleArn": "arn:aws:iam::123456789012:role/app"}, "taskRoleArn"),
         ({"container": {"secrets": [{"name": "A", "valueFrom": "arn"}]}}, "secrets"),
-        ({"container": {"healthCheck": {"command": ["CMD", "true"]}}}, "healthCheck"),
-        ({"container": {"links": ["db"]}}, "links"),
         ({"container": {"resourceRequirements": [{"type": "GPU", "value": "1"}]}}, "resourceRequirements"),
         ({"container": {"logConfiguration": {"logDriver": "awslogs"}}}, "logConfiguration"),
     ],

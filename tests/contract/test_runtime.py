@@ -1,15 +1,18 @@
 """What every runtime does: the scripted one and Docker's pass the same suite."""
 
 import asyncio
+import json
 import subprocess
 import time
 import uuid
 
+import msgspec
 import pytest
 
+from agent.core.health import HealthStatus
 from agent.core.spec import ContainerSpec, Port, TaskSpec
 from agent.runtime.docker import DockerRuntime, sweep
-from agent.runtime.port import ContainerLife, NotRunningError, PullBehavior, RuntimeCallError
+from agent.runtime.port import ContainerLife, NotRunningError, RuntimeCallError
 from agent.runtime.scripted import ScriptedRuntime
 
 
@@ -21,7 +24,7 @@ async def runtime(request):
         await built.close()
         return
     run = uuid.uuid4().hex
-    built = DockerRuntime({"berth.instance": run, "berth.run": run}, PullBehavior.PREFER_CACHED)
+    built = DockerRuntime({"berth.instance": run, "berth.run": run})
     yield built
     await built.close()
     sweep(run)
@@ -39,7 +42,12 @@ class Exits:
     def __init__(self, runtime):
         self.seen = asyncio.Queue()
         self.gaps = asyncio.Event()
-        runtime.watch(self.seen.put_nowait, self.gaps.set)
+        self.changes = asyncio.Queue()
+        runtime.watch(self._take, self.gaps.set)
+
+    def _take(self, found):
+        queue = self.seen if found.life is ContainerLife.EXITED else self.changes
+        queue.put_nowait(found)
 
     async def next(self):
         return await asyncio.wait_for(self.seen.get(), 10)
@@ -133,11 +141,75 @@ async def test_ports_fixed_and_dynamic(runtime):
     assert bound[80] > 0
 
 
+async def test_health_is_told_and_seen(runtime):
+    exits = Exits(runtime)
+    await asyncio.wait_for(exits.gaps.wait(), 10)
+    check = {"Test": ["CMD-SHELL", "echo fine"], "Interval": 500_000_000, "Timeout": 5_000_000_000, "Retries": 3}
+    task = spec(HEALTHY_SECONDS="0.5")
+    container = msgspec.structs.replace(
+        task.containers[0], has_health_check=True, docker_config=json.dumps({"Healthcheck": check})
+    )
+    created = await runtime.create(task, container)
+    started = await runtime.start(created.docker_id)
+    assert started.health.status is HealthStatus.UNKNOWN
+    async with asyncio.timeout(15):
+        while (told := await exits.changes.get()).health.status is HealthStatus.UNKNOWN:
+            pass
+    assert (told.docker_id, told.health.status) == (created.docker_id, HealthStatus.HEALTHY)
+    inspected = await runtime.inspect(created.docker_id)
+    assert inspected.health.status is HealthStatus.HEALTHY
+    assert inspected.health.since >= started.started_at
+
+
+async def test_a_start_by_hand_is_told(runtime):
+    exits = Exits(runtime)
+    await asyncio.wait_for(exits.gaps.wait(), 10)
+    found = await running(runtime, spec(RUN_SECONDS="0.5"))
+    ended = await exits.next()
+    while not exits.changes.empty():
+        exits.changes.get_nowait()
+    if isinstance(runtime, ScriptedRuntime):
+        runtime.start_by_hand(found.docker_id)
+    else:
+        await asyncio.to_thread(subprocess.run, ["docker", "start", found.docker_id], check=True, capture_output=True)
+    again = await asyncio.wait_for(exits.changes.get(), 10)
+    assert (again.docker_id, again.life) == (found.docker_id, ContainerLife.RUNNING)
+    assert again.started_at > ended.finished_at
+
+
+async def test_a_paused_container_obeys_its_stop_signal(runtime):
+    exits = Exits(runtime)
+    found = await running(runtime, spec())
+    await ready(runtime, found)
+    if isinstance(runtime, ScriptedRuntime):
+        runtime.pause_by_hand(found.docker_id)
+    else:
+        await asyncio.to_thread(subprocess.run, ["docker", "pause", found.docker_id], check=True, capture_output=True)
+    assert (await runtime.inspect(found.docker_id)).life is ContainerLife.RUNNING
+    await runtime.signal(found.docker_id, "SIGTERM")
+    assert (await exits.next()).exit_code == 0
+
+
+async def test_a_running_container_is_removed_by_force_alone(runtime):
+    found = await running(runtime, spec())
+    with pytest.raises(RuntimeCallError, match="CannotRemoveContainerError"):
+        await runtime.remove(found.docker_id)
+    await runtime.remove(found.docker_id, force=True)
+    assert await runtime.inspect(found.docker_id) is None
+
+
+async def test_an_image_is_here_or_not(runtime):
+    if isinstance(runtime, ScriptedRuntime):
+        runtime.missing = {"localhost:1/no/such:image"}
+    assert (await runtime.image("berth/stubborn:latest")).image_id
+    assert await runtime.image("localhost:1/no/such:image") is None
+
+
 @pytest.mark.docker
 async def test_docker_a_port_is_free_again_when_the_exit_is_told():
     """The next holder of a fixed host port must never meet a taken one."""
     run = uuid.uuid4().hex
-    runtime = DockerRuntime({"berth.run": run}, PullBehavior.PREFER_CACHED)
+    runtime = DockerRuntime({"berth.run": run})
     exits = Exits(runtime)
     port = (Port(80, 20_000 + uuid.uuid4().int % 10_000, "tcp"),)
     try:
@@ -153,16 +225,17 @@ async def test_docker_a_port_is_free_again_when_the_exit_is_told():
 @pytest.mark.docker
 async def test_docker_refusals_carry_amazons_error_names():
     run = uuid.uuid4().hex
-    runtime = DockerRuntime({"berth.run": run}, PullBehavior.PREFER_CACHED)
+    runtime = DockerRuntime({"berth.run": run})
     try:
         task = spec(image="berth/stubborn:latest")
         wrong = ContainerSpec(name="main", image="berth/stubborn:latest", command=("/no/such/program",))
         created = await runtime.create(task, wrong)
         with pytest.raises(RuntimeCallError, match=r"^CannotStartContainerError: .*no such file"):
             await runtime.start(created.docker_id)
-        missing = ContainerSpec(name="other", image="localhost:1/no/such:image")
-        with pytest.raises(RuntimeCallError, match=r"^CannotPullContainerError: "):
-            await runtime.create(task, missing)
+        with pytest.raises(RuntimeCallError, match=r"^CannotPullContainerError: Error response from daemon: "):
+            await runtime.pull("localhost:1/no/such:image", None, 30)
+        with pytest.raises(RuntimeCallError, match=r"^CannotPullImageManifestError: Error response from daemon: "):
+            await runtime.manifest("localhost:1/no/such:image", None)
         tiny = ContainerSpec(name="tiny", image="berth/stubborn:latest", memory_mib=1)
         with pytest.raises(RuntimeCallError, match=r"^CannotCreateContainerError: .*memory"):
             await runtime.create(task, tiny)
@@ -177,7 +250,7 @@ async def test_docker_refusals_carry_amazons_error_names():
 @pytest.mark.docker
 async def test_docker_the_images_stop_signal_is_known_at_creation():
     run = uuid.uuid4().hex
-    runtime = DockerRuntime({"berth.run": run}, PullBehavior.PREFER_CACHED)
+    runtime = DockerRuntime({"berth.run": run})
     try:
         task = spec(image="berth/stubborn:quit")
         assert (await runtime.create(task, task.containers[0])).stop_signal == "SIGQUIT"

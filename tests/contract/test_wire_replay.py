@@ -328,14 +328,15 @@ async def test_health_is_that_of_essential_containers_with_a_check(player: Playe
 async def test_metrics_are_kept_and_only_of_ones_own_tasks(player: Player, plane: ControlPlane) -> None:
     await player.play("metrics")
     assert (await player.task("0002"))["healthStatus"] == "HEALTHY"
-    newest = plane.telemetry.metrics.get(player.ours("0001"))
-    assert newest is not None
-    [busy] = newest.container_metrics
-    assert busy.container_name == "busy"
-    assert busy.cpu_stats_set is not None
-    assert (busy.cpu_stats_set.sample_count, round(busy.cpu_stats_set.max, 3)) == (20, 12.942)
-    assert busy.network_stats_set is not None
-    assert busy.network_stats_set.rx_bytes.sum == 18920
+    url = f"{plane.url}/_berth/telemetry"
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url, params={"task": player.ours("0001")}) as answer:
+            [busy] = (await answer.json())["containerMetrics"]
+        async with session.get(url, params={"task": "nobody"}) as answer:
+            assert answer.status == 404
+    assert busy["containerName"] == "busy"
+    assert (busy["cpuStatsSet"]["sampleCount"], round(busy["cpuStatsSet"]["max"], 3)) == (20, 12.942)
+    assert busy["networkStatsSet"]["rxBytes"]["sum"] == 18920
     [instance] = (await player.ecs.list_container_instances(cluster=CLUSTER))["containerInstanceArns"]
     runtime = plane.telemetry.runtimes.get(instance)
     assert runtime is not None

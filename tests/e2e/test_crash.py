@@ -98,8 +98,13 @@ def test_control_plane_killed_in_the_middle_of_a_deployment(world):
         world.wait_task(task, "STOPPED")
     for task in new | old:
         assert world.events.starts_of(task) == 1, "never twice"
-    running = world.docker.containers(filters={"label": f"berth.run={world.run}"})
-    assert {row["Labels"]["com.amazonaws.ecs.task-arn"] for row in running} == new, "no orphan, nothing lost"
+
+    def running():
+        rows = world.docker.containers(filters={"label": f"berth.run={world.run}"})
+        return {row["Labels"]["com.amazonaws.ecs.task-arn"] for row in rows}
+
+    # Docker lists a container for some 60 ms after its `die`.
+    world.until(lambda: running() == new, "no orphan, nothing lost", 5)
 
 
 def test_every_acknowledged_task_survives_the_control_plane(world):

@@ -130,7 +130,7 @@ def test_what_docker_cannot_start_or_find_says_why(host):
     assert "exitCode" not in stopped["containers"][0]
     missing = host.run_task(host.define("missing", image="localhost:1/no/such:image"))
     reason = host.wait_task(missing, "STOPPED")["containers"][0]["reason"]
-    assert reason.startswith("CannotPullContainerError: ")
+    assert reason.startswith("CannotPullImageManifestError: ")
 
 
 def test_labels_limits_environment_and_ports_are_in_the_container(host):

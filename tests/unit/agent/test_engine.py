@@ -2,105 +2,14 @@
 
 import asyncio
 
-from virtual_time import EPOCH, epoch, run_virtual
+from scripted_host import RUN, STOP, Machine, host_test
+from virtual_time import EPOCH, epoch
 
-from agent.core.events import Desired, ReportAccepted
-from agent.core.queueing import Host, QueuePolicy
-from agent.core.reporting import ReleaseReport
+from agent.core.events import Desired
+from agent.core.queueing import QueuePolicy
 from agent.core.spec import ContainerSpec, TaskSpec
-from agent.core.state import Release, Settings
-from agent.engine import Engine
-from agent.journal import Journal
-from agent.runtime.scripted import ScriptedRuntime
-from wire.resources import Amounts
-from wire.status import DesiredStatus
+from agent.core.state import Release
 from wire.story import Kind
-
-RUN, STOP = DesiredStatus.RUNNING, DesiredStatus.STOPPED
-
-
-class Backend:
-    """Takes every report at once and keeps the story."""
-
-    def __init__(self, engine):
-        self.engine, self.story, self.reports = engine, [], []
-        self.is_away = False
-        self.changed = asyncio.Condition()
-        self._sending = set()
-
-    def tell(self, at, subject, kind, _cause, data):
-        self.story.append((round(at - EPOCH, 3), kind, subject, data))
-
-    def reports_wait(self, task):
-        if not self.is_away:
-            sending = asyncio.get_running_loop().create_task(self._take(task))
-            self._sending.add(sending)
-            sending.add_done_callback(self._sending.discard)
-
-    async def _take(self, task):
-        report = self.engine.next_report(task)
-        if report is None:
-            return
-        word = f"release {report.proof}" if isinstance(report, ReleaseReport) else report.status
-        async with self.changed:
-            self.reports.append((round(epoch() - EPOCH, 3), task, word))
-            self.changed.notify_all()
-        await self.engine.submit(ReportAccepted(task=task, number=report.number))
-
-    async def wait_for(self, task, word):
-        async with self.changed:
-            await self.changed.wait_for(lambda: (task, word) in [(t, w) for _, t, w in self.reports])
-        return next(at for at, t, w in self.reports if (t, w) == (task, word))
-
-    def times(self, kind):
-        return {subject: at for at, k, subject, _ in self.story if k is kind}
-
-
-class Machine:
-    """A host that can lose its agent and get another."""
-
-    def __init__(self, tmp_path, *, queue=QueuePolicy.FIFO, **policy):
-        self.path, self.queue, self.settings = tmp_path, queue, Settings(**policy)
-        self.runtime = ScriptedRuntime(epoch, latency_seconds=0.3)
-
-    async def boot(self):
-        self.journal = Journal(self.path)
-        self.engine = Engine(
-            host=Host(Amounts(2048, 15731), self.queue),
-            runtime=self.runtime,
-            journal=self.journal,
-            settings=self.settings,
-            clock=epoch,
-            instance="i-1",
-        )
-        self.backend = Backend(self.engine)
-        self.engine.attach(self.backend)
-        await self.engine.resume()
-        self.running = asyncio.create_task(self.engine.run())
-        return self.backend
-
-    async def kill(self):
-        self.running.cancel()
-        await asyncio.gather(self.running, return_exceptions=True)
-        self.journal.close()
-
-    async def want(self, task, desired=RUN, **environment):
-        container = ContainerSpec(
-            name="main", image="i", essential=True, cpu=1024, memory_mib=7372, environment=environment
-        )
-        spec = TaskSpec(arn=task, containers=(container,)) if desired is RUN else None
-        await self.engine.submit(Desired(task=task, cause=f"m-{task}", desired=desired, spec=spec))
-
-
-def host_test(story):
-    """Run an async test body on virtual time."""
-
-    def test(tmp_path):
-        run_virtual(story(tmp_path))
-
-    test.__name__ = story.__name__
-    test.__doc__ = story.__doc__
-    return test
 
 
 @host_test

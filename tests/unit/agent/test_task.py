@@ -12,6 +12,7 @@ from agent.core.events import (
     Desired,
     Exited,
     KillSent,
+    Pulled,
     ReportAccepted,
     RuntimeFault,
     SignalSent,
@@ -96,7 +97,8 @@ def kinds(instructions):
 def test_a_task_asks_for_room_and_touches_nothing_until_it_is_admitted():
     d = Driver()
     assert kinds(d.asked) == ["AskRoom"]
-    assert kinds(d.give(Admitted(task=ARN))) == ["CreateContainer"]
+    assert kinds(d.give(Admitted(task=ARN))) == ["SeeToImage"]
+    assert kinds(d.give(Pulled(task=ARN, container="main"))) == ["CreateContainer"]
 
 
 def test_create_start_running_is_reported_once():

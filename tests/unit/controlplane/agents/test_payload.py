@@ -159,3 +159,32 @@ def test_a_stop_of_a_task_that_its_agent_may_not_know_names_the_containers_too()
     stop = stop_of(None)
     assert stop["desiredStatus"] == "STOPPED"
     assert [container["name"] for container in stop["containers"]] == ["main"]
+
+
+def test_when_a_container_starts_is_healthy_and_is_started_again():
+    main = told(
+        {
+            "dependsOn": [{"containerName": "db", "condition": "HEALTHY"}],
+            "links": ["db:d"],
+            "volumesFrom": [{"sourceContainer": "files", "readOnly": True}],
+            "startTimeout": 9,
+            "healthCheck": {"command": ["CMD", "true"], "startPeriod": 7},
+            "restartPolicy": {"enabled": True, "ignoredExitCodes": [0]},
+        }
+    ).containers[0]
+    on_the_wire = as_json(main)
+    assert on_the_wire["dependsOn"] == [{"containerName": "db", "condition": "HEALTHY"}]
+    assert on_the_wire["volumesFrom"] == [{"sourceContainer": "files", "readOnly": True}]
+    assert (on_the_wire["links"], on_the_wire["startTimeout"]) == (["db:d"], 9)
+    assert on_the_wire["restartPolicy"] == {"enabled": True, "ignoredExitCodes": [0], "restartAttemptPeriod": 300}
+    assert on_the_wire["healthCheckType"] == "docker"
+    check = json.loads(main.docker_config.config)["Healthcheck"]
+    seconds = {name: value / 1e9 for name, value in check.items() if name not in ("Test", "Retries")}
+    assert (check["Test"], check["Retries"]) == (["CMD", "true"], 3)
+    assert seconds == {"Interval": 30, "Timeout": 5, "StartPeriod": 7}
+
+
+def test_a_container_without_any_of_that_says_nothing_of_it():
+    on_the_wire = as_json(told({"restartPolicy": {"enabled": False}}).containers[0])
+    members = {"dependsOn", "links", "volumesFrom", "startTimeout", "healthCheckType", "restartPolicy"}
+    assert not members & set(on_the_wire)

@@ -1,0 +1,134 @@
+"""Black-box rows about images, against a registry of the test's own (`docker-registry`, where it is installed)."""
+
+import shutil
+import subprocess
+import urllib.request
+
+import pytest
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.skipif(shutil.which("docker-registry") is None, reason="there is no docker-registry here"),
+]
+
+STUBBORN = "berth/stubborn:latest"
+
+
+@pytest.fixture
+def registry(world, free_port_2):
+    """Address of a registry that has `job:1`; nothing of it is on the host."""
+    root = world.path / "registry"
+    config = world.path / "registry.yml"
+    config.write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\nhttp: {{addr: '127.0.0.1:{free_port_2}'}}\n"
+    )
+    log = (world.path / "registry.log").open("wb")
+    process = subprocess.Popen(["docker-registry", "serve", config], stdout=log, stderr=log)
+    address = f"localhost:{free_port_2}"
+    world.until(lambda: _answers(address), "the registry answers")
+    world.docker.tag(STUBBORN, f"{address}/job", "1")
+    assert "error" not in world.docker.push(f"{address}/job", "1")
+    world.docker.remove_image(f"{address}/job:1")
+    yield address
+    process.terminate()
+    process.wait(10)
+    log.close()
+    for image in world.docker.images(f"{address}/job"):
+        for name in [*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())]:
+            if address in name:
+                _forget(world, name)
+
+
+def _forget(world, name):
+    import docker.errors
+
+    try:
+        world.docker.remove_image(name, force=True)
+    except docker.errors.APIError:
+        return
+
+
+def _answers(address):
+    try:
+        with urllib.request.urlopen(f"http://{address}/v2/", timeout=1) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def host_with(world, behavior):
+    world.start_agent(ECS_IMAGE_PULL_BEHAVIOR=behavior, ECS_CONTAINER_STOP_TIMEOUT="3s")
+    world.hosts(1)
+    return world
+
+
+def requests(world):
+    """Manifest requests that the registry has seen."""
+    return (world.path / "registry.log").read_text().count("/v2/job/manifests/")
+
+
+@pytest.mark.parametrize(
+    ("behavior", "asks_again"), [("default", True), ("always", True), ("once", False), ("prefer-cached", False)]
+)
+def test_pull_behaviours(world, registry, behavior, asks_again):
+    """TestStartStopUnpulledImage. Both: a first task pulls; a second asks the registry again or not, as configured."""
+    host = host_with(world, behavior)
+    definition = host.define(image=f"{registry}/job:1", cpu=16, memory=32)
+    task, _ = host.running(definition)
+    shown = host.task(task)
+    assert shown["containers"][0]["imageDigest"].startswith("sha256:")
+    assert shown["pullStartedAt"] <= shown["pullStoppedAt"]
+    before = requests(host)
+    again, _ = host.running(definition)
+    assert (requests(host) > before) == asks_again
+    assert ("pullStartedAt" in host.task(again)) == asks_again
+    for each in (task, again):
+        host.ecs.stop_task(task=each)
+        host.wait_task(each, "STOPPED")
+
+
+@pytest.mark.parametrize("behavior", ["always", "default"])
+def test_an_unknown_image(world, registry, behavior):
+    """TestInvalidImageInteg, TestTaskStopWhenPullImageFail. Amazon's asks nine times (15 s, later 42 s and more) and
+    then, unless `always` or `once`, pulls five times; ours takes the registry's definite answer."""
+    host = host_with(world, behavior)
+    task = host.run_task(host.define(image=f"{registry}/job:2", cpu=16, memory=32))
+    stopped = host.wait_task(task, "STOPPED", 10)
+    reason = stopped["containers"][0]["reason"]
+    assert reason.startswith("CannotPullImageManifestError: Error response from daemon: manifest unknown")
+    assert stopped["stopCode"] == "TaskFailedToStart"
+    assert "runtimeId" not in stopped["containers"][0]
+
+
+def test_a_local_image_that_the_registry_does_not_know_runs_by_default(world, registry):
+    """Amazon's runs it after 30 s of failing pulls; ours at once."""
+    host = host_with(world, "default")
+    name = f"{registry}/job"
+    host.docker.tag(STUBBORN, name, "local")
+    host.running(host.define(image=f"{name}:local", cpu=16, memory=32))
+
+
+def test_an_image_by_its_digest(world, registry):
+    """TestImageWithDigestInteg. Both: the manifest step is left out, the digest is reported."""
+    digest = world.docker.inspect_distribution(f"{registry}/job:1")["Descriptor"]["digest"]
+    host = host_with(world, "always")
+    task, _ = host.running(host.define(image=f"{registry}/job@{digest}", cpu=16, memory=32))
+    assert host.task(task)["containers"][0]["imageDigest"] == digest
+
+
+def test_a_registry_that_is_away(world):
+    """Amazon's: 45 s and more for `always`, 66 s for `default`; ours 14 s, each task its own."""
+    host = host_with(world, "always")
+    task = host.run_task(host.define(image="localhost:1/no/such:image", cpu=16, memory=32))
+    reason = host.wait_task(task, "STOPPED", 40)["containers"][0]["reason"]
+    assert reason.startswith("CannotPullImageManifestError: Error response from daemon: Get ")
+
+
+def test_a_stop_during_the_tries_ends_at_once(world):
+    """TestStopWithPendingStops. Both: STOPPED at once; ours also gives up the pull."""
+    host = host_with(world, "always")
+    task = host.run_task(host.define(image="localhost:1/no/such:image", cpu=16, memory=32))
+    host.until(lambda: host.ecs.list_tasks()["taskArns"], "it is placed")
+    host.ecs.stop_task(task=task)
+    stopped = host.wait_task(task, "STOPPED", 5)
+    assert "exitCode" not in stopped["containers"][0]
