@@ -44,6 +44,7 @@ unit: setup  ## Run the tests that need no engine
 	$(PYTEST) -m "not docker and not soak" $(UNIT)
 
 e2e: setup images compose-images  ## Run the tests on real containers
+	@scripts/namespaces
 	$(PYTEST) -m "(docker or compose) and not soak" tests/contract tests/e2e
 
 soak: setup images  ## Run the tests that take minutes

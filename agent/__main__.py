@@ -6,10 +6,12 @@ import logging
 import os
 import sys
 
-from agent.config import Config, ConfigError, read
+from agent.config import Config, ConfigError, read, seconds
 from agent.daemon import run
+from agent.departure import LIMIT_SECONDS, Leaving, Way
 from agent.journal import JournalInUseError
-from agent.runtime import docker
+from agent.logs import set_up
+from agent.runtime import connection
 from agent.runtime.port import UnreachableError
 
 EXIT_TRY_AGAIN = 1
@@ -22,29 +24,50 @@ def main() -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m agent", description=__doc__)
     verbs = parser.add_subparsers(dest="verb")
-    verbs.add_parser("run", help="be the agent of this host, configured by ECS_* variables (the default)")
+    run_parser = verbs.add_parser("run", help="be the agent of this host, configured by ECS_* variables (the default)")
+    run_parser.add_argument("--drain", action="store_true", help="SIGTERM empties the host before the agent ends")
+    run_parser.add_argument(
+        "--drain-limit",
+        type=_seconds,
+        default=LIMIT_SECONDS,
+        metavar="DURATION",
+        help="longest wait for the last task, such as 90s or 1h (1h)",
+    )
+    parser.set_defaults(drain=False, drain_limit=LIMIT_SECONDS)
     verbs.add_parser("check", help="print the engine's version, or say in one sentence why there is none")
     sweep = verbs.add_parser("sweep", help="remove every container of one `berth dev` run")
     sweep.add_argument("--run", required=True, help="value of the label berth.run")
     arguments = parser.parse_args()
     try:
         if arguments.verb == "check":
-            print(docker.connect(docker.QUICK_SECONDS).version()["Version"])
+            print(connection.connect(connection.QUICK_SECONDS).version()["Version"])
             return 0
         if arguments.verb == "sweep":
-            print(docker.sweep(arguments.run))
+            print(connection.sweep(arguments.run))
             return 0
-        return _run()
+        return _run(
+            Leaving(on_term=Way.EMPTIED if arguments.drain else Way.AT_ONCE, limit_seconds=arguments.drain_limit)
+        )
     except UnreachableError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
 
 
-def _run() -> int:
+def _seconds(text: str) -> float:
+    try:
+        limit = seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if limit <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time to wait")
+    return limit
+
+
+def _run(leaving: Leaving) -> int:
     try:
         config = read(os.environ)
         _log(config)
-        asyncio.run(run(config))
+        asyncio.run(run(config, leaving))
     except (ConfigError, JournalInUseError) as error:
         print(error, file=sys.stderr)
         return EXIT_TERMINAL
@@ -58,11 +81,7 @@ def _run() -> int:
 
 
 def _log(config: Config) -> None:
-    logging.basicConfig(
-        level=getattr(logging, config.log_level.upper(), logging.INFO),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        filename=config.log_file or None,
-    )
+    set_up(config.log)
     for warning in config.warnings:
         logging.getLogger("agent").warning(warning)
 

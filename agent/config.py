@@ -6,9 +6,9 @@ default, as there. Source: amazon-ecs-agent README, `agent/config/config.go`, `p
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,10 +18,15 @@ from agent.core.pulling import PullBehavior
 from agent.core.queueing import QueuePolicy
 from agent.core.state import Release, Settings
 from agent.core.stopping import GRACE_SECONDS_MIN, GiveUp
+from agent.local.settings import BURST, RATE_PER_SECOND, LocalSettings, rate
+from agent.logs import LEVELS, LogFormat, LogSettings, Rollover
 from agent.pulling import PullSettings
 from agent.runtime.credentials import EngineAuth, read_engine_auth
 from agent.runtime.options import Options, TaskLimits
+from agent.variables import remarks
 from wire.instance_types import INSTANCE_TYPES, InstanceType, nearest
+
+T = TypeVar("T")
 
 STOP_TIMEOUT_SECONDS = 30.0
 CLEANUP_SECONDS = 3 * 3600.0
@@ -29,8 +34,12 @@ CLEANUP_SECONDS_MIN = 1.0
 RESERVED_PORTS = frozenset({22, 2375, 2376, 51678, 51679})
 CGROUP_PERIOD_SECONDS = 0.008, 0.1
 """Lowest and highest `ECS_CGROUP_CPU_PERIOD`."""
+_BOOLEANS = {
+    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
+}
+"""Go's `strconv.ParseBool`."""
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_FLAGS = dict.fromkeys(("1", "t", "true"), True) | dict.fromkeys(("0", "f", "false"), False)
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 
@@ -58,8 +67,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     zone: str
     run: str
     options: Options = Options()
-    log_level: str
-    log_file: str
+    instance_tags: dict[str, str] = {}
+    log: LogSettings = LogSettings()
+    local: LocalSettings = LocalSettings()
     warnings: tuple[str, ...] = ()
 
 
@@ -103,9 +113,10 @@ def read(environment: Mapping[str, str]) -> Config:
         zone=source.text("BERTH_AVAILABILITY_ZONE", f"{region}a"),
         run=source.text("BERTH_RUN", ""),
         options=_options(source),
-        log_level=source.text("ECS_LOGLEVEL", "info"),
-        log_file=source.text("ECS_LOGFILE", ""),
-        warnings=tuple(source.warnings),
+        instance_tags=source.strings("ECS_CONTAINER_INSTANCE_TAGS"),
+        log=_log(source),
+        local=_local(source),
+        warnings=(*source.warnings, *remarks(environment, source.read)),
     )
 
 
@@ -128,8 +139,10 @@ class _Source:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self.warnings: list[str] = []
+        self.read: set[str] = set()
 
     def text(self, name: str, default: str) -> str:
+        self.read.add(name)
         return self._environment.get(name, "").strip() or default
 
     def choice(self, name: str, kind: Any, default: Any) -> Any:
@@ -148,18 +161,19 @@ class _Source:
             self._warn(name, error, f"{default:g}s")
             return default
 
+    def flag(self, name: str) -> bool:
+        """False unless it says otherwise."""
+        text = self.text(name, "false")
+        if text not in _BOOLEANS:
+            self._warn(name, f"{text!r} is neither true nor false", "false")
+        return _BOOLEANS.get(text, False)
+
     def whole(self, name: str, default: int) -> int:
         text = self.text(name, str(default))
         if text.isdigit():
             return int(text)
         self._warn(name, f"{text!r} is no whole number", default)
         return default
-
-    def flag(self, name: str) -> bool:
-        text = self.text(name, "false")
-        if text.lower() not in _FLAGS:
-            self._warn(name, f"{text!r} is neither true nor false", "false")
-        return _FLAGS.get(text.lower(), False)
 
     def at_least(self, name: str, default: float, least: float) -> float:
         """A duration; a shorter one than `least` is passed over."""
@@ -172,6 +186,14 @@ class _Source:
     def ports(self, name: str, default: frozenset[int]) -> frozenset[int]:
         value = self._json(name, list[int], None)
         return default if value is None else frozenset(value)
+
+    def parsed(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        text = self.text(name, "")
+        try:
+            return parse(text) if text else default
+        except ValueError as error:
+            self._warn(name, error, default)
+            return default
 
     def strings(self, name: str) -> dict[str, str]:
         value: dict[str, str] = self._json(name, dict[str, str], {})
@@ -248,9 +270,38 @@ def _options(source: _Source) -> Options:
         cgroup_root=Path(source.text("ECS_CGROUP_PATH", str(default.cgroup_root))),
         cgroup_period_us=round(1e6 * min(max(period_seconds, low), high)),
         pids_limit=source.whole("ECS_TASK_PIDS_LIMIT", default.pids_limit),
-        refuse_privileged=source.text("ECS_DISABLE_PRIVILEGED", "false").lower() == "true",
+        refuse_privileged=source.flag("ECS_DISABLE_PRIVILEGED"),
         pause_image=source.text("BERTH_PAUSE_IMAGE", default.pause_image),
         secrets=source.text("BERTH_SECRETS", ""),
+    )
+
+
+def _log(source: _Source) -> LogSettings:
+    level = source.text("ECS_LOGLEVEL", "info").lower()
+    if level not in LEVELS:
+        source.warnings.append(
+            f"ECS_LOGLEVEL is passed over, info is used: {level!r} is not one of {', '.join(LEVELS)}."
+        )
+        level = "info"
+    return LogSettings(
+        level=level,
+        file=source.text("ECS_LOGFILE", ""),
+        rollover=source.parsed("ECS_LOG_ROLLOVER_TYPE", Rollover, Rollover.SIZE),
+        file_megabytes_max=source.parsed("ECS_LOG_MAX_FILE_SIZE_MB", float, LogSettings().file_megabytes_max),
+        files_max=source.whole("ECS_LOG_MAX_ROLL_COUNT", LogSettings().files_max),
+        format=source.parsed("ECS_LOG_OUTPUT_FORMAT", LogFormat, LogFormat.TEXT),
+    )
+
+
+def _local(source: _Source) -> LocalSettings:
+    per_second, burst = source.parsed("ECS_TASK_METADATA_RPS_LIMIT", rate, (RATE_PER_SECOND, BURST))
+    return LocalSettings(
+        rate_per_second=per_second,
+        burst=burst,
+        has_metadata_file=source.flag("ECS_ENABLE_CONTAINER_METADATA"),
+        host_data_dir=source.text("ECS_HOST_DATA_DIR", ""),
+        hides_zone=source.flag("ECS_DISABLE_TASK_METADATA_AZ"),
+        drains_when_interrupted=source.flag("ECS_ENABLE_SPOT_INSTANCE_DRAINING"),
     )
 
 

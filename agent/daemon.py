@@ -5,7 +5,6 @@ SIGTERM leaves every container running, as Amazon's agent does: what was asked i
 
 import asyncio
 import logging
-import signal
 import time
 from typing import Any
 
@@ -22,8 +21,12 @@ from agent.backend.storyteller import Storyteller
 from agent.config import Config, ConfigError
 from agent.core.queueing import Host
 from agent.core.spec import cost
+from agent.departure import Departure, Leaving
 from agent.engine import Engine
 from agent.journal import Journal
+from agent.local.interruption import set_draining
+from agent.local.recent import Recent
+from agent.local.serving import About, Local
 from agent.machine import attributes, identity, size
 from agent.machine.doctor import Doctor
 from agent.pulling import Puller
@@ -33,7 +36,7 @@ from agent.runtime.docker import DockerRuntime
 from agent.runtime.port import Runtime
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
 from wire.errors import AwsError
-from wire.extensions import INSTANCE_TYPE_ATTRIBUTE
+from wire.extensions import INSTANCE_TYPE_ATTRIBUTE, INTROSPECTION_ATTRIBUTE
 from wire.resources import Amounts, to_registration
 from wire.story import Kind
 
@@ -48,34 +51,35 @@ _CLUSTER_FACT = "cluster-name"
 class Outlet:
     """Stories and reports, on their way out of the engine."""
 
-    def __init__(self, storyteller: Storyteller, reporter: Reporter) -> None:
+    def __init__(self, storyteller: Storyteller, reporter: Reporter, recent: Recent) -> None:
         self._storyteller = storyteller
+        self._recent = recent
         self._reporter = reporter
 
     def tell(self, at: float, subject: str, kind: Kind, cause: str, data: dict[str, Any]) -> None:
         """A line of the story."""
         self._storyteller.tell(at, subject, kind, cause, data)
+        self._recent.tell(at, subject, kind, cause, data)
 
     def reports_wait(self, task: str) -> None:
         """The outbox of `task` has something to send."""
         self._reporter.reports_wait(task)
 
 
-async def run(config: Config) -> None:
-    """Be the agent of this host until SIGTERM or SIGINT.
+async def run(config: Config, leaving: Leaving) -> None:
+    """Be the agent of this host until a signal says otherwise.
 
     Raises:
         ConfigError: this cannot work, and trying again will not help.
         JournalInUseError, UnreachableError: see there.
     """
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    departure = Departure(leaving)
+    departure.listen()
     journal = Journal(config.data_dir)
     try:
         async with aiohttp.ClientSession() as session:
-            life = asyncio.create_task(_live(config, journal, session))
-            ending = asyncio.create_task(stopping.wait())
+            life = asyncio.create_task(_live(config, journal, session, departure))
+            ending = asyncio.create_task(departure.at_once())
             await asyncio.wait({life, ending}, return_when=asyncio.FIRST_COMPLETED)
             ending.cancel()
             if life.done():
@@ -86,28 +90,95 @@ async def run(config: Config) -> None:
         journal.close()
 
 
-async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession) -> None:
+async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession, departure: Departure) -> None:
     _check_cluster(config, journal)
     client = EcsClient(session, config.backend, Signer(config.credentials, config.region))
-    registered = _registered(config)
-    instance = await _register(config, journal, client, registered)
-    owner = {INSTANCE_LABEL: instance} | ({RUN_LABEL: config.run} if config.run else {})
+    local = await Local.open(config.local, journal)
     try:
-        runtime = DockerRuntime(owner, config.options, LogSubmitter(client))
-    except NoCgroupsError as error:
-        raise ConfigError(str(error)) from error
-    await runtime.remove_orphans(frozenset(state.spec.arn for state in journal.tasks()))
-    try:
-        await _serve(config, journal, client, runtime=runtime, registered=registered, instance=instance)
+        registered = _registered(config, local.ports.taken)
+        instance = await _register(config, journal, client, registered, local.ports.introspection_address)
+        about = About(
+            cluster=config.cluster, instance=instance, region=config.region, zone=config.zone, version=VERSION
+        )
+        owner = {INSTANCE_LABEL: instance} | ({RUN_LABEL: config.run} if config.run else {})
+        try:
+            runtime = DockerRuntime(
+                owner, config.options, logs=LogSubmitter(client), furnisher=local.furnisher(about, config.data_dir)
+            )
+        except NoCgroupsError as error:
+            raise ConfigError(str(error)) from error
+        await runtime.remove_orphans(frozenset(state.spec.arn for state in journal.tasks()))
+        try:
+            await _serve(
+                config,
+                journal,
+                client,
+                runtime=runtime,
+                registered=registered,
+                about=about,
+                local=local,
+                departure=departure,
+            )
+        finally:
+            await runtime.close()
     finally:
-        await runtime.close()
+        await local.close()
 
 
 async def _serve(
-    config: Config, journal: Journal, client: EcsClient, *, runtime: Runtime, registered: Amounts, instance: str
+    config: Config,
+    journal: Journal,
+    client: EcsClient,
+    *,
+    runtime: Runtime,
+    registered: Amounts,
+    about: About,
+    local: Local,
+    departure: Departure,
 ) -> None:
-    engine = Engine(
-        host=Host(registered, config.queue),
+    """Work until the host is emptied; cancelled where the agent leaves at once."""
+    host, instance = Host(registered, config.queue), about.instance
+    engine = _engine(config, journal, runtime, host, instance)
+    storyteller = Storyteller(client, config.cluster, instance)
+    reporter = _reporter(client, config, instance, engine, storyteller)
+    doctor = Doctor(runtime.version, time.time)
+    credentials = CredentialStore()
+    acs, tcs = sessions(
+        client,
+        engine,
+        cluster=config.cluster,
+        instance=instance,
+        agent_version=VERSION,
+        docker_version=await runtime.version(),
+        facts=journal,
+        credentials=credentials,
+        doctor=doctor,
+    )
+    engine.attach(Outlet(storyteller, reporter, local.recent))
+    await engine.resume()
+    await local.serve(about, client, host, engine.tasks, credentials)
+    jobs = (
+        engine.run(),
+        storyteller.run(),
+        acs.run(),
+        tcs.run(),
+        local.interruption.run(client, config.cluster, instance),
+    )
+    try:
+        async with asyncio.TaskGroup() as group:
+            working = [group.create_task(job) for job in jobs]
+            await departure.emptied(lambda: set_draining(client, config.cluster, instance), engine.tasks)
+            await storyteller.flush()
+            for work in working:
+                work.cancel()
+    finally:
+        await reporter.close()
+        await doctor.close()
+
+
+def _engine(config: Config, journal: Journal, runtime: Runtime, host: Host, instance: str) -> Engine:
+    return Engine(
+        host=host,
         runtime=runtime,
         journal=journal,
         settings=config.settings,
@@ -122,12 +193,13 @@ async def _serve(
         ),
     )
 
+
+def _reporter(client: EcsClient, config: Config, instance: str, engine: Engine, storyteller: Storyteller) -> Reporter:
     def amounts_of(task: str) -> Amounts:
         state = engine.task(task)
         return cost(state.spec) if state else Amounts()
 
-    storyteller = Storyteller(client, config.cluster, instance)
-    reporter = Reporter(
+    return Reporter(
         client,
         cluster=config.cluster,
         instance=instance,
@@ -136,28 +208,6 @@ async def _serve(
         submit=engine.submit,
         before_each=storyteller.flush,
     )
-    doctor = Doctor(runtime.version, time.time)
-    credentials = CredentialStore()
-    acs, tcs = sessions(
-        client,
-        engine,
-        cluster=config.cluster,
-        instance=instance,
-        agent_version=VERSION,
-        docker_version=await runtime.version(),
-        facts=journal,
-        credentials=credentials,
-        doctor=doctor,
-    )
-    engine.attach(Outlet(storyteller, reporter))
-    await engine.resume()
-    try:
-        async with asyncio.TaskGroup() as group:
-            for job in (engine.run(), storyteller.run(), acs.run(), tcs.run()):
-                group.create_task(job)
-    finally:
-        await reporter.close()
-        await doctor.close()
 
 
 def _check_cluster(config: Config, journal: Journal) -> None:
@@ -168,21 +218,24 @@ def _check_cluster(config: Config, journal: Journal) -> None:
         )
 
 
-def _registered(config: Config) -> Amounts:
+def _registered(config: Config, own_ports: frozenset[int]) -> Amounts:
+    """What the host offers; besides the reserved ports, the agent's own are taken."""
     try:
         return size.registered(
             config.declared,
             reserved_memory_mib=config.reserved_memory_mib,
-            ports=config.reserved_ports,
+            ports=config.reserved_ports | own_ports,
             ports_udp=config.reserved_ports_udp,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
 
-async def _register(config: Config, journal: Journal, client: EcsClient, registered: Amounts) -> str:
+async def _register(
+    config: Config, journal: Journal, client: EcsClient, registered: Amounts, introspection: str
+) -> str:
     """Register, as long as it takes; the same data directory is the same container instance again."""
-    request = _registration(config, journal, registered)
+    request = _registration(config, journal, registered, introspection)
     backoff = Backoff(0.25, 30, 1.5)
     while True:
         try:
@@ -202,12 +255,13 @@ async def _register(config: Config, journal: Journal, client: EcsClient, registe
     return instance
 
 
-def _registration(config: Config, journal: Journal, registered: Amounts) -> dict[str, Any]:
+def _registration(config: Config, journal: Journal, registered: Amounts, introspection: str) -> dict[str, Any]:
     instance_type = config.declared.name if config.declared else ""
-    custom = dict(config.instance_attributes)
+    custom = {**config.instance_attributes, INTROSPECTION_ATTRIBUTE: introspection}
     if instance_type:
         custom[INSTANCE_TYPE_ATTRIBUTE] = instance_type
     known = journal.fact(_INSTANCE_FACT)
+    tags = [{"key": key, "value": value} for key, value in config.instance_tags.items()]
     return {
         "cluster": config.cluster,
         "clientToken": identity.instance_id(journal),
@@ -217,5 +271,6 @@ def _registration(config: Config, journal: Journal, registered: Amounts) -> dict
             journal, instance_type=instance_type, zone=config.zone, region=config.region
         ),
         "instanceIdentityDocumentSignature": "",
+        **({"tags": tags} if tags else {}),
         **({"containerInstanceArn": known} if known else {}),
     }

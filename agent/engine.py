@@ -132,8 +132,8 @@ class Engine:
         return machine.state if machine else None
 
     def tasks(self) -> list[TaskState]:
-        """Every task's state, to read."""
-        return [machine.state for machine in self._machines.values()]
+        """All tasks that are not forgotten, to read."""
+        return [machine.state for machine in list(self._machines.values())]
 
     async def resume(self) -> None:
         """After a start of the agent: take up the tasks of the journal, at the point where Docker says they are."""

@@ -16,7 +16,13 @@ def _version() -> str:
         return "(not installed)"
 
 
-COMMANDS = {"demo": "berth.cli.demo", "dev": "berth.cli.dev", "logs": "berth.cli.logs", "stop": "berth.cli.stop"}
+COMMANDS = {
+    "demo": "berth.cli.demo",
+    "dev": "berth.cli.dev",
+    "host": "berth.cli.host",
+    "logs": "berth.cli.logs",
+    "stop": "berth.cli.stop",
+}
 """Name of the command and its module, which has it under the same name."""
 
 

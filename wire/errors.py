@@ -14,11 +14,13 @@ class AwsError(Exception):
     """An error that a caller of the ECS API sees.
 
     `code` is AWS's exception name, `message` one sentence. Client faults answer 400, `ServerException` 500.
-    `members` are what a few errors carry besides (`resourceIds` of ConflictException).
+    `members` are what a few errors carry besides (`resourceIds` of ConflictException). `request_id` is known on the
+    side of the caller.
     """
 
     code = "ClientException"
     status = HTTPStatus.BAD_REQUEST
+    request_id = ""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What is ours on Amazon's wire: four operations, a member of a payload, two attributes of an instance.
+"""What is ours on Amazon's wire: a few operations, a member of a payload, a few attributes of an instance.
 
 They stand beside Amazon's own and change none of them. An agent that sends none of this (Amazon's own) is served
 by the fallback policy; a control plane that knows none of this answers `UnknownOperationException`, and our agent
@@ -23,6 +23,8 @@ agent passes it over.
 
 RELEASE_ATTRIBUTE = "berth.resource-release"
 """Attribute of a registration: `eager` or `on-exit`. Its presence says that the agent reports releases."""
+INTROSPECTION_ATTRIBUTE = "berth.introspection"
+"""Attribute of a registration: `ADDRESS:PORT` on the host itself, where its agent answers people and tools."""
 ZONE_ATTRIBUTE = "ecs.availability-zone"
 INSTANCE_TYPE_ATTRIBUTE = "ecs.instance-type"
 

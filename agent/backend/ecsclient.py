@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from agent.backend.sigv4 import Signer
+from agent.backend.sigv4 import Credentials, Signer
 from wire.envelope import CAUSE_HEADER, TARGET_PREFIX, decode_error, request_headers
 from wire.errors import AwsError
 
@@ -34,6 +34,10 @@ class EcsClient:
         self.endpoint = endpoint.rstrip("/")
         self.signer = signer
 
+    def signed_by(self, credentials: Credentials) -> "EcsClient":
+        """A client of the same endpoint for somebody else's keys."""
+        return EcsClient(self.session, self.endpoint, Signer(credentials, self.signer.region))
+
     async def call(
         self, operation: str, request: object, *, cause: str = "", prefix: str = TARGET_PREFIX
     ) -> dict[str, Any]:
@@ -56,6 +60,8 @@ class EcsClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise BackendUnreachableError(f"{operation}: {error or type(error).__name__}") from error
         if response.status >= 400:  # noqa: PLR2004 - HTTP's own border
-            raise decode_error(response.status, answer)
+            refused = decode_error(response.status, answer)
+            refused.request_id = response.headers.get("x-amzn-RequestId", "")
+            raise refused
         fields: dict[str, Any] = msgspec.json.decode(answer or b"{}")
         return fields

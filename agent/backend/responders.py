@@ -121,6 +121,8 @@ def _spec(task: acs_shapes.Task) -> TaskSpec:
         pid_mode=task.pid_mode,
         ipc_mode=task.ipc_mode,
         volumes=tuple(_volume(volume) for volume in task.volumes),
+        service_name=task.service_name,
+        group=task.group,
         credentials_id=task.role_credentials.credentials_id if task.role_credentials else "",
     )
     cost(spec)  # reads the Docker configuration: better refused here than at the start
@@ -140,6 +142,7 @@ def _container(container: acs_shapes.Container) -> ContainerSpec:
     return ContainerSpec(
         name=container.name,
         image=container.image,
+        arn=container.container_arn,
         essential=container.essential,
         cpu=container.cpu,
         memory_mib=container.memory,

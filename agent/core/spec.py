@@ -115,6 +115,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
 
     name: str
     image: str
+    arn: str = ""
     essential: bool = False
     cpu: int = 0
     memory_mib: int = 0
@@ -158,7 +159,8 @@ class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     pid_mode: str = ""
     ipc_mode: str = ""
     volumes: tuple[Volume, ...] = ()
-
+    service_name: str = ""
+    group: str = ""
     credentials_id: str = ""
     """Of the task role; empty where the task has none. The credentials themselves are on no disk."""
 

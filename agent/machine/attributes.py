@@ -11,31 +11,33 @@ _DOCKER_API_MINORS = (*range(17, 26), 28, 29, 30, 32)
 """Amazon leaves out 1.26, 1.27 and 1.31, and everything from 1.33 on."""
 
 CLAIMED = (
+    "ecs.capability.secrets.ssm.environment-variables",
+    "ecs.capability.secrets.ssm.bootstrap.log-driver",
+    "ecs.capability.secrets.asm.environment-variables",
+    "ecs.capability.secrets.asm.bootstrap.log-driver",
     "ecs.capability.container-ordering",
     "ecs.capability.full-sync",
+    "ecs.capability.env-files.s3",
     "ecs.capability.container-restart-policy",
     "com.amazonaws.ecs.capability.privileged-container",
     *(f"com.amazonaws.ecs.capability.docker-remote-api.1.{minor}" for minor in _DOCKER_API_MINORS),
     "com.amazonaws.ecs.capability.logging-driver.json-file",
     "com.amazonaws.ecs.capability.logging-driver.none",
+    "com.amazonaws.ecs.capability.logging-driver.awslogs",
+    "ecs.capability.task-cpu-mem-limit",
+    "ecs.capability.increased-task-cpu-limit",
     "ecs.capability.container-health-check",
+    "ecs.capability.docker-plugin.local",
+    "ecs.capability.task-eni",
 )
 """In Amazon's order."""
 
 UNCLAIMED = {
     "ecs.capability.private-registry-authentication.secretsmanager": "registries are used without credentials",
-    "ecs.capability.secrets.ssm.environment-variables": "no secrets",
-    "ecs.capability.secrets.ssm.bootstrap.log-driver": "no secrets",
     "ecs.capability.ecr-endpoint": "no ECR",
-    "ecs.capability.secrets.asm.environment-variables": "no secrets",
-    "ecs.capability.secrets.asm.bootstrap.log-driver": "no secrets",
-    "ecs.capability.env-files.s3": "no environment files",
     "ecs.capability.network.container-port-range": "no port ranges",
-    "ecs.capability.task-cpu-mem-limit": "no cgroup of the task",
-    "ecs.capability.increased-task-cpu-limit": "no cgroup of the task",
     "com.amazonaws.ecs.capability.ecr-auth": "no ECR",
     "ecs.capability.execution-role-ecr-pull": "no ECR",
-    "ecs.capability.docker-plugin.local": "no volumes",
     "ecs.capability.firelens.fluentd": "no FireLens",
     "ecs.capability.firelens.fluentbit": "no FireLens",
     "com.amazonaws.ecs.capability.logging-driver.awsfirelens": "no FireLens",

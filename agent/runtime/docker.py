@@ -19,6 +19,7 @@ import requests
 from agent.core.health import Health, HealthStatus
 from agent.core.spec import ContainerSpec, TaskSpec
 from agent.runtime import images
+from agent.runtime.connection import QUICK_SECONDS, SLOW_SECONDS, THREADS, connect
 from agent.runtime.finishing import finish
 from agent.runtime.images import explain
 from agent.runtime.logconfig import GROUP_LABEL
@@ -26,6 +27,7 @@ from agent.runtime.options import Options
 from agent.runtime.port import (
     ContainerLife,
     Found,
+    Furnishes,
     Image,
     Listed,
     Login,
@@ -34,7 +36,6 @@ from agent.runtime.port import (
     OnFound,
     OnGap,
     RuntimeCallError,
-    UnreachableError,
 )
 from agent.runtime.resources import Resources, address_of
 from agent.runtime.secrets import Secrets
@@ -53,13 +54,8 @@ from agent.runtime.watch import Change, Die, EventStream
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-THREADS = 4
 PULLS_MAX = 8
 """Pulls that run at once; more of them wait."""
-QUICK_SECONDS = 30
-"""Limit of inspect, list and kill. Source: `dockerclient/timeout.go`."""
-SLOW_SECONDS = 240
-"""Limit of create, start and remove. Source: `ECS_CONTAINER_CREATE_TIMEOUT`."""
 HTTP_CONFLICT = 409
 GONE_LOOKS, GONE_LOOK_SECONDS = 60, 0.5
 """How often, and how far apart, a task's containers are looked for before its volumes go."""
@@ -68,15 +64,24 @@ GONE_LOOKS, GONE_LOOK_SECONDS = 60, 0.5
 class DockerRuntime:
     """Containers of one agent on the local Docker Engine."""
 
-    def __init__(self, owner: dict[str, str], options: Options | None = None, logs: LogSink | None = None) -> None:
+    def __init__(
+        self,
+        owner: dict[str, str],
+        options: Options | None = None,
+        *,
+        logs: LogSink | None = None,
+        furnisher: Furnishes | None = None,
+    ) -> None:
         """`owner` is a set of labels: containers without them do not exist for this runtime.
 
-        `logs` is where the lines of `awslogs` containers go; without it they stay on the host.
+        `logs` is where the lines of `awslogs` containers go; without it they stay on the host. `furnisher` adds what
+        the agent's own endpoints need.
 
         Raises:
             UnreachableError, NoCgroupsError: see there.
         """
         self._owner = owner
+        self._furnisher = furnisher
         self._pool = ThreadPoolExecutor(THREADS, "docker")
         self._pulls = ThreadPoolExecutor(PULLS_MAX, "docker-pull")  # a pull may take hours: none waits behind one
         self._quick = connect(QUICK_SECONDS)
@@ -124,8 +129,7 @@ class DockerRuntime:
     def _create(self, task: TaskSpec, container: ContainerSpec) -> Found:
         name = container_name(task, container)
         try:
-            if container.internal:
-                container = self._with_pause_image(container)
+            container = self._with_pause_image(container) if container.internal else self._furnished(task, container)
             config = create_config(task, container, self._owner)
             environment, log_options = self._secrets.of(container)
             with self._resources.made_for(task, container) as made:
@@ -140,7 +144,7 @@ class DockerRuntime:
             found = self._found(self._quick.inspect_container(docker_id))
         except requests.exceptions.Timeout as error:
             raise _timeout("created", SLOW_SECONDS) from error
-        except (docker.errors.APIError, requests.exceptions.RequestException, ValueError) as error:
+        except (docker.errors.APIError, requests.exceptions.RequestException, ValueError, OSError) as error:
             raise RuntimeCallError("CannotCreateContainerError", explain(error)) from error
         if found.task != task.arn:
             raise RuntimeCallError("CannotCreateContainerError", f"the name {name} belongs to another container")
@@ -155,6 +159,13 @@ class DockerRuntime:
             raise RuntimeCallError("CannotPullContainerError", text)
         return msgspec.structs.replace(container, image=image)
 
+    def _furnished(self, task: TaskSpec, container: ContainerSpec) -> ContainerSpec:
+        if self._furnisher is None:
+            return container
+        image = self._quick.inspect_image(container.image)  # type: ignore[no-untyped-call]
+        variables = {pair.partition("=")[0] for pair in image["Config"].get("Env") or ()}
+        return self._furnisher.furnish(task, container, variables)
+
     async def start(self, docker_id: str) -> Found:
         def start() -> Found:
             try:
@@ -162,13 +173,19 @@ class DockerRuntime:
                 inspected = self._quick.inspect_container(docker_id)
                 if self._shipper is not None:
                     self._shipper.follow(docker_id, inspected["Config"]["Labels"])
-                return self._found(inspected)
+                return self._started(inspected)
             except requests.exceptions.Timeout as error:
                 raise _timeout("started", SLOW_SECONDS) from error
             except (docker.errors.APIError, requests.exceptions.RequestException) as error:
                 raise RuntimeCallError("CannotStartContainerError", explain(error)) from error
 
         return await self._call(start)
+
+    def _started(self, inspected: dict[str, Any]) -> Found:
+        found = self._found(inspected)
+        if self._furnisher is not None:
+            self._furnisher.started(found.task, found.container, inspected)
+        return found
 
     async def signal(self, docker_id: str, signal: str) -> None:
         def kill() -> None:
@@ -201,6 +218,8 @@ class DockerRuntime:
         def remove() -> None:
             try:
                 self._slow.remove_container(docker_id, v=True, force=force)
+                if self._furnisher is not None:
+                    self._furnisher.removed()
             except docker.errors.NotFound:
                 pass
             except (docker.errors.APIError, requests.exceptions.RequestException) as error:
@@ -337,53 +356,6 @@ class DockerRuntime:
 
 
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
-
-
-def connect(timeout_seconds: int | None) -> docker.APIClient:
-    """A client of the engine that `DOCKER_HOST` names, or of the local socket.
-
-    Raises:
-        UnreachableError: no engine answers, or its socket may not be opened; one sentence says what to do.
-    """
-    try:
-        return docker.APIClient(
-            version="auto",
-            timeout=timeout_seconds,  # type: ignore[arg-type] # None is "for ever", as in requests
-            num_pools=THREADS,
-            **docker.utils.kwargs_from_env(),
-        )
-    except docker.errors.DockerException as error:
-        raise UnreachableError(_why_unreachable(error)) from error
-
-
-def sweep(run: str) -> int:
-    """Remove every container that carries `berth.run=<run>`, running or not, then volumes and networks.
-
-    Returns how many containers.
-    """
-    client = connect(SLOW_SECONDS)
-    rows = client.containers(all=True, filters={"label": f"berth.run={run}"})
-    for row in rows:
-        try:
-            client.remove_container(row["Id"], v=True, force=True)
-        except docker.errors.NotFound:
-            continue
-    mine = {"label": f"berth.run={run}"}
-    for volume in client.volumes(mine)["Volumes"] or ():
-        client.remove_volume(volume["Name"])
-    for network in client.networks(filters=mine):
-        client.remove_network(network["Id"])
-    return len(rows)
-
-
-def _why_unreachable(error: Exception) -> str:
-    text = str(error)
-    if "Permission denied" in text or "PermissionError" in text:
-        return "The Docker socket may not be opened by this user: join the group `docker`, or run as root."
-    return (
-        "No Docker Engine answers: start it (`systemctl start docker`, Docker Desktop, or `make engine` in a checkout)"
-        " or point DOCKER_HOST at one."
-    )
 
 
 def _timeout(transition: str, seconds: float) -> RuntimeCallError:

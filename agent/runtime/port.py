@@ -4,9 +4,9 @@ A call that fails raises `RuntimeCallError` with Amazon's error name; the engine
 Every call is bounded in time by the implementation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -109,6 +109,22 @@ OnFound = Callable[[Found], None]
 """Called in the loop's thread for every exit, start and change of health that the runtime tells of."""
 OnGap = Callable[[], None]
 """Called in the loop's thread when exits may have gone untold: list the containers and look."""
+
+
+class Furnishes(Protocol):
+    """What the agent adds to its containers besides what their task says. Called in the runtime's threads."""
+
+    def furnish(self, task: TaskSpec, container: ContainerSpec, image_variables: Collection[str]) -> ContainerSpec:
+        """The container as it is to be created; `image_variables` are the names that its image sets."""
+        ...
+
+    def started(self, task: str, container: str, inspected: dict[str, Any]) -> None:
+        """It runs; `inspected` is the runtime's own description. It does not raise."""
+        ...
+
+    def removed(self) -> None:
+        """A container was removed. It does not raise."""
+        ...
 
 
 class Runtime(Protocol):

@@ -1,7 +1,7 @@
 """The operations that are served, by name. What is not here is refused with one sentence (see `dispatch`)."""
 
 from controlplane.agents import registration, reports
-from controlplane.api import clusters, container_instances, services, task_definitions, tasks
+from controlplane.api import clusters, container_instances, protection, services, tags, task_definitions, tasks
 from controlplane.api.call import Reader, Writer
 from wire.extensions import FORCE_STOP_TASK, SUBMIT_RESOURCE_RELEASE, SUBMIT_TASK_ADDRESS
 
@@ -17,6 +17,8 @@ READERS: dict[str, Reader] = {
     "ListTasks": tasks.list_tasks,
     "DescribeServices": services.describe_services,
     "ListServices": services.list_services,
+    "GetTaskProtection": protection.get_task_protection,
+    "ListTagsForResource": tags.list_tags_for_resource,
     "DiscoverPollEndpoint": registration.discover_poll_endpoint,
 }
 """Change nothing."""
@@ -32,6 +34,7 @@ WRITERS: dict[str, Writer] = {
     "StartTask": tasks.start_task,
     "StopTask": tasks.stop_task,
     FORCE_STOP_TASK: tasks.force_stop_task,
+    "UpdateTaskProtection": protection.update_task_protection,
     "CreateService": services.create_service,
     "UpdateService": services.update_service,
     "DeleteService": services.delete_service,

@@ -218,6 +218,8 @@ class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     stopped_at: float | None = None
     pull_started_at: float | None = None
     pull_stopped_at: float | None = None
+    protected_until: float | None = None
+    """End of its scale-in protection; None or past: it is not protected."""
     version: int = 1
     """ECS's counter: one up with every change that emits an event."""
 
@@ -234,6 +236,10 @@ class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     def is_stopping(self) -> bool:
         """Told to stop, not yet stopped. This is the state that the project is about."""
         return self.desired_status is DesiredStatus.STOPPED and self.last_status is not TaskStatus.STOPPED
+
+    def is_protected(self, now: float) -> bool:
+        """Its scale-in protection stands at `now` (epoch seconds)."""
+        return self.protected_until is not None and now < self.protected_until
 
 
 class Token(Record, frozen=True, kw_only=True, omit_defaults=True):

@@ -26,7 +26,7 @@ from aiohttp import web
 from rich.console import Console
 from rich.table import Table
 
-from agent.runtime.docker import sweep
+from agent.runtime.connection import sweep
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "berth/stubborn:latest"

@@ -11,7 +11,8 @@ import pytest
 
 from agent.core.health import HealthStatus
 from agent.core.spec import ContainerSpec, Port, TaskSpec
-from agent.runtime.docker import DockerRuntime, sweep
+from agent.runtime.connection import sweep
+from agent.runtime.docker import DockerRuntime
 from agent.runtime.port import ContainerLife, NotRunningError, RuntimeCallError
 from agent.runtime.scripted import ScriptedRuntime
 

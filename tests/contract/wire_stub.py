@@ -19,7 +19,10 @@ from agent import daemon
 from agent.backend.ecsclient import EcsClient
 from agent.backend.sigv4 import Signer
 from agent.config import read
+from agent.departure import Departure, Leaving
 from agent.journal import Journal
+from agent.local import listen
+from agent.local.serving import About, Local
 from agent.runtime.scripted import ScriptedRuntime
 
 WAIT_SECONDS = 30
@@ -125,6 +128,19 @@ class Stub:
             await runner.cleanup()
 
 
+class NoLooks:
+    """Nobody to ask about containers."""
+
+    async def describe(self, docker_id: str, *, fresh: bool = False) -> None:
+        """Nothing is known."""
+
+    async def usage(self, docker_id: str) -> None:
+        """Nothing is known."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
 @contextlib.asynccontextmanager
 async def our_agent(stub: Stub, data_dir: Path, **environment: str) -> AsyncIterator[ScriptedRuntime]:
     """Our agent as it is, with containers by script."""
@@ -132,10 +148,21 @@ async def our_agent(stub: Stub, data_dir: Path, **environment: str) -> AsyncIter
     journal, runtime = Journal(config.data_dir), ScriptedRuntime(time.time)
     async with aiohttp.ClientSession() as session:
         client = EcsClient(session, config.backend, Signer(config.credentials, config.region))
-        registered = daemon._registered(config)
-        instance = await daemon._register(config, journal, client, registered)
+        local = Local(config.local, journal, NoLooks(), listen.take(journal, None))
+        registered = daemon._registered(config, frozenset())
+        instance = await daemon._register(config, journal, client, registered, local.ports.introspection_address)
+        about = About(cluster="wire", instance=instance, region=config.region, zone=config.zone, version="1")
         life = asyncio.create_task(
-            daemon._serve(config, journal, client, runtime=runtime, registered=registered, instance=instance)
+            daemon._serve(
+                config,
+                journal,
+                client,
+                runtime=runtime,
+                registered=registered,
+                about=about,
+                local=local,
+                departure=Departure(Leaving()),
+            )
         )
         try:
             yield runtime
@@ -143,6 +170,7 @@ async def our_agent(stub: Stub, data_dir: Path, **environment: str) -> AsyncIter
         finally:
             life.cancel()
             await asyncio.gather(life, return_exceptions=True)
+            await local.close()
             journal.close()
 
 

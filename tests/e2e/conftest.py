@@ -19,7 +19,7 @@ import botocore.config
 import docker
 import pytest
 
-from agent.runtime.docker import sweep
+from agent.runtime.connection import sweep
 
 ROOT = Path(__file__).parents[2]
 STUBBORN = "berth/stubborn:latest"
@@ -83,6 +83,8 @@ class DockerEvents:
 class World:
     """One control plane and its hosts."""
 
+    keys = ("any", "any")
+
     def __init__(self, path, port):
         self.path = path
         self.port = port
@@ -95,8 +97,8 @@ class World:
             "ecs",
             endpoint_url=self.endpoint,
             region_name="us-east-1",
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
+            aws_access_key_id=self.keys[0],
+            aws_secret_access_key=self.keys[1],
             config=botocore.config.Config(retries={"max_attempts": 10, "mode": "standard"}),
         )
 
@@ -118,7 +120,7 @@ class World:
             return bool(self.ecs.list_clusters())
         return False
 
-    def start_agent(self, name="host-1", **environment):
+    def start_agent(self, name="host-1", arguments=(), **environment):
         environment = {
             "ECS_BACKEND_HOST": self.endpoint,
             "ECS_DATADIR": str(self.path / name),
@@ -128,14 +130,14 @@ class World:
             **environment,
         }
         before = self.connected()
-        self._spawn(name, "agent", environment)
+        self._spawn(name, "agent", environment, arguments)
         self.until(lambda: len(self.connected()) > len(before) or name in self.processes, "the agent connects")
 
-    def _spawn(self, name, module, environment):
+    def _spawn(self, name, module, environment, arguments=()):
         log = (self.path / f"{name}.log").open("ab")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ECS_", "BERTH_", "AWS_"))}
         self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", module],
+            self._command(name, module, arguments),
             cwd=ROOT,
             env={**inherited, **environment},
             stdout=log,
@@ -144,6 +146,9 @@ class World:
             start_new_session=True,
         )
         log.close()
+
+    def _command(self, _name, module, arguments):
+        return [sys.executable, "-m", module, *arguments]
 
     def kill(self, name, number=signal.SIGKILL):
         process = self.processes.pop(name)

@@ -1,0 +1,60 @@
+"""How this machine's Docker Engine is reached, and what is removed by a label alone."""
+
+import docker
+import docker.errors
+import docker.utils
+
+from agent.runtime.port import UnreachableError
+
+THREADS = 4
+QUICK_SECONDS = 30
+"""Limit of inspect, list and kill. Source: `dockerclient/timeout.go`."""
+SLOW_SECONDS = 240
+"""Limit of create, start and remove. Source: `ECS_CONTAINER_CREATE_TIMEOUT`."""
+
+
+def connect(timeout_seconds: int | None) -> docker.APIClient:
+    """A client of the engine that `DOCKER_HOST` names, or of the local socket.
+
+    Raises:
+        UnreachableError: no engine answers, or its socket may not be opened; one sentence says what to do.
+    """
+    try:
+        return docker.APIClient(
+            version="auto",
+            timeout=timeout_seconds,  # type: ignore[arg-type] # None is "for ever", as in requests
+            num_pools=THREADS,
+            **docker.utils.kwargs_from_env(),
+        )
+    except docker.errors.DockerException as error:
+        raise UnreachableError(_why_unreachable(error)) from error
+
+
+def sweep(run: str) -> int:
+    """Remove every container that carries `berth.run=<run>`, running or not, then volumes and networks.
+
+    Returns how many containers.
+    """
+    client = connect(SLOW_SECONDS)
+    rows = client.containers(all=True, filters={"label": f"berth.run={run}"})
+    for row in rows:
+        try:
+            client.remove_container(row["Id"], v=True, force=True)
+        except docker.errors.NotFound:
+            continue
+    mine = {"label": f"berth.run={run}"}
+    for volume in client.volumes(mine)["Volumes"] or ():
+        client.remove_volume(volume["Name"])
+    for network in client.networks(filters=mine):
+        client.remove_network(network["Id"])
+    return len(rows)
+
+
+def _why_unreachable(error: Exception) -> str:
+    text = str(error)
+    if "Permission denied" in text or "PermissionError" in text:
+        return "The Docker socket may not be opened by this user: join the group `docker`, or run as root."
+    return (
+        "No Docker Engine answers: start it (`systemctl start docker`, Docker Desktop, or `make engine` in a checkout)"
+        " or point DOCKER_HOST at one."
+    )

@@ -1,0 +1,151 @@
+"""`berth host`: the hosts of a cluster, and the notice that one of them is about to be taken away.
+
+The notice is delivered to the agent's introspection port, as EC2 delivers it on the machine itself: this command runs
+on the host that is meant. What follows from it is the agent's and the control plane's business.
+"""
+
+import http.client
+import json
+from typing import Any
+
+import botocore.exceptions
+import botocore.session
+import click
+from rich.console import Console
+from rich.table import Table
+
+from berth.cli.options import Choice
+from berth.errors import UserError
+from wire.arn import short_id
+from wire.extensions import INTROSPECTION_ATTRIBUTE
+
+ENDPOINT = "http://127.0.0.1:6333"
+LIMIT_SECONDS = 5
+DESCRIBE_MAX = 100
+Row = dict[str, Any]
+
+
+@click.group()
+def host() -> None:
+    """See the hosts of a cluster; take one away."""
+
+
+def _options(command: Any) -> Any:
+    endpoint = click.option(
+        "--endpoint",
+        envvar="AWS_ENDPOINT_URL_ECS",
+        default=ENDPOINT,
+        show_default=True,
+        help="The control plane's address (AWS_ENDPOINT_URL_ECS). Keys are taken from where AWS tools take them.",
+    )
+    cluster = click.option("--cluster", default="default", show_default=True, help="The cluster of the hosts.")
+    return endpoint(cluster(command))
+
+
+@host.command("list")
+@_options
+def list_hosts(endpoint: str, cluster: str) -> None:
+    """List the hosts of a cluster: status, room that is left by the placement ledger, tasks."""
+    table = Table("host", "instance id", "type", "zone", "status", "agent", "tasks", "free cpu", "free MiB", box=None)
+    for row in _hosts(endpoint, cluster):
+        left = {resource["name"]: resource.get("integerValue", 0) for resource in row["remainingResources"]}
+        table.add_row(
+            short_id(row["containerInstanceArn"]),
+            row.get("ec2InstanceId", ""),
+            _attribute(row, "ecs.instance-type"),
+            _attribute(row, "ecs.availability-zone"),
+            row["status"],
+            "connected" if row["agentConnected"] else "away",
+            str(row["runningTasksCount"] + row["pendingTasksCount"]),
+            str(left["CPU"]),
+            str(left["MEMORY"]),
+        )
+    Console(width=160 if not Console().is_terminal else None).print(table)
+
+
+@host.command()
+@_options
+@click.argument("name", metavar="HOST")
+@click.option(
+    "--action",
+    type=Choice("terminate", "stop", "hibernate"),
+    default="terminate",
+    show_default=True,
+    help="What the notice announces.",
+)
+def interrupt(endpoint: str, cluster: str, name: str, action: str) -> None:
+    """Give HOST the two-minute notice of a spot interruption. HOST is the id of a host of this machine, or its start.
+
+    Where the agent runs with ECS_ENABLE_SPOT_INSTANCE_DRAINING=true it sets its instance DRAINING. Nothing is killed
+    when the two minutes are over: end the agent yourself if that is wanted.
+    """
+    row = _named(_hosts(endpoint, cluster), name)
+    address = _attribute(row, INTROSPECTION_ATTRIBUTE)
+    shown = short_id(row["containerInstanceArn"])
+    if not address:
+        raise UserError(f"The agent of {shown} takes no notice: it is not berth's, or an old one.")
+    try:
+        about = _ask(address, "GET", "/v1/metadata")
+        if about["ContainerInstanceArn"] != row["containerInstanceArn"]:
+            raise UserError(f"{shown} is a host of another machine: give the notice there.")
+        notice = _ask(address, "POST", "/v1/interruption", {"action": action})
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"The agent of {shown} does not answer at {address} on this machine.") from error
+    click.echo(f"{shown} has its notice: {notice['action']} at {notice['time']}.")
+
+
+def _ask(address: str, method: str, path: str, body: Row | None = None) -> Row:
+    """What the agent at `address` (`HOST:PORT`) answers."""
+    connection = http.client.HTTPConnection(address, timeout=LIMIT_SECONDS)
+    try:
+        connection.request(method, path, body=json.dumps(body) if body else None)
+        answer: Row = json.loads(connection.getresponse().read())
+        return answer
+    finally:
+        connection.close()
+
+
+def _hosts(endpoint: str, cluster: str) -> list[Row]:
+    """Every container instance that is not INACTIVE.
+
+    Raises:
+        UserError: the control plane refused, or did not answer.
+    """
+    session = botocore.session.get_session()
+    if session.get_credentials() is None:
+        session.set_credentials("berth", "berth")  # on loopback the control plane takes any keys
+    client: Any = session.create_client(
+        "ecs", endpoint_url=endpoint, region_name=session.get_config_variable("region") or "us-east-1"
+    )
+    try:
+        pages = client.get_paginator("list_container_instances").paginate(cluster=cluster)
+        arns = [arn for page in pages for arn in page["containerInstanceArns"]]
+        rows: list[Row] = []
+        for start in range(0, len(arns), DESCRIBE_MAX):
+            chunk = arns[start : start + DESCRIBE_MAX]
+            described = client.describe_container_instances(cluster=cluster, containerInstances=chunk)
+            rows += described["containerInstances"]
+    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, ValueError) as error:
+        raise UserError(f"The control plane at {endpoint} did not list its hosts: {error}") from error
+    finally:
+        client.close()
+    return sorted(rows, key=lambda row: (row["registeredAt"], row["containerInstanceArn"]))
+
+
+def _named(rows: list[Row], name: str) -> Row:
+    """The one host whose id, instance id or ARN is `name`, or begins so."""
+    matching = [
+        row
+        for row in rows
+        if short_id(row["containerInstanceArn"]).startswith(name)
+        or row.get("ec2InstanceId", "").startswith(name)
+        or row["containerInstanceArn"] == name
+    ]
+    if len(matching) != 1:
+        known = ", ".join(short_id(row["containerInstanceArn"]) for row in rows) or "none"
+        raise UserError(f"{name!r} is {'no host' if not matching else 'more than one host'}; there are: {known}.")
+    return matching[0]
+
+
+def _attribute(row: Row, name: str) -> str:
+    return next((str(a.get("value", "")) for a in row.get("attributes", ()) if a["name"] == name), "")
