@@ -91,6 +91,8 @@ class World:
         self.run = f"test-{uuid.uuid4().hex[:12]}"
         self.endpoint = f"http://127.0.0.1:{port}"
         self.processes = {}
+        self.program = {}
+        """Command lines that stand in for `python -m`, by the name of the process."""
         self.docker = docker.APIClient(version="auto", timeout=30)
         self.events = DockerEvents(self.run)
         self.ecs = boto3.client(
@@ -147,8 +149,8 @@ class World:
         )
         log.close()
 
-    def _command(self, _name, module, arguments):
-        return [sys.executable, "-m", module, *arguments]
+    def _command(self, name, module, arguments):
+        return [*self.program.get(name, [sys.executable, "-m", module]), *arguments]
 
     def kill(self, name, number=signal.SIGKILL):
         process = self.processes.pop(name)
