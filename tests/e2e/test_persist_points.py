@@ -132,8 +132,7 @@ def check(world, row, exit_code):
 def walk(world, when, first, step):
     """Every `step`-th point, until the agent has no further one; returns at how many it died."""
     world.define("walk", cpu=256, memory=256, stopTimeout=STOP_TIMEOUT_SECONDS)
-    deaths = 0
-    for number in range(first, POINTS_MAX, step):
+    for deaths, number in enumerate(range(first, POINTS_MAX, step)):
         life = Walk(world, when, number)
         quits, ignores = life.live()
         check(world, quits, 0)
@@ -142,7 +141,6 @@ def walk(world, when, first, step):
         life.close()
         if not life.died:
             return deaths
-        deaths += 1
     raise AssertionError(f"more than {POINTS_MAX} writes")
 
 

@@ -151,7 +151,7 @@ class World(Machine):
     async def until(self, look):
         async with asyncio.timeout(300):
             while not look():
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # noqa: ASYNC110 - virtual time
 
     def is_told(self, task, status):
         return any(t == task and getattr(report, "status", "") == status for t, report in self.told)
