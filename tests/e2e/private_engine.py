@@ -1,4 +1,8 @@
-"""A Docker Engine of a test's own, to be restarted, killed and hung: own socket, data, containerd and pid file."""
+"""A Docker Engine of a test's own, to be restarted, killed and hung: own socket, data, containerd and pid file.
+
+It has a network namespace of its own too: a daemon with `--bridge=none` removes `docker0` from the one that it runs
+in, and this machine's engine needs it.
+"""
 
 import contextlib
 import os
@@ -23,6 +27,7 @@ class PrivateEngine:
         self.path = Path(tempfile.mkdtemp(prefix="berth-engine-"))  # short: a socket's path has 107 characters at most
         self.address = f"unix://{self.path}/s"
         self.live_restore = live_restore
+        self.interfaces = _interfaces()
         self.process = None
         self.start()
         saved = subprocess.run(["docker", "save", IMAGE], check=True, capture_output=True).stdout
@@ -30,7 +35,17 @@ class PrivateEngine:
         self.client = docker.APIClient(base_url=self.address, version="auto", timeout=30)
 
     def start(self):
-        command = ["dockerd", "-H", self.address, "--data-root", self.path / "data", "--exec-root", self.path / "exec"]
+        command = [
+            "unshare",
+            "--net",
+            "dockerd",
+            "-H",
+            self.address,
+            "--data-root",
+            self.path / "data",
+            "--exec-root",
+            self.path / "exec",
+        ]
         command += ["--pidfile", self.path / "pid", "--bridge=none", "--iptables=false", "--shutdown-timeout=5"]
         command += ["--live-restore"] * self.live_restore
         (self.path / "pid").unlink(missing_ok=True)
@@ -59,11 +74,15 @@ class PrivateEngine:
     def state(self, docker_id):
         return self.client.inspect_container(docker_id)["State"]
 
-    def close(self):
-        """Remove every container, end the engine, and all that it has left on this machine."""
+    def wake(self):
+        """Whatever was done to it, it answers again."""
         self.thaw()
         if self.process.poll() is not None:
             self.start()
+
+    def close(self):
+        """Remove every container, end the engine, and all that it has left on this machine."""
+        self.wake()
         for row in self.client.containers(all=True):
             with contextlib.suppress(docker.errors.APIError):
                 self.client.remove_container(row["Id"], force=True)
@@ -78,6 +97,12 @@ class PrivateEngine:
             subprocess.run(["umount", mount], check=True)
         shutil.rmtree(self.path)
         assert left == []
+        assert self.interfaces <= _interfaces(), "what this machine's own engine needs is still there"
+
+
+def _interfaces():
+    """Network interfaces of this machine that containers do not come and go with."""
+    return {name for _, name in socket.if_nameindex() if not name.startswith(("veth", "br-"))}
 
 
 def _processes_under(path):

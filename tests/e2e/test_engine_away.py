@@ -17,7 +17,8 @@ from agent.runtime.spec import epoch_seconds
 pytestmark = [
     pytest.mark.docker,
     pytest.mark.skipif(
-        os.geteuid() != 0 or shutil.which("dockerd") is None, reason="starts a Docker Engine of its own"
+        os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "unshare"))),
+        reason="starts a Docker Engine of its own",
     ),
 ]
 
@@ -57,7 +58,7 @@ class Away(World):
         """Data of the story's lines of a kind about a task."""
         with urllib.request.urlopen(f"{self.endpoint}/_berth/story?limit=1000", timeout=10) as answer:
             lines = json.load(answer)["lines"]
-        return [line.get("data", {}) for line in lines if (line["subject"], line["kind"]) == (task, kind)]
+        return [line.get("data", {}) for _, line in lines if (line["subject"], line["kind"]) == (task, kind)]
 
     def close(self):
         for process in self.processes.values():
@@ -87,6 +88,8 @@ def away(tmp_path, free_port):
         return world, engine
 
     yield build
+    for one in built[:1]:
+        one.wake()  # hung or dead, it is needed to tidy up
     for one in reversed(built):
         one.close()
 
