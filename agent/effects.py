@@ -131,7 +131,7 @@ class Effects:
         """Right after an exit Docker may still hold the container for running: then its start does nothing."""
         for _ in range(RESTART_TRIES):
             found = await self._runtime.start(act.docker_id)
-            if act.after is None or found.started_at is None or found.started_at > act.after:
+            if act.after is None or found.started_at is None or found.started_at != act.after:
                 return found
             await asyncio.sleep(RESTART_WAIT_SECONDS)
         raise RuntimeCallError("CannotStartContainerError", "Docker does not notice that the container has exited")

@@ -9,6 +9,9 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+import msgspec
+
+from agent.clock import WallClock
 from agent.core.events import (
     Absent,
     Admitted,
@@ -18,6 +21,7 @@ from agent.core.events import (
     Event,
     HealthChanged,
     Impossible,
+    SignalSent,
     Started,
     TimerFired,
 )
@@ -54,6 +58,9 @@ log = logging.getLogger(__name__)
 RELIST_SECONDS = 60.0
 """Besides Docker's events, look this often whether what runs by our books runs (kubelet's relist; assumed)."""
 
+CLOCK_SECONDS = 5.0
+"""Besides every turn, look this often whether the wall clock was set (assumed)."""
+
 
 class Outlet(Protocol):
     """Where the engine's words go. Neither call blocks or raises."""
@@ -87,6 +94,7 @@ class Engine:
         self._clock = clock
         self._instance = instance
         self._outlet: Outlet | None = None
+        self._wall: WallClock | None = None
         self._machines: dict[str, TaskMachine] = {}
         self._facts: asyncio.Queue[tuple[Event, asyncio.Future[None] | None]] = asyncio.Queue()
         self._timers: dict[tuple[str, str, str], asyncio.TimerHandle] = {}
@@ -137,6 +145,7 @@ class Engine:
 
     async def resume(self) -> None:
         """After a start of the agent: take up the tasks of the journal, at the point where Docker says they are."""
+        self._wall = WallClock(self._clock, asyncio.get_running_loop().time)
         # Who held room takes it again before anybody queues.
         states = sorted(self._journal.tasks(), key=lambda state: (state.room is RoomState.QUEUED, state.order))
         now = self._clock()
@@ -185,12 +194,14 @@ class Engine:
     async def run(self) -> None:
         """Take turns until cancelled."""
         relist = asyncio.create_task(self._relist_for_ever())
+        keep_time = asyncio.create_task(self._keep_time_for_ever())
         clean_up = asyncio.create_task(self._puller.clean_up_for_ever(self._images_in_use))
         try:
             while True:
                 await self._turn()
         finally:
             relist.cancel()
+            keep_time.cancel()
             for timer in self._timers.values():
                 timer.cancel()
             clean_up.cancel()
@@ -203,12 +214,29 @@ class Engine:
         while not self._facts.empty():
             batch.append(self._facts.get_nowait())
         instructions: list[Instruction] = []
+        touched = self._keep_time()
         for event, _ in batch:
+            if touched and isinstance(event, SignalSent):  # stamped just now, and perhaps by the clock as it was
+                event = msgspec.structs.replace(event, at=self._clock())  # noqa: PLW2901
             instructions += self._handle(event)
-        self._finish_turn(instructions, {event.task for event, _ in batch})
+        self._finish_turn(instructions, touched | {event.task for event, _ in batch})
         for _, saved in batch:
             if saved is not None and not saved.done():
                 saved.set_result(None)
+
+    def _keep_time(self) -> set[str]:
+        """Where the wall clock was set, deadlines move with it (timers that run do not know it). Whose did."""
+        seconds = self._wall.set_by() if self._wall is not None else 0.0
+        if not seconds:
+            return set()
+        log.warning("The clock of this host was set by %+.1f s; no grace is cut or lengthened by that.", seconds)
+        return {arn for arn, machine in self._machines.items() if machine.shift(seconds)}
+
+    async def _keep_time_for_ever(self) -> None:
+        """What is on disk is right soon after, whatever comes next."""
+        while True:
+            await asyncio.sleep(CLOCK_SECONDS)
+            self._finish_turn([], self._keep_time())
 
     def _handle(self, event: Event) -> list[Instruction]:
         machine = self._machines.get(event.task)

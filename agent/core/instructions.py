@@ -66,7 +66,7 @@ class StartContainer(ContainerInstruction, frozen=True, kw_only=True):
 
     docker_id: str
     after: float | None = None
-    """When it was started before (epoch seconds, Docker's): a start no younger than that is not the one asked for."""
+    """When it was started before (epoch seconds, Docker's): as long as Docker tells that, its new start is to come."""
     of: TaskSpec
     spec: ContainerSpec
 

@@ -98,6 +98,13 @@ def step(stop: Stop, fact: Fact, now: float, give_up: GiveUp) -> Act | None:
             return _after_fault(stop, now, give_up)
 
 
+def shift(stop: Stop, seconds: float) -> None:
+    """The wall clock was set by so much; the rest of the grace is what it was."""
+    stop.asked_at += seconds
+    stop.deadline += seconds
+    stop.look_again_at += seconds
+
+
 def resume(stop: Stop) -> Act:
     """What a stop needs after a restart of the agent; the deadline stays the original one."""
     return _RESUMES[stop.stage]

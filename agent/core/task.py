@@ -89,6 +89,18 @@ class TaskMachine:
         self._settle(turn)
         return turn.instructions
 
+    def shift(self, seconds: float) -> bool:
+        """The wall clock was set: what has been waited for stays as far away as it was. True where that is news."""
+        stops = [container.stop for container in self.state.containers if container.stop is not None]
+        for stop in stops:
+            stopping.shift(stop, seconds)
+        restarted = [container for container in self.state.containers if container.restarted_at is not None]
+        for container in restarted:
+            container.restarted_at = (container.restarted_at or 0.0) + seconds
+        if self.state.room is RoomState.QUEUED:
+            self.state.order += seconds
+        return bool(stops or restarted) or self.state.room is RoomState.QUEUED
+
     def resume(self, found: list[ContainerEvent], now: float) -> list[Instruction]:
         """After a restart of the agent: what Docker says of the containers, all of it, before anything is decided.
 

@@ -150,8 +150,8 @@ class World(Machine):
 
     async def until(self, look):
         async with asyncio.timeout(300):
-            while not look():
-                await asyncio.sleep(0.05)  # noqa: ASYNC110 - virtual time
+            while not look():  # noqa: ASYNC110 - virtual time
+                await asyncio.sleep(0.05)
 
     def is_told(self, task, status):
         return any(t == task and getattr(report, "status", "") == status for t, report in self.told)
