@@ -120,6 +120,7 @@ def test_restarted_with_live_restore(away, number):
     time.sleep(4)
     assert world.task(runs)["lastStatus"] == "RUNNING"
     assert world.task(stops)["lastStatus"] != "STOPPED", "nothing is told that nobody has seen"
+    assert world.story(stops, "host.ended") == []
     engine.start()
     assert world.wait_task(ended, "STOPPED")["containers"][0]["exitCode"] == 7
     assert world.wait_task(stops, "STOPPED")["containers"][0]["exitCode"] == 137
@@ -163,6 +164,7 @@ def test_hung(away, seconds):
     time.sleep(seconds)
     assert world.task(task)["lastStatus"] != "STOPPED"
     assert world.task(ignores)["lastStatus"] != "STOPPED"
+    assert world.story(task, "host.ended") == world.story(ignores, "host.ended") == [], "no room is free"
     engine.thaw()
     thawed = time.time()
     assert world.wait_task(task, "STOPPED")["containers"][0]["exitCode"] == 0
