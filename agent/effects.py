@@ -19,7 +19,7 @@ from agent.core.instructions import (
 )
 from agent.pulling import Puller
 from agent.runtime.facts import facts_of, host_ports
-from agent.runtime.port import ContainerLife, Found, NotRunningError, Runtime, RuntimeCallError
+from agent.runtime.port import ContainerLife, Found, NoAnswerError, NotRunningError, Runtime, RuntimeCallError
 from agent.slots import Slots, Turn
 
 RESTART_TRIES = 40
@@ -192,7 +192,9 @@ class Effects:
             self._fault(about, "kill", RuntimeCallError("CannotStopContainerError", f"it is {found.life}"))
 
     def _fault(self, act: ContainerInstruction, call: str, error: RuntimeCallError) -> None:
-        self._give(RuntimeFault(task=act.task, container=act.container, call=call, error=str(error)))
+        is_away = isinstance(error, NoAnswerError)
+        fault = RuntimeFault(task=act.task, container=act.container, call=call, error=str(error), is_away=is_away)
+        self._give(fault)
 
 
 _EFFECTS: dict[type[ContainerInstruction], Callable[[Effects, Any], Coroutine[Any, Any, None]]] = {

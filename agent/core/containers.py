@@ -183,7 +183,7 @@ def _on_fault(turn: Turn, container: ContainerState, event: RuntimeFault) -> Non
     if event.call in list(Busy):
         _fail_on_the_way_up(turn, container, event)
         return
-    step(turn, container, Fact.FAULT)
+    step(turn, container, Fact.SILENCE if event.is_away else Fact.FAULT)
     if container.gave_up:
         container.reason = f"CannotStopContainerError: {event.error.removeprefix('CannotStopContainerError: ')}"
         container.known = Known.STOPPED
@@ -220,8 +220,8 @@ def _on_exited_again(_turn: Turn, container: ContainerState, _event: ContainerEv
     container.is_revived, container.stop = False, None
 
 
-def _on_fault_again(turn: Turn, container: ContainerState, _event: RuntimeFault) -> None:
-    step(turn, container, Fact.FAULT)
+def _on_fault_again(turn: Turn, container: ContainerState, event: RuntimeFault) -> None:
+    step(turn, container, Fact.SILENCE if event.is_away else Fact.FAULT)
 
 
 _HANDLERS: dict[type[ContainerEvent], Handler] = {

@@ -100,6 +100,8 @@ class RuntimeFault(ContainerEvent, frozen=True, kw_only=True):
     """`pull`, `create`, `start`, `signal` or `kill`."""
     error: str
     """`<ErrorName>: <text>`, with Amazon's error names."""
+    is_away: bool = False
+    """The runtime did not answer at all."""
 
 
 class TimerFired(ContainerEvent, frozen=True, kw_only=True):

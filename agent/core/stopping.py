@@ -45,6 +45,8 @@ class Fact(StrEnum):
     DEADLINE = "DEADLINE"
     KILL_SENT = "KILL_SENT"
     FAULT = "FAULT"
+    SILENCE = "SILENCE"
+    """A call failed because the runtime is away, or hangs."""
     RETRY = "RETRY"
 
 
@@ -95,7 +97,7 @@ def step(stop: Stop, fact: Fact, now: float, give_up: GiveUp) -> Act | None:
         case "signal again":
             return Act.SIGNAL if now < stop.deadline else step(stop, Fact.DEADLINE, now, give_up)
         case _:
-            return _after_fault(stop, now, give_up)
+            return _after_fault(stop, now, give_up, is_away=fact is Fact.SILENCE)
 
 
 def shift(stop: Stop, seconds: float) -> None:
@@ -110,25 +112,29 @@ def resume(stop: Stop) -> Act:
     return _RESUMES[stop.stage]
 
 
-def _after_fault(stop: Stop, now: float, give_up: GiveUp) -> Act | None:
+def _after_fault(stop: Stop, now: float, give_up: GiveUp, *, is_away: bool) -> Act | None:
     stop.failures += 1
     if give_up is GiveUp.DECLARE and stop.failures >= FAILURES_BEFORE_GIVING_UP:
         stop.stage = Stage.GAVE_UP
         return None
     wait = RETRY_SECONDS[min(stop.failures, len(RETRY_SECONDS)) - 1]
     stop.look_again_at = now + wait
+    if is_away and stop.stage is Stage.ASKED:  # nobody was signalled: the grace is whole when the runtime is back
+        stop.deadline = stop.look_again_at + stop.grace_seconds
     return Act.WAIT_RETRY
 
 
 _TABLE = {
     (Stage.ASKED, Fact.SIGNAL_SENT): "wait for the deadline",
     (Stage.ASKED, Fact.FAULT): "count the failure",
+    (Stage.ASKED, Fact.SILENCE): "count the failure",
     (Stage.ASKED, Fact.RETRY): "signal again",
     (Stage.ASKED, Fact.DEADLINE): "kill",
     (Stage.SIGNALLED, Fact.DEADLINE): "kill",
     (Stage.KILLING, Fact.KILL_SENT): "look again",
     (Stage.KILLING, Fact.RETRY): "kill",
     (Stage.KILLING, Fact.FAULT): "count the failure",
+    (Stage.KILLING, Fact.SILENCE): "count the failure",
 }
 
 _RESUMES = {

@@ -33,6 +33,7 @@ from agent.runtime.port import (
     Listed,
     Login,
     LogSink,
+    NoAnswerError,
     NotRunningError,
     OnFound,
     OnGap,
@@ -208,9 +209,9 @@ class DockerRuntime:
                 kind = NotRunningError if error.status_code == HTTP_CONFLICT else RuntimeCallError
                 raise kind("CannotStopContainerError", explain(error)) from error
             except requests.exceptions.Timeout as error:
-                raise _timeout("stopped", QUICK_SECONDS) from error
+                raise NoAnswerError(*_timed_out("stopped", QUICK_SECONDS)) from error
             except requests.exceptions.RequestException as error:
-                raise RuntimeCallError("CannotStopContainerError", explain(error)) from error
+                raise NoAnswerError("CannotStopContainerError", explain(error)) from error
 
         if signal == "SIGKILL":
             self._exits.killed(docker_id)
@@ -379,9 +380,11 @@ _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
 def _timeout(transition: str, seconds: float) -> RuntimeCallError:
-    return RuntimeCallError(
-        "DockerTimeoutError", f"Could not transition to {transition}; timed out after waiting {seconds:.0f}s"
-    )
+    return RuntimeCallError(*_timed_out(transition, seconds))
+
+
+def _timed_out(transition: str, seconds: float) -> tuple[str, str]:
+    return "DockerTimeoutError", f"Could not transition to {transition}; timed out after waiting {seconds:.0f}s"
 
 
 def _filters(owner: dict[str, str]) -> list[str]:

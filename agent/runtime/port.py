@@ -76,6 +76,10 @@ class NotRunningError(RuntimeCallError):
     """A signal found nobody: the container has ended, or is gone."""
 
 
+class NoAnswerError(RuntimeCallError):
+    """The runtime is away, or hangs: whether it has done what it was asked for is not known."""
+
+
 class RefusedError(RuntimeCallError):
     """A registry has given a definite answer: there is no such image, or it is not for us. Asking again is no use."""
 

@@ -182,6 +182,7 @@ def never_answered(away, give_up):
     return world, engine, task, docker_id
 
 
+@pytest.mark.soak
 def test_a_stop_that_docker_never_answers_holds_its_room(away):
     world, engine, task, docker_id = never_answered(away, "hold")
     world.until(lambda: len(world.story(task, "runtime.fault")) > 5, "the sixth try has failed")

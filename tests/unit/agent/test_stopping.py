@@ -68,3 +68,17 @@ def test_a_kill_that_has_no_effect_is_looked_at_again():
     assert stopping.step(stop, Fact.KILL_SENT, 1, GiveUp.HOLD) is Act.WAIT_RETRY
     assert stop.look_again_at == 11
     assert stopping.step(stop, Fact.RETRY, 11, GiveUp.HOLD) is Act.KILL
+
+
+def test_an_engine_that_was_away_for_longer_than_the_grace_gets_the_signal_first():
+    stop, _ = stopping.begin(6, now=0)
+    assert stopping.step(stop, Fact.SILENCE, 30, GiveUp.HOLD) is Act.WAIT_RETRY
+    assert stopping.step(stop, Fact.RETRY, 31, GiveUp.HOLD) is Act.SIGNAL
+    assert stopping.step(stop, Fact.SIGNAL_SENT, 31, GiveUp.HOLD) is Act.WAIT_DEADLINE
+    assert stop.deadline == 37, "its grace is whole"
+
+
+def test_a_signal_that_is_refused_until_the_grace_is_over_gives_way_to_the_kill():
+    stop, _ = stopping.begin(6, now=0)
+    assert stopping.step(stop, Fact.FAULT, 5.5, GiveUp.HOLD) is Act.WAIT_RETRY
+    assert stopping.step(stop, Fact.RETRY, 6.5, GiveUp.HOLD) is Act.KILL
