@@ -7,6 +7,7 @@ import urllib.request
 import pytest
 
 pytestmark = [
+    pytest.mark.soak,
     pytest.mark.docker,
     pytest.mark.skipif(shutil.which("docker-registry") is None, reason="there is no docker-registry here"),
 ]
