@@ -22,8 +22,15 @@ EXECUTION_ENVIRONMENT = {"AWS_EXECUTION_ENV": "AWS_ECS_EC2"}
 """Source: amazon-ecs-agent expects it in the payload."""
 
 
-def run_payload(task: Task, definition: TaskDefinition, cluster: Cluster, *, account: str) -> acs_shapes.Task:
-    """What an agent needs to run `task`."""
+def run_payload(
+    task: Task,
+    definition: TaskDefinition,
+    cluster: Cluster,
+    *,
+    account: str,
+    role: acs_shapes.IAMRoleCredentials | None = None,
+) -> acs_shapes.Task:
+    """What an agent needs to run `task`, with the credentials of its `role` where it has one."""
     body = definition.body
     overrides = task.body.get("overrides", {})
     arns = {container.name: container.arn for container in task.containers}
@@ -49,6 +56,7 @@ def run_payload(task: Task, definition: TaskDefinition, cluster: Cluster, *, acc
         group=task.group,
         launch_type="EC2",
         task_definition_account_id=account,
+        role_credentials=role,
     )
 
 

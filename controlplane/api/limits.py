@@ -31,7 +31,6 @@ TASK_DEFINITION: dict[str, Unserved] = {
     "proxyConfiguration": _given,
     "inferenceAccelerators": _given,
     "ephemeralStorage": _given,
-    "taskRoleArn": _given,
     "enableFaultInjection": _given,
     "trustedExecutionConfiguration": _given,
 }
@@ -44,7 +43,6 @@ CONTAINER: dict[str, Unserved] = {
     "portMappings": lambda mappings: any("containerPortRange" in mapping for mapping in mappings),
 }
 TASK_OVERRIDE: dict[str, Unserved] = {
-    "taskRoleArn": _given,
     "ephemeralStorage": _given,
     "inferenceAcceleratorOverrides": _given,
 }
