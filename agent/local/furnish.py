@@ -15,6 +15,7 @@ import msgspec
 from agent.core.spec import ContainerSpec, Port, TaskSpec
 from agent.local.books import Inspected, networks
 from agent.local.identifiers import Identifiers
+from agent.local.listen import LOOPBACK
 from agent.runtime.spec import bound_ports
 
 log = logging.getLogger(__name__)
@@ -58,11 +59,18 @@ class Furnisher:
                 "ECS_AGENT_URI": f"{self._base}/api/{endpoint}",
             }
         if task.credentials_id:
-            added["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = f"/v2/credentials/{task.credentials_id}"
+            added |= self._credentials(task)
         regions = ("AWS_REGION", "AWS_DEFAULT_REGION")
         if not any(name in container.environment or name in image_variables for name in regions):
             added |= dict.fromkeys(regions, self._region)
         return added
+
+    def _credentials(self, task: TaskSpec) -> dict[str, str]:
+        """SDKs take them from 169.254.170.2 (relative) or from the loopback (full), which in host mode is ours."""
+        path, port = f"/v2/credentials/{task.credentials_id}", self._base.rpartition(":")[2]
+        if task.network_mode == "host" and port.isdigit():
+            return {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{LOOPBACK}:{port}{path}"}
+        return {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": path}
 
     def started(self, task: str, container: str, inspected: Inspected) -> None:
         """The container runs: complete its file."""

@@ -8,7 +8,10 @@ import aiohttp
 import boto3
 import pytest
 from apiside import Ecs, definition
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config as ClientConfig
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from scripted_agent import ScriptedAgent
 
@@ -129,7 +132,7 @@ async def test_where_there_are_keys_a_role_may_read_and_protect_and_no_more(tmp_
         logs.client = client(plane, sent, "logs")
         await logs.describe_log_groups()
         for refused in (own.delete_cluster(cluster="x"), logs.delete_log_group(logGroupName="x")):
-            with pytest.raises(ClientError, match="AccessDenied.*not authorized to perform: Delete"):
+            with pytest.raises(ClientError, match=r"AccessDenied.*not authorized to perform: Delete"):
                 await refused
         stale = Mint(keys.secret_access_key).make(Claims(task="t", role=ROLE, expires=1))
         expired = Ecs(plane.url)
@@ -145,11 +148,7 @@ async def test_where_there_are_keys_a_role_may_read_and_protect_and_no_more(tmp_
             await forged.list_tasks()
 
 
-async def test_a_role_is_no_agent(tmp_path: Path) -> None:
-    from botocore.auth import SigV4Auth
-    from botocore.awsrequest import AWSRequest
-    from botocore.credentials import Credentials
-
+async def test_a_role_is_no_agent() -> None:
     keys = Keys("AKIDTEST", "s3cret")
     async with running(Config(port=0, keys=keys)) as plane:
         minted = Mint(keys.secret_access_key).make(Claims(task="t", role=ROLE, expires=2**40))
@@ -167,9 +166,6 @@ async def test_values_are_in_no_file(tmp_path: Path) -> None:
             sent = agent.tasks[await ran(ecs, agent)]["roleCredentials"]
     with sqlite3.connect(tmp_path / "controlplane.sqlite") as database:
         kept = "\n".join(database.iterdump())
-    assert sent["credentialsId"] in kept or any(
-        sent["credentialsId"].encode() in p.read_bytes() for p in files(tmp_path)
-    )
     for name in ("accessKeyId", "secretAccessKey", "sessionToken"):
         assert not [p for p in files(tmp_path) if sent[name].encode() in p.read_bytes()], name
         assert sent[name] not in kept
