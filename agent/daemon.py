@@ -34,6 +34,7 @@ from agent.runtime.cgroups import NoCgroupsError
 from agent.runtime.credentials import Logins
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.port import Runtime
+from agent.runtime.secrets import Secrets
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
 from wire.errors import AwsError
 from wire.extensions import INSTANCE_TYPE_ATTRIBUTE, INTROSPECTION_ATTRIBUTE
@@ -189,7 +190,7 @@ def _engine(config: Config, journal: Journal, runtime: Runtime, host: Host, inst
             journal,
             clock=time.time,
             settings=config.pull,
-            login_of=Logins(config.engine_auth).login_of,
+            login_of=Logins(config.engine_auth, Secrets(config.options.secrets).registry).login_of,
         ),
     )
 

@@ -11,6 +11,7 @@ _DOCKER_API_MINORS = (*range(17, 26), 28, 29, 30, 32)
 """Amazon leaves out 1.26, 1.27 and 1.31, and everything from 1.33 on."""
 
 CLAIMED = (
+    "ecs.capability.private-registry-authentication.secretsmanager",
     "ecs.capability.secrets.ssm.environment-variables",
     "ecs.capability.secrets.ssm.bootstrap.log-driver",
     "ecs.capability.secrets.asm.environment-variables",
@@ -33,7 +34,6 @@ CLAIMED = (
 """In Amazon's order."""
 
 UNCLAIMED = {
-    "ecs.capability.private-registry-authentication.secretsmanager": "registries are used without credentials",
     "ecs.capability.ecr-endpoint": "no ECR",
     "ecs.capability.network.container-port-range": "no port ranges",
     "com.amazonaws.ecs.capability.ecr-auth": "no ECR",

@@ -35,7 +35,6 @@ TASK_DEFINITION: dict[str, Unserved] = {
     "trustedExecutionConfiguration": _given,
 }
 CONTAINER: dict[str, Unserved] = {
-    "repositoryCredentials": _given,
     "resourceRequirements": _any_but_gpus,
     "firelensConfiguration": _given,
     "credentialSpecs": _given,

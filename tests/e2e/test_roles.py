@@ -14,9 +14,11 @@ KEY, SECRET = "AKIDBERTHTEST", "s3cret-of-this-test"
 ROLE = "arn:aws:iam::123456789012:role/worker"
 PUT = """
 to=${ECS_AGENT_URI#http://}; at=${to%%/*}; port=${at#*:}; [ "$port" = "$at" ] && port=80
-what='PUT /%s/task-protection/v1/state HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n%s'
-printf "$what" \
-"${to#*/}" "${#BODY}" "$BODY" | nc ${at%%:*} $port
+{
+printf 'PUT /%s/task-protection/v1/state HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: %d\\r\\n' "${to#*/}" ${#BODY}
+printf 'Connection: close\\r\\n\\r\\n%s' "$BODY"
+sleep 2
+} | nc ${at%%:*} $port
 """
 
 
