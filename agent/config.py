@@ -20,6 +20,7 @@ from agent.core.state import Release, Settings
 from agent.core.stopping import GRACE_SECONDS_MIN, GiveUp
 from agent.local.settings import BURST, RATE_PER_SECOND, LocalSettings, rate
 from agent.logs import LEVELS, LogFormat, LogSettings, Rollover
+from agent.machine.attributes import Features
 from agent.pulling import PullSettings
 from agent.runtime.credentials import EngineAuth, read_engine_auth
 from agent.runtime.options import Options, TaskLimits
@@ -70,6 +71,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     instance_tags: dict[str, str] = {}
     log: LogSettings = LogSettings()
     local: LocalSettings = LocalSettings()
+    features: Features = Features()
+    sends_metrics: bool = True
     warnings: tuple[str, ...] = ()
 
 
@@ -116,6 +119,8 @@ def read(environment: Mapping[str, str]) -> Config:
         instance_tags=source.strings("ECS_CONTAINER_INSTANCE_TAGS"),
         log=_log(source),
         local=_local(source),
+        features=_features(source),
+        sends_metrics=not source.flag("ECS_DISABLE_METRICS"),
         warnings=(*source.warnings, *remarks(environment, source.read)),
     )
 
@@ -195,6 +200,11 @@ class _Source:
             self._warn(name, error, default)
             return default
 
+    def words(self, name: str, default: tuple[str, ...]) -> list[str]:
+        """A JSON list of strings."""
+        value: list[str] = self._json(name, list[str], list(default))
+        return value
+
     def strings(self, name: str) -> dict[str, str]:
         value: dict[str, str] = self._json(name, dict[str, str], {})
         return value
@@ -272,6 +282,8 @@ def _options(source: _Source) -> Options:
         pids_limit=source.whole("ECS_TASK_PIDS_LIMIT", default.pids_limit),
         refuse_privileged=source.flag("ECS_DISABLE_PRIVILEGED"),
         pause_image=source.text("BERTH_PAUSE_IMAGE", default.pause_image),
+        create_seconds=round(source.at_least("ECS_CONTAINER_CREATE_TIMEOUT", default.create_seconds, 60)),
+        start_seconds=round(source.at_least("ECS_CONTAINER_START_TIMEOUT", default.start_seconds, 45)),
         secrets=source.text("BERTH_SECRETS", ""),
     )
 
@@ -290,6 +302,15 @@ def _log(source: _Source) -> LogSettings:
         file_megabytes_max=source.parsed("ECS_LOG_MAX_FILE_SIZE_MB", float, LogSettings().file_megabytes_max),
         files_max=source.whole("ECS_LOG_MAX_ROLL_COUNT", LogSettings().files_max),
         format=source.parsed("ECS_LOG_OUTPUT_FORMAT", LogFormat, LogFormat.TEXT),
+    )
+
+
+def _features(source: _Source) -> Features:
+    return Features(
+        drivers=tuple(source.words("ECS_AVAILABLE_LOGGING_DRIVERS", Features().drivers)),
+        has_selinux=source.flag("ECS_SELINUX_CAPABLE"),
+        has_apparmor=source.flag("ECS_APPARMOR_CAPABLE"),
+        has_health_checks=not source.flag("ECS_DISABLE_DOCKER_HEALTH_CHECK"),
     )
 
 

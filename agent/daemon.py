@@ -154,6 +154,7 @@ async def _serve(
         facts=journal,
         credentials=credentials,
         doctor=doctor,
+        sends_metrics=config.sends_metrics,
     )
     engine.attach(Outlet(storyteller, reporter, local.recent))
     await engine.resume()
@@ -266,7 +267,7 @@ def _registration(config: Config, journal: Journal, registered: Amounts, introsp
     return {
         "cluster": config.cluster,
         "clientToken": identity.instance_id(journal),
-        "attributes": attributes.attributes(custom, config.settings.release),
+        "attributes": attributes.attributes(custom, config.settings.release, config.features),
         "totalResources": to_registration(registered),
         "instanceIdentityDocument": identity.document(
             journal, instance_type=instance_type, zone=config.zone, region=config.region
