@@ -52,8 +52,10 @@ def protect(world, docker_id):
 
 
 def asked(world, docker_id):
-    _, out = inside(world, docker_id, 'wget -q -O - "${ECS_AGENT_URI%/api/*}$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"')
-    return json.loads(out)
+    code, out = inside(
+        world, docker_id, 'wget -q -O - "${ECS_AGENT_URI%/api/*}$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"'
+    )
+    return json.loads(out) if code == 0 else {}
 
 
 def test_a_services_task_protects_itself_from_inside_with_the_credentials_of_its_role(keyed, tmp_path):
