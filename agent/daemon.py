@@ -141,7 +141,7 @@ async def _serve(
     host, instance = Host(registered, config.queue), about.instance
     engine = _engine(config, journal, runtime, host, instance)
     storyteller = Storyteller(client, config.cluster, instance)
-    reporter = _reporter(client, config, instance, engine, storyteller)
+    reporter = _reporter(client, config, instance, engine)
     doctor = Doctor(runtime.version, time.time)
     credentials = CredentialStore()
     acs, tcs = sessions(
@@ -196,7 +196,7 @@ def _engine(config: Config, journal: Journal, runtime: Runtime, host: Host, inst
     )
 
 
-def _reporter(client: EcsClient, config: Config, instance: str, engine: Engine, storyteller: Storyteller) -> Reporter:
+def _reporter(client: EcsClient, config: Config, instance: str, engine: Engine) -> Reporter:
     def amounts_of(task: str) -> Amounts:
         state = engine.task(task)
         return cost(state.spec) if state else Amounts()
@@ -208,7 +208,6 @@ def _reporter(client: EcsClient, config: Config, instance: str, engine: Engine, 
         next_report=engine.next_report,
         amounts_of=amounts_of,
         submit=engine.submit,
-        before_each=storyteller.flush,
     )
 
 

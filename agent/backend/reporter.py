@@ -38,16 +38,14 @@ class Reporter:
         next_report: Callable[[str], Outbox | None],
         amounts_of: Callable[[str], Amounts],
         submit: Callable[[Event], Awaitable[None]],
-        before_each: Callable[[], Awaitable[bool]],
     ) -> None:
-        """`before_each` is awaited before a report goes out: the story that led to it goes first."""
+        """`next_report` answers with the oldest report of a task (ARN); `instance` is an ARN."""
         self._client = client
         self._cluster = cluster
         self._instance = instance
         self._next_report = next_report
         self._amounts_of = amounts_of
         self._submit = submit
-        self._before_each = before_each
         self._calls = asyncio.Semaphore(CALLS_MAX)
         self._senders: dict[str, asyncio.Task[None]] = {}
 
@@ -78,7 +76,6 @@ class Reporter:
 
     async def _send(self, task: str, report: Outbox) -> bool:
         """Whether the report is settled: taken, or refused in a way that will not change."""
-        await self._before_each()
         operation, request = self._request(task, report)
         try:
             await self._client.call(operation, request, cause=report.cause)

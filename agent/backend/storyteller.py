@@ -1,7 +1,7 @@
 """The agent's half of the story, on its way to the control plane. Best effort: nothing is decided by it.
 
-Lines go out in batches, and before any report that was made after them, so that a reader who follows the control
-plane's order sees causes before effects. A control plane that knows no stories is asked once.
+Lines go out in batches beside the reports, and wait for none of them: a reader goes by the time of a line, not by its
+arrival. A control plane that knows no stories is asked once.
 """
 
 import asyncio

@@ -20,6 +20,7 @@ from agent.core.health import Health, HealthStatus
 from agent.core.spec import ContainerSpec, TaskSpec
 from agent.runtime import images
 from agent.runtime.connection import QUICK_SECONDS, SLOW_SECONDS, THREADS, connect
+from agent.runtime.exits import Exits
 from agent.runtime.finishing import finish
 from agent.runtime.images import explain
 from agent.runtime.logconfig import GROUP_LABEL
@@ -95,6 +96,11 @@ class DockerRuntime:
         self._without_ports: set[str] = set()
         self._stream: EventStream | None = None
         self._telling: set[asyncio.Task[None]] = set()
+        self._on_found: OnFound = lambda _found: None  # before the watch nobody listens; what ends then is listed
+        self._exits = Exits(self._tell)
+
+    def _tell(self, found: Found) -> None:
+        self._on_found(found)
 
     async def _call(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
@@ -169,7 +175,7 @@ class DockerRuntime:
         return self._furnisher.furnish(task, container, variables)
 
     async def start(self, docker_id: str) -> Found:
-        def start() -> Found:
+        def start() -> dict[str, Any]:
             try:
                 self._starting.start(docker_id)
                 inspected = self._quick.inspect_container(docker_id)
@@ -181,13 +187,18 @@ class DockerRuntime:
             except (docker.errors.APIError, requests.exceptions.RequestException) as error:
                 raise RuntimeCallError("CannotStartContainerError", explain(error)) from error
 
-        return await self._call(start)
+        return self._looked_at(await self._call(start))
 
-    def _started(self, inspected: dict[str, Any]) -> Found:
+    def _started(self, inspected: dict[str, Any]) -> dict[str, Any]:
         found = self._found(inspected)
         if self._furnisher is not None:
             self._furnisher.started(found.task, found.container, inspected)
-        return found
+        return inspected
+
+    def _looked_at(self, inspected: dict[str, Any]) -> Found:
+        """In the loop's thread: whoever runs is followed to its end."""
+        self._exits.follow(inspected)
+        return self._found(inspected)
 
     async def signal(self, docker_id: str, signal: str) -> None:
         def kill() -> None:
@@ -203,18 +214,22 @@ class DockerRuntime:
             except requests.exceptions.RequestException as error:
                 raise RuntimeCallError("CannotStopContainerError", explain(error)) from error
 
+        if signal == "SIGKILL":
+            self._exits.killed(docker_id)
         await self._call(kill)
 
     async def inspect(self, docker_id: str) -> Found | None:
-        def inspect() -> Found | None:
+        def inspect() -> dict[str, Any] | None:
             try:
-                return self._found(self._quick.inspect_container(docker_id))
+                inspected: dict[str, Any] = self._quick.inspect_container(docker_id)
             except docker.errors.NotFound:
                 return None
             except (docker.errors.APIError, requests.exceptions.RequestException) as error:
                 raise RuntimeCallError("CannotInspectContainerError", explain(error)) from error
+            return inspected
 
-        return await self._call(inspect)
+        inspected = await self._call(inspect)
+        return None if inspected is None else self._looked_at(inspected)
 
     async def remove(self, docker_id: str, *, force: bool = False) -> None:
         def remove() -> None:
@@ -228,6 +243,7 @@ class DockerRuntime:
                 raise RuntimeCallError("CannotRemoveContainerError", explain(error)) from error
 
         await self._call(remove)
+        self._exits.forget(docker_id)
 
     async def remove_resources(self, task: TaskSpec) -> None:
         for _ in range(GONE_LOOKS):
@@ -263,6 +279,7 @@ class DockerRuntime:
 
     def watch(self, on_found: OnFound, on_gap: OnGap) -> None:
         loop = asyncio.get_running_loop()
+        self._on_found = on_found
 
         def tell(telling: Coroutine[Any, Any, None]) -> None:
             task = loop.create_task(telling)
@@ -304,6 +321,8 @@ class DockerRuntime:
 
     async def _tell_exit(self, die: Die, on_found: OnFound) -> None:
         """The event says all that is needed, but for ports: Docker frees them after it, and then answers inspects."""
+        if self._exits.is_old(die.docker_id, die.at):
+            return
         found = Found(
             docker_id=die.docker_id,
             task=die.labels.get(TASK_LABEL, ""),
@@ -327,6 +346,7 @@ class DockerRuntime:
     async def close(self) -> None:
         if self._stream is not None:
             self._stream.stop()
+        self._exits.close()
         if self._shipper is not None:
             await self._shipper.close()
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -196,8 +196,10 @@ def test_maximum_percent_100_makes_the_waiting_task_disappear_not_the_wait(
     assert run["maximum_percent"] == 100
     *_, fourth = seen.new_starts()
     assert seen.starts[fourth] > seen.exits[seen.job]
-    assert seen.tasks[fourth]["placed_seconds"] > 7, "not even placed before"
-    assert run["pending_task_seconds"] < 8
+    # Where the others land is luck with eager release (docs/policies.md): beside the job one of them may wait as well.
+    placed = sorted(seen.tasks[task]["placed_seconds"] for task in seen.of(2))
+    assert placed[-1] > 7, "one is not even placed before the job ends"
+    assert placed[-2] < 7
     assert (run["phantom_cpu_peak"], run["phantom_memory_mib_peak"]) == (4096, 29488)
 
 

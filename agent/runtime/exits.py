@@ -1,0 +1,76 @@
+"""Who tells an exit first: the kernel where it can be believed, else Docker's event. Both may; one is enough.
+
+Not believed is a SIGKILL that nobody here sent (Docker will say whether memory ran out), and the end of a container
+with published ports (they are free when Docker says so, not when the process is gone).
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from agent.runtime.pidfd import ProcessWatch
+from agent.runtime.port import ContainerLife, Found
+from agent.runtime.spec import CONTAINER_LABEL, TASK_LABEL, epoch_seconds
+
+KILLED = 137
+"""128 + SIGKILL."""
+
+
+class Exits:
+    """Watches the first processes of containers that run. `on_end` is told what the kernel knows."""
+
+    def __init__(self, on_end: Callable[[Found], None]) -> None:
+        self._on_end = on_end
+        self._processes = ProcessWatch()
+        self._started_at: dict[str, float] = {}
+        self._killed: set[str] = set()
+        self._told: set[str] = set()
+
+    def follow(self, inspected: dict[str, Any]) -> None:
+        """A container as Docker has it; watched where it runs. Following it twice changes nothing."""
+        docker_id, state = inspected["Id"], inspected["State"]
+        started_at = epoch_seconds(state["StartedAt"])
+        if not state["Running"] or started_at is None:
+            return
+        if self._started_at.get(docker_id) != started_at:
+            self._processes.forget(docker_id)
+            self._killed.discard(docker_id)
+            self._told.discard(docker_id)
+            self._started_at[docker_id] = started_at
+        if inspected["HostConfig"].get("PortBindings"):
+            return
+        labels = inspected["Config"]["Labels"]
+        found = Found(
+            docker_id=docker_id,
+            task=labels.get(TASK_LABEL, ""),
+            container=labels.get(CONTAINER_LABEL, ""),
+            life=ContainerLife.EXITED,
+        )
+        self._processes.watch(docker_id, state["Pid"], lambda status: self._ended(found, status))
+
+    def killed(self, docker_id: str) -> None:
+        """We are about to send SIGKILL."""
+        self._killed.add(docker_id)
+
+    def is_old(self, docker_id: str, at: float) -> bool:
+        """Whether a `die` of that time (epoch seconds, Docker's) is of a life before, or has been told of this one."""
+        return docker_id in self._told or at < self._started_at.get(docker_id, 0.0)
+
+    def forget(self, docker_id: str) -> None:
+        """The container is removed."""
+        self._processes.forget(docker_id)
+        self._started_at.pop(docker_id, None)
+        self._killed.discard(docker_id)
+        self._told.discard(docker_id)
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        self._processes.close()
+
+    def _ended(self, found: Found, status: int) -> None:
+        if status == KILLED and found.docker_id not in self._killed:
+            return
+        self._told.add(found.docker_id)
+        self._on_end(msgspec.structs.replace(found, exit_code=status, finished_at=time.time()))
