@@ -166,12 +166,13 @@ class _Source:
             self._warn(name, error, f"{default:g}s")
             return default
 
-    def flag(self, name: str) -> bool:
-        """False unless it says otherwise."""
-        text = self.text(name, "false")
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """The default unless it says otherwise."""
+        usual = "true" if default else "false"
+        text = self.text(name, usual)
         if text not in _BOOLEANS:
-            self._warn(name, f"{text!r} is neither true nor false", "false")
-        return _BOOLEANS.get(text, False)
+            self._warn(name, f"{text!r} is neither true nor false", usual)
+        return _BOOLEANS.get(text, default)
 
     def whole(self, name: str, default: int) -> int:
         text = self.text(name, str(default))
@@ -310,6 +311,8 @@ def _features(source: _Source) -> Features:
         drivers=tuple(source.words("ECS_AVAILABLE_LOGGING_DRIVERS", Features().drivers)),
         has_selinux=source.flag("ECS_SELINUX_CAPABLE"),
         has_apparmor=source.flag("ECS_APPARMOR_CAPABLE"),
+        has_roles=source.flag("ECS_ENABLE_TASK_IAM_ROLE", default=True),
+        has_roles_on_host=source.flag("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", default=True),
         has_health_checks=not source.flag("ECS_DISABLE_DOCKER_HEALTH_CHECK"),
     )
 
@@ -322,6 +325,8 @@ def _local(source: _Source) -> LocalSettings:
         has_metadata_file=source.flag("ECS_ENABLE_CONTAINER_METADATA"),
         host_data_dir=source.text("ECS_HOST_DATA_DIR", ""),
         hides_zone=source.flag("ECS_DISABLE_TASK_METADATA_AZ"),
+        serves_roles=source.flag("ECS_ENABLE_TASK_IAM_ROLE", default=True),
+        serves_roles_on_host=source.flag("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", default=True),
         drains_when_interrupted=source.flag("ECS_ENABLE_SPOT_INSTANCE_DRAINING"),
     )
 

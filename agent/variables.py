@@ -74,8 +74,6 @@ NOT_APPLICABLE: dict[str, str] = {
 """Name and reason."""
 
 NOT_YET: dict[str, str] = {
-    "ECS_ENABLE_TASK_IAM_ROLE": "roles are served where the control plane sends credentials",
-    "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "roles are served where the control plane sends credentials",
     "ECS_POLLING_METRICS_WAIT_DURATION": "containers are read from their cgroups, every 10s",
     "ECS_POLL_METRICS": "containers are read from their cgroups",
     "ECS_PROPAGATE_TASK_MEMORY_LIMIT_CGROUPV2": "there is no cgroup of the task under cgroup v2",

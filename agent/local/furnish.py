@@ -8,7 +8,7 @@ import logging
 import shutil
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,15 +24,28 @@ FILE = "ecs-container-metadata.json"
 INSIDE = Path("/opt/ecs/metadata")
 
 
+class Roles(NamedTuple):
+    """Whether tasks of the network mode `host`, and all others, are shown where the credentials of their role are."""
+
+    on_host: bool = True
+    elsewhere: bool = True
+
+
+ALL_ROLES = Roles()
+
+
 class Furnisher:
     """Furnishes the containers of one agent."""
 
-    def __init__(self, identifiers: Identifiers, *, base: str, region: str, file: "MetadataFile | None") -> None:
+    def __init__(
+        self, identifiers: Identifiers, *, base: str, region: str, file: "MetadataFile | None", roles: Roles = ALL_ROLES
+    ) -> None:
         """`base` as in `listen.Ports`; `file` None where `ECS_ENABLE_CONTAINER_METADATA` is off."""
         self._identifiers = identifiers
         self._base = base
         self._region = region
         self._file = file
+        self._roles = roles
 
     def furnish(self, task: TaskSpec, container: ContainerSpec, image_variables: Collection[str]) -> ContainerSpec:
         """The container with what the agent adds; `image_variables` are the names that its image sets.
@@ -58,7 +71,7 @@ class Furnisher:
                 "ECS_CONTAINER_METADATA_URI_V4": f"{self._base}/v4/{endpoint}",
                 "ECS_AGENT_URI": f"{self._base}/api/{endpoint}",
             }
-        if task.credentials_id:
+        if task.credentials_id and (self._roles.on_host if task.network_mode == "host" else self._roles.elsewhere):
             added |= self._credentials(task)
         regions = ("AWS_REGION", "AWS_DEFAULT_REGION")
         if not any(name in container.environment or name in image_variables for name in regions):

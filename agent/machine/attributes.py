@@ -25,6 +25,10 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     """`ECS_SELINUX_CAPABLE`."""
     has_apparmor: bool = False
     """`ECS_APPARMOR_CAPABLE`."""
+    has_roles: bool = True
+    """`ECS_ENABLE_TASK_IAM_ROLE`."""
+    has_roles_on_host: bool = True
+    """`ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST`."""
     has_health_checks: bool = True
     """`ECS_DISABLE_DOCKER_HEALTH_CHECK` says otherwise."""
 
@@ -79,7 +83,12 @@ def capabilities(features: Features) -> list[str]:
     names += [f"{_DRIVER}{driver}" for driver in dict.fromkeys(features.drivers)]
     if not features.has_health_checks:
         names.remove(_HEALTH_CHECK)
-    extra = {"selinux": features.has_selinux, "apparmor": features.has_apparmor}
+    extra = {
+        "selinux": features.has_selinux,
+        "apparmor": features.has_apparmor,
+        "task-iam-role": features.has_roles,
+        "task-iam-role-network-host": features.has_roles_on_host,
+    }
     return names + [f"com.amazonaws.ecs.capability.{name}" for name, is_so in extra.items() if is_so]
 
 

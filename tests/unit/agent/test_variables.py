@@ -121,7 +121,10 @@ def test_the_log_rolls_over_and_speaks_amazons_formats(tmp_path, root_log, kind,
 
 def test_what_a_host_can_do_is_claimed_as_it_says():
     plain = set(capabilities(read(BASE).features))
-    assert plain == set(CLAIMED)
+    roles = {f"com.amazonaws.ecs.capability.task-iam-role{where}" for where in ("", "-network-host")}
+    assert plain == {*CLAIMED, *roles}
+    without = {"ECS_ENABLE_TASK_IAM_ROLE": "false", "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "0"}
+    assert plain - set(capabilities(read({**BASE, **without}).features)) == roles
     said = read(
         {
             **BASE,
