@@ -20,6 +20,7 @@ from agent.core.state import Release, Settings
 from agent.core.stopping import GRACE_SECONDS_MIN, GiveUp
 from agent.local.settings import BURST, RATE_PER_SECOND, LocalSettings, rate
 from agent.logs import LEVELS, LogFormat, LogSettings, Rollover
+from agent.machine.attributes import Features
 from agent.pulling import PullSettings
 from agent.runtime.credentials import EngineAuth, read_engine_auth
 from agent.runtime.options import Options, TaskLimits
@@ -70,6 +71,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     instance_tags: dict[str, str] = {}
     log: LogSettings = LogSettings()
     local: LocalSettings = LocalSettings()
+    features: Features = Features()
+    sends_metrics: bool = True
     warnings: tuple[str, ...] = ()
 
 
@@ -116,6 +119,8 @@ def read(environment: Mapping[str, str]) -> Config:
         instance_tags=source.strings("ECS_CONTAINER_INSTANCE_TAGS"),
         log=_log(source),
         local=_local(source),
+        features=_features(source),
+        sends_metrics=not source.flag("ECS_DISABLE_METRICS"),
         warnings=(*source.warnings, *remarks(environment, source.read)),
     )
 
@@ -161,12 +166,13 @@ class _Source:
             self._warn(name, error, f"{default:g}s")
             return default
 
-    def flag(self, name: str) -> bool:
-        """False unless it says otherwise."""
-        text = self.text(name, "false")
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """The default unless it says otherwise."""
+        usual = "true" if default else "false"
+        text = self.text(name, usual)
         if text not in _BOOLEANS:
-            self._warn(name, f"{text!r} is neither true nor false", "false")
-        return _BOOLEANS.get(text, False)
+            self._warn(name, f"{text!r} is neither true nor false", usual)
+        return _BOOLEANS.get(text, default)
 
     def whole(self, name: str, default: int) -> int:
         text = self.text(name, str(default))
@@ -194,6 +200,11 @@ class _Source:
         except ValueError as error:
             self._warn(name, error, default)
             return default
+
+    def words(self, name: str, default: tuple[str, ...]) -> list[str]:
+        """A JSON list of strings."""
+        value: list[str] = self._json(name, list[str], list(default))
+        return value
 
     def strings(self, name: str) -> dict[str, str]:
         value: dict[str, str] = self._json(name, dict[str, str], {})
@@ -272,6 +283,8 @@ def _options(source: _Source) -> Options:
         pids_limit=source.whole("ECS_TASK_PIDS_LIMIT", default.pids_limit),
         refuse_privileged=source.flag("ECS_DISABLE_PRIVILEGED"),
         pause_image=source.text("BERTH_PAUSE_IMAGE", default.pause_image),
+        create_seconds=round(source.at_least("ECS_CONTAINER_CREATE_TIMEOUT", default.create_seconds, 60)),
+        start_seconds=round(source.at_least("ECS_CONTAINER_START_TIMEOUT", default.start_seconds, 45)),
         secrets=source.text("BERTH_SECRETS", ""),
     )
 
@@ -293,6 +306,17 @@ def _log(source: _Source) -> LogSettings:
     )
 
 
+def _features(source: _Source) -> Features:
+    return Features(
+        drivers=tuple(source.words("ECS_AVAILABLE_LOGGING_DRIVERS", Features().drivers)),
+        has_selinux=source.flag("ECS_SELINUX_CAPABLE"),
+        has_apparmor=source.flag("ECS_APPARMOR_CAPABLE"),
+        has_roles=source.flag("ECS_ENABLE_TASK_IAM_ROLE", default=True),
+        has_roles_on_host=source.flag("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", default=True),
+        has_health_checks=not source.flag("ECS_DISABLE_DOCKER_HEALTH_CHECK"),
+    )
+
+
 def _local(source: _Source) -> LocalSettings:
     per_second, burst = source.parsed("ECS_TASK_METADATA_RPS_LIMIT", rate, (RATE_PER_SECOND, BURST))
     return LocalSettings(
@@ -301,6 +325,8 @@ def _local(source: _Source) -> LocalSettings:
         has_metadata_file=source.flag("ECS_ENABLE_CONTAINER_METADATA"),
         host_data_dir=source.text("ECS_HOST_DATA_DIR", ""),
         hides_zone=source.flag("ECS_DISABLE_TASK_METADATA_AZ"),
+        serves_roles=source.flag("ECS_ENABLE_TASK_IAM_ROLE", default=True),
+        serves_roles_on_host=source.flag("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", default=True),
         drains_when_interrupted=source.flag("ECS_ENABLE_SPOT_INSTANCE_DRAINING"),
     )
 

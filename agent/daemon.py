@@ -34,6 +34,7 @@ from agent.runtime.cgroups import NoCgroupsError
 from agent.runtime.credentials import Logins
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.port import Runtime
+from agent.runtime.secrets import Secrets
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
 from wire.errors import AwsError
 from wire.extensions import INSTANCE_TYPE_ATTRIBUTE, INTROSPECTION_ATTRIBUTE
@@ -153,6 +154,7 @@ async def _serve(
         facts=journal,
         credentials=credentials,
         doctor=doctor,
+        sends_metrics=config.sends_metrics,
     )
     engine.attach(Outlet(storyteller, reporter, local.recent))
     await engine.resume()
@@ -189,7 +191,7 @@ def _engine(config: Config, journal: Journal, runtime: Runtime, host: Host, inst
             journal,
             clock=time.time,
             settings=config.pull,
-            login_of=Logins(config.engine_auth).login_of,
+            login_of=Logins(config.engine_auth, Secrets(config.options.secrets).registry).login_of,
         ),
     )
 
@@ -264,7 +266,7 @@ def _registration(config: Config, journal: Journal, registered: Amounts, introsp
     return {
         "cluster": config.cluster,
         "clientToken": identity.instance_id(journal),
-        "attributes": attributes.attributes(custom, config.settings.release),
+        "attributes": attributes.attributes(custom, config.settings.release, config.features),
         "totalResources": to_registration(registered),
         "instanceIdentityDocument": identity.document(
             journal, instance_type=instance_type, zone=config.zone, region=config.region

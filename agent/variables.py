@@ -74,18 +74,9 @@ NOT_APPLICABLE: dict[str, str] = {
 """Name and reason."""
 
 NOT_YET: dict[str, str] = {
-    "ECS_APPARMOR_CAPABLE": "the capability is not claimed",
-    "ECS_AVAILABLE_LOGGING_DRIVERS": "json-file and none are claimed",
-    "ECS_CONTAINER_CREATE_TIMEOUT": "it is 4m",
-    "ECS_CONTAINER_START_TIMEOUT": "it is 4m",
-    "ECS_DISABLE_DOCKER_HEALTH_CHECK": "the capability is claimed",
-    "ECS_DISABLE_METRICS": "metrics are sent",
-    "ECS_ENABLE_TASK_IAM_ROLE": "roles are served where the control plane sends credentials",
-    "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "roles are served where the control plane sends credentials",
     "ECS_POLLING_METRICS_WAIT_DURATION": "containers are read from their cgroups, every 10s",
     "ECS_POLL_METRICS": "containers are read from their cgroups",
     "ECS_PROPAGATE_TASK_MEMORY_LIMIT_CGROUPV2": "there is no cgroup of the task under cgroup v2",
-    "ECS_SELINUX_CAPABLE": "the capability is not claimed",
     "ECS_SHARED_VOLUME_MATCH_FULL_CONFIG": "a shared volume is matched by its name",
 }
 """Name, and how things are without it. Whoever builds one takes its line out."""

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
+from secrets import token_hex
 from typing import Any
 
 import msgspec
@@ -22,9 +23,11 @@ from aiohttp import web
 from controlplane.agents import acs
 from controlplane.agents.acs import Sessions
 from controlplane.agents.tcs import Telemetry
+from controlplane.api import auth
 from controlplane.api.call import Account
 from controlplane.api.clusters import DEFAULT_CLUSTER
 from controlplane.api.dispatch import BODY_BYTES_MAX, Dispatcher, wrong_service
+from controlplane.api.role_keys import Mint
 from controlplane.committing import Committer
 from controlplane.config import Config, SetupError, check
 from controlplane.core.model import Cluster, Instance, Task
@@ -77,6 +80,7 @@ class ControlPlane:
             account=self.account,
             clock=time.time,
             metrics=self.metrics,
+            mint=Mint(config.keys.secret_access_key if config.keys else token_hex()),
         )
         self.telemetry = Telemetry(store=store, committer=self._committer)
         self.dispatcher = Dispatcher(
@@ -144,7 +148,7 @@ class ControlPlane:
 
     async def _agents(self, handle: Handler, request: web.Request) -> web.StreamResponse:
         try:
-            self.dispatcher.authenticate(request, b"")
+            auth.permit(self.dispatcher.authenticate(request, b""), "ConnectAgent")
         except AwsError as error:
             return acs.refused_by(error)
         return await handle(request)

@@ -42,6 +42,7 @@ def sessions(
     credentials: CredentialStore,
     doctor: Doctor,
     cgroups: Cgroups | None = None,
+    sends_metrics: bool = True,
 ) -> tuple[AcsSession, TcsSession]:
     """ACS and TCS of the instance (ARN); they share the answer of DiscoverPollEndpoint."""
     names = {"cluster": cluster, "instance": instance}
@@ -55,6 +56,7 @@ def sessions(
         doctor=doctor,
         cgroups=cgroups or Cgroups(),
         clock=time.time,
+        sends_metrics=sends_metrics,
     )
     return (
         AcsSession(client, endpoints, desk, **names, **versions),

@@ -59,8 +59,12 @@ class Telemetry:
         doctor: Doctor,
         cgroups: Cgroups,
         clock: Callable[[], float],
+        sends_metrics: bool = True,
     ) -> None:
-        """`instance` is the container instance's ARN; `clock` tells epoch seconds."""
+        """`instance` is the container instance's ARN; `clock` tells epoch seconds.
+
+        Without metrics (`ECS_DISABLE_METRICS`) health is told all the same, and no cgroup is read.
+        """
         self._cluster = cluster
         self._instance = instance
         self._tasks = tasks
@@ -68,12 +72,13 @@ class Telemetry:
         self._doctor = doctor
         self._cgroups = cgroups
         self._clock = clock
+        self._sends_metrics = sends_metrics
         self._meters: dict[str, Meter] = {}
         self._cores = os.cpu_count() or 1
 
     async def sample(self) -> None:
         """Read what every running container uses, one after the other, with a breath between them."""
-        running = list(self._running())
+        running = list(self._running()) if self._sends_metrics else []
         ids = {docker_id for _, _, docker_id in running}
         self._meters = {docker_id: meter for docker_id, meter in self._meters.items() if docker_id in ids}
         for state, _, docker_id in running:
@@ -160,7 +165,7 @@ class Telemetry:
 
     def round(self) -> list[Publication]:
         """Everything of a round, in the order in which Amazon's agent is seen to send it."""
-        return [*self.health(), *self.metrics()]
+        return [*self.health(), *(self.metrics() if self._sends_metrics else ())]
 
     def _running(self) -> Iterator[tuple[TaskState, str, str]]:
         for state in self._tasks():

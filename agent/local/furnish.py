@@ -8,13 +8,14 @@ import logging
 import shutil
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from agent.core.spec import ContainerSpec, Port, TaskSpec
 from agent.local.books import Inspected, networks
 from agent.local.identifiers import Identifiers
+from agent.local.listen import LOOPBACK
 from agent.runtime.spec import bound_ports
 
 log = logging.getLogger(__name__)
@@ -23,15 +24,28 @@ FILE = "ecs-container-metadata.json"
 INSIDE = Path("/opt/ecs/metadata")
 
 
+class Roles(NamedTuple):
+    """Whether tasks of the network mode `host`, and all others, are shown where the credentials of their role are."""
+
+    on_host: bool = True
+    elsewhere: bool = True
+
+
+ALL_ROLES = Roles()
+
+
 class Furnisher:
     """Furnishes the containers of one agent."""
 
-    def __init__(self, identifiers: Identifiers, *, base: str, region: str, file: "MetadataFile | None") -> None:
+    def __init__(
+        self, identifiers: Identifiers, *, base: str, region: str, file: "MetadataFile | None", roles: Roles = ALL_ROLES
+    ) -> None:
         """`base` as in `listen.Ports`; `file` None where `ECS_ENABLE_CONTAINER_METADATA` is off."""
         self._identifiers = identifiers
         self._base = base
         self._region = region
         self._file = file
+        self._roles = roles
 
     def furnish(self, task: TaskSpec, container: ContainerSpec, image_variables: Collection[str]) -> ContainerSpec:
         """The container with what the agent adds; `image_variables` are the names that its image sets.
@@ -57,12 +71,19 @@ class Furnisher:
                 "ECS_CONTAINER_METADATA_URI_V4": f"{self._base}/v4/{endpoint}",
                 "ECS_AGENT_URI": f"{self._base}/api/{endpoint}",
             }
-        if task.credentials_id:
-            added["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = f"/v2/credentials/{task.credentials_id}"
+        if task.credentials_id and (self._roles.on_host if task.network_mode == "host" else self._roles.elsewhere):
+            added |= self._credentials(task)
         regions = ("AWS_REGION", "AWS_DEFAULT_REGION")
         if not any(name in container.environment or name in image_variables for name in regions):
             added |= dict.fromkeys(regions, self._region)
         return added
+
+    def _credentials(self, task: TaskSpec) -> dict[str, str]:
+        """SDKs take them from 169.254.170.2 (relative) or from the loopback (full), which in host mode is ours."""
+        path, port = f"/v2/credentials/{task.credentials_id}", self._base.rpartition(":")[2]
+        if task.network_mode == "host" and port.isdigit():
+            return {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{LOOPBACK}:{port}{path}"}
+        return {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": path}
 
     def started(self, task: str, container: str, inspected: Inspected) -> None:
         """The container runs: complete its file."""

@@ -20,7 +20,7 @@ from agent.journal import Journal
 from agent.local import credentials, listen
 from agent.local.books import Books, Looks
 from agent.local.credentials import CredentialsStore, RoleCredentials
-from agent.local.furnish import Furnisher, MetadataFile
+from agent.local.furnish import Furnisher, MetadataFile, Roles
 from agent.local.identifiers import Identifiers
 from agent.local.interruption import Interruption
 from agent.local.introspection import Introspection, no_web_pages
@@ -87,7 +87,9 @@ class Local:
                 },
                 tasks=lambda: [(task.spec.arn, c.spec.name) for task in self._tasks() for c in task.containers],
             )
-        return Furnisher(self._identifiers, base=self.ports.base, region=about.region, file=file)
+        on_host = self.settings.serves_roles and self.settings.serves_roles_on_host
+        roles = Roles(on_host=on_host, elsewhere=self.settings.serves_roles)
+        return Furnisher(self._identifiers, base=self.ports.base, region=about.region, file=file, roles=roles)
 
     async def serve(
         self,

@@ -18,6 +18,10 @@ class LocalSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`ECS_HOST_DATA_DIR`: the data directory as Docker finds it; empty: as the agent does."""
     hides_zone: bool = False
     """`ECS_DISABLE_TASK_METADATA_AZ`."""
+    serves_roles: bool = True
+    """`ECS_ENABLE_TASK_IAM_ROLE`; Amazon's default is false, and ecs-init sets it."""
+    serves_roles_on_host: bool = True
+    """`ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST`: and in the network mode `host`."""
     drains_when_interrupted: bool = False
     """`ECS_ENABLE_SPOT_INSTANCE_DRAINING`."""
 

@@ -10,7 +10,7 @@ THREADS = 4
 QUICK_SECONDS = 30
 """Limit of inspect, list and kill. Source: `dockerclient/timeout.go`."""
 SLOW_SECONDS = 240
-"""Limit of create, start and remove. Source: `ECS_CONTAINER_CREATE_TIMEOUT`."""
+"""Limit of remove and of what is made for tasks. Source: `dockerclient/timeout.go`."""
 
 
 def connect(timeout_seconds: int | None) -> docker.APIClient:

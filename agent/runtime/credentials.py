@@ -70,8 +70,12 @@ class Logins:
                 "CannotPullContainerAuthError", f"this host has no source of {registry.kind} registry credentials"
             )
         try:
-            return _login(msgspec.json.decode(await self._secret_of(registry.parameter), type=dict[str, Any]))
-        except (KeyError, ValueError, msgspec.MsgspecError):
+            secret = await self._secret_of(registry.parameter)
+        except KeyError as error:
+            raise RuntimeCallError("CannotPullContainerAuthError", str(error.args[0])) from None
+        try:
+            return _login(msgspec.json.decode(secret, type=dict[str, Any]))
+        except (KeyError, ValueError, TypeError, AttributeError, msgspec.MsgspecError):
             raise RuntimeCallError(
                 "CannotPullContainerAuthError", f"the secret {registry.parameter} holds no user name and password"
             ) from None

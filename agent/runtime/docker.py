@@ -89,6 +89,8 @@ class DockerRuntime:
         self._quick = connect(QUICK_SECONDS)
         self._slow = connect(SLOW_SECONDS)
         self._options = options or Options()
+        self._creating = connect(self._options.create_seconds)
+        self._starting = connect(self._options.start_seconds)
         self._resources = Resources(self._slow, owner, self._options)
         self._secrets = Secrets(self._options.secrets)
         self._shipper = LogShipper(connect, logs) if logs is not None else None
@@ -143,14 +145,14 @@ class DockerRuntime:
                 around = msgspec.structs.replace(made, environment=environment, log_options=log_options)
                 config = finish(config, task, container, self._options, around)
                 try:
-                    docker_id = self._slow.create_container_from_config(config, name)["Id"]  # type: ignore[no-untyped-call]
+                    docker_id = self._creating.create_container_from_config(config, name)["Id"]  # type: ignore[no-untyped-call]
                 except docker.errors.APIError as error:
                     if error.status_code != HTTP_CONFLICT:
                         raise
                     docker_id = name  # an earlier call of ours got this far before we were killed
             found = self._found(self._quick.inspect_container(docker_id))
         except requests.exceptions.Timeout as error:
-            raise _timeout("created", SLOW_SECONDS) from error
+            raise _timeout("created", self._options.create_seconds) from error
         except (docker.errors.APIError, requests.exceptions.RequestException, ValueError, OSError) as error:
             raise RuntimeCallError("CannotCreateContainerError", explain(error)) from error
         if found.task != task.arn:
@@ -176,13 +178,13 @@ class DockerRuntime:
     async def start(self, docker_id: str) -> Found:
         def start() -> dict[str, Any]:
             try:
-                self._slow.start(docker_id)
+                self._starting.start(docker_id)
                 inspected = self._quick.inspect_container(docker_id)
                 if self._shipper is not None:
                     self._shipper.follow(docker_id, inspected["Config"]["Labels"])
                 return self._started(inspected)
             except requests.exceptions.Timeout as error:
-                raise _timeout("started", SLOW_SECONDS) from error
+                raise _timeout("started", self._options.start_seconds) from error
             except (docker.errors.APIError, requests.exceptions.RequestException) as error:
                 raise RuntimeCallError("CannotStartContainerError", explain(error)) from error
 

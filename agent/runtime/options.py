@@ -29,5 +29,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     refuse_privileged: bool = False
     """`ECS_DISABLE_PRIVILEGED`."""
     pause_image: str = "berth/pause:latest"
+    create_seconds: int = 240
+    """`ECS_CONTAINER_CREATE_TIMEOUT`."""
+    start_seconds: int = 240
+    """`ECS_CONTAINER_START_TIMEOUT`."""
     secrets: str = ""
     """`BERTH_SECRETS`: path of a JSON file, or URL prefix."""

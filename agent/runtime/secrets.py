@@ -6,6 +6,7 @@ A value goes into Docker's create call and nowhere else: not into the journal, t
 Source: ECS Developer Guide, "Pass sensitive data", "Use environment files"; amazon-ecs-agent `taskresource/envFiles`.
 """
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -63,6 +64,20 @@ class Secrets:
             text = f"unable to pull secrets or registry auth: container {container.name}: {error}"
             raise RuntimeCallError("ResourceInitializationError", text) from None
         return environment, log_options
+
+    async def registry(self, parameter: str) -> str:
+        """What Secrets Manager has under a name or ARN: the credentials of a registry.
+
+        Raises:
+            KeyError: it cannot be had; the message names it, never a value.
+        """
+        reference = reference_of(parameter)
+        if not parameter.startswith("arn:"):
+            reference = Reference("secretsmanager", parameter)
+        try:
+            return await asyncio.to_thread(self._text, reference)
+        except _LookUpError as error:
+            raise KeyError(str(error)) from None
 
     def _secret(self, secret: Secret) -> str:
         reference = reference_of(secret.value_from)

@@ -16,8 +16,10 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from controlplane.agents import manifest
 from controlplane.agents.payload import run_payload, stop_payload
+from controlplane.agents.roles import Roles
 from controlplane.api.call import Account
 from controlplane.api.container_instances import set_status
+from controlplane.api.role_keys import Mint
 from controlplane.committing import Committer
 from controlplane.core import lifecycle
 from controlplane.core.assignment import Assignment, assignments
@@ -58,7 +60,14 @@ class Sessions:
     """All sessions, by the ARN of their instance. Serves `GET /acs/ws`."""
 
     def __init__(
-        self, *, store: Store, committer: Committer, account: Account, clock: Callable[[], float], metrics: Metrics
+        self,
+        *,
+        store: Store,
+        committer: Committer,
+        account: Account,
+        clock: Callable[[], float],
+        metrics: Metrics,
+        mint: Mint,
     ) -> None:
         self.store = store
         self.committer = committer
@@ -66,7 +75,9 @@ class Sessions:
         self.clock = clock
         self.metrics = metrics
         self._open: dict[str, Session] = {}
+        self._mint = mint
         self._acknowledged: dict[str, set[Matter]] = {}
+        self._roles: dict[str, Roles] = {}
         self._timeline = 0
         self._closing = False
 
@@ -103,7 +114,10 @@ class Sessions:
             return refused
         socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES_MAX, compress=False, timeout=CLOSE_SECONDS_MAX)
         await socket.prepare(request)
-        session = Session(self, arn, socket, self._acknowledged.setdefault(arn, set()))
+        roles = self._roles.setdefault(arn, Roles(self._mint))
+        if request.query.get("sendCredentials") == "true":
+            roles.forget()
+        session = Session(self, arn, socket, self._acknowledged.setdefault(arn, set()), roles)
         former = self._open.get(arn)
         self._open[arn] = session
         self.metrics.agents_connected.set(len(self._open))
@@ -157,12 +171,18 @@ class Session:
     """One connection. Its reader, its teller and its heart run side by side; when one ends, all end."""
 
     def __init__(
-        self, sessions: Sessions, instance: str, socket: web.WebSocketResponse, acknowledged: set[Matter]
+        self,
+        sessions: Sessions,
+        instance: str,
+        socket: web.WebSocketResponse,
+        acknowledged: set[Matter],
+        roles: Roles,
     ) -> None:
         self._sessions = sessions
         self._instance = instance
         self._socket = socket
         self._acknowledged = acknowledged
+        self._roles = roles
         self._on_its_way: dict[Matter, Told] = {}
         self._changed = asyncio.Event()
         self._leaving = asyncio.Event()
@@ -206,9 +226,11 @@ class Session:
                 _log.warning("unreadable frame", instance=self._instance, error=str(error))
 
     async def _take(self, frame: envelope.Frame) -> None:
-        """Other types (acks of heartbeats and credentials, refusals of updates) are word that somebody is there."""
+        """Other types (acks of heartbeats, refusals of updates) are word that somebody is there."""
         if frame.type == "AckRequest":
             await self._take_ack(msgspec.json.decode(frame.message, type=acs_shapes.AckRequest))
+        elif frame.type == "IAMRoleCredentialsAckRequest":
+            self._roles.come(msgspec.json.decode(frame.message, type=acs_session_shapes.IAMRoleCredentialsAckRequest))
         elif frame.type == "TaskStopVerificationMessage":
             question = msgspec.json.decode(frame.message, type=acs_session_shapes.TaskStopVerificationMessage)
             sessions = self._sessions
@@ -235,6 +257,7 @@ class Session:
 
     async def _tell(self) -> None:
         await self._send_manifest()
+        await self._send_credentials()
         while True:
             self._changed.clear()
             view = self._sessions.store.view()
@@ -258,6 +281,22 @@ class Session:
         await self._send_frame(
             manifest.manifest(view, self._instance, message_id=message_id, timeline=timeline, now=now)
         )
+
+    async def _send_credentials(self) -> None:
+        """Of the roles of tasks that the instance has; those that it is yet to be told of come with their task."""
+        sessions, now = self._sessions, self._sessions.clock()
+        view = sessions.store.view()
+        due = self._roles.due((a.task for a in assignments(view, self._instance) if self._has(a)), now)
+        for task in due:
+            definition = view.task_definition(task.task_definition)
+            assert definition is not None
+            message = self._roles.message(task, definition, sessions.account.names.uuid(), now)
+            if message is not None:
+                await self._send_frame(message)
+
+    def _has(self, assignment: Assignment) -> bool:
+        task = assignment.task
+        return not task.last_status.is_starting or (task.arn, DesiredStatus.RUNNING, task.force) in self._acknowledged
 
     def _is_news(self, assignment: Assignment) -> bool:
         matter = _matter(assignment)
@@ -305,7 +344,7 @@ class Session:
             tasks=[
                 stop_payload(task, definition, cluster, account=account)
                 if assignment.desired is DesiredStatus.STOPPED
-                else run_payload(task, definition, cluster, account=account)
+                else run_payload(task, definition, cluster, account=account, role=self._roles.of(task, definition, now))
             ],
         )
 
@@ -324,6 +363,7 @@ class Session:
                 del self._on_its_way[matter]
             if late:
                 self.wake()
+            await self._send_credentials()
 
     async def _send_frame(self, message: msgspec.Struct) -> None:
         async with asyncio.timeout(SEND_SECONDS_MAX):

@@ -22,8 +22,15 @@ EXECUTION_ENVIRONMENT = {"AWS_EXECUTION_ENV": "AWS_ECS_EC2"}
 """Source: amazon-ecs-agent expects it in the payload."""
 
 
-def run_payload(task: Task, definition: TaskDefinition, cluster: Cluster, *, account: str) -> acs_shapes.Task:
-    """What an agent needs to run `task`."""
+def run_payload(
+    task: Task,
+    definition: TaskDefinition,
+    cluster: Cluster,
+    *,
+    account: str,
+    role: acs_shapes.IAMRoleCredentials | None = None,
+) -> acs_shapes.Task:
+    """What an agent needs to run `task`, with the credentials of its `role` where it has one."""
     body = definition.body
     overrides = task.body.get("overrides", {})
     arns = {container.name: container.arn for container in task.containers}
@@ -49,6 +56,7 @@ def run_payload(task: Task, definition: TaskDefinition, cluster: Cluster, *, acc
         group=task.group,
         launch_type="EC2",
         task_definition_account_id=account,
+        role_credentials=role,
     )
 
 
@@ -99,6 +107,7 @@ def _container(
             if mode != "none"
         ],
         stop_timeout=container.get("stopTimeout", 0),
+        registry_authentication=_registry(container.get("repositoryCredentials")),
         **life(container),
         docker_config=acs_shapes.DockerConfig(
             config=msgspec.json.encode(docker_config(container) | health_check(container)).decode(),
@@ -112,6 +121,15 @@ def _environment(container: dict[str, Any], overrides: dict[str, Any]) -> dict[s
     over = [o for o in overrides.get("containerOverrides", ()) if o.get("name") == container["name"]]
     pairs = [pair for source in (container, *over) for pair in source.get("environment", ())]
     return EXECUTION_ENVIRONMENT | {pair["name"]: pair.get("value", "") for pair in pairs if "name" in pair}
+
+
+def _registry(credentials: dict[str, Any] | None) -> acs_shapes.RegistryAuthentication | None:
+    if not credentials:
+        return None
+    parameter = credentials["credentialsParameter"]
+    region = parameter.split(":")[3] if parameter.startswith("arn:") else ""
+    asm = acs_shapes.AsmAuthData(credentials_parameter=parameter, region=region)
+    return acs_shapes.RegistryAuthentication(type="asm", asm_auth_data=asm)
 
 
 def _volume(volume: dict[str, Any]) -> acs_shapes.Volume:

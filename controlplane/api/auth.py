@@ -1,4 +1,4 @@
-"""SigV4: who may talk to a control plane that has keys. It knows one key pair, and nothing of operations.
+"""SigV4: who may talk to a control plane that has keys: whoever has its key pair, and task roles, within limits.
 
 Without keys (loopback only) every request passes, whatever it is signed with. The signature is computed by botocore's
 own signer, from the headers that the caller says it signed. Source: IAM User Guide, "Signature Version 4".
@@ -16,6 +16,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from controlplane.api.role_keys import Claims, Mint
 from wire.errors import AwsError
 
 CLOCK_SKEW_SECONDS_MAX = 300
@@ -31,7 +32,7 @@ _FORBIDDEN = 403
 
 
 class Keys(NamedTuple):
-    """The one key pair that is let in."""
+    """A key pair: the one that is let in, or one that was made from it."""
 
     access_key_id: str
     secret_access_key: str
@@ -39,8 +40,8 @@ class Keys(NamedTuple):
 
 def verify(
     keys: Keys | None, *, method: str, raw_path: str, headers: Mapping[str, str], body: bytes, now: float
-) -> None:
-    """Let the request pass, or say why not.
+) -> Claims | None:
+    """Let the request pass, or say why not. Returns the task role whose keys signed it; None for the configured ones.
 
     `raw_path` is path and query as they came, `now` epoch seconds.
 
@@ -48,7 +49,7 @@ def verify(
         AwsError: 403, with AWS's name for what is wrong with the signature.
     """
     if keys is None:
-        return
+        return None
     if not headers.get("Authorization"):
         raise _refused("MissingAuthenticationTokenException", "Missing Authentication Token")
     signed = _AUTHORIZATION.match(headers["Authorization"])
@@ -57,15 +58,14 @@ def verify(
             "IncompleteSignatureException",
             "The Authorization header is no AWS4-HMAC-SHA256 signature for the service ecs or logs.",
         )
-    if signed["key"] != keys.access_key_id:
-        raise _refused("UnrecognizedClientException", "The security token included in the request is invalid.")
+    used, role = _keys_of(keys, signed["key"], headers.get("X-Amz-Security-Token", ""))
     covered = signed["headers"].split(";")
     if any(name.lower().startswith("x-amz-") and name.lower() not in covered for name in headers):
         raise _refused("IncompleteSignatureException", "Every X-Amz- header has to be signed.")
     timestamp = _fresh_timestamp(headers.get("X-Amz-Date", ""), now)
     content_hash = headers.get("X-Amz-Content-SHA256")
     expected = _signature(
-        keys, signed, method=method, raw_path=raw_path, headers=headers, body=body, timestamp=timestamp
+        used, signed, method=method, raw_path=raw_path, headers=headers, body=body, timestamp=timestamp
     )
     body_is_whole = content_hash is None or hmac.compare_digest(content_hash, sha256(body).hexdigest())
     if not body_is_whole or not hmac.compare_digest(expected, signed["signature"]):
@@ -74,6 +74,34 @@ def verify(
             "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
             "Access Key and signing method. Consult the service documentation for details.",
         )
+    if role is not None and role.expires <= now:
+        raise _refused("ExpiredTokenException", "The security token included in the request is expired")
+    return role
+
+
+def permit(role: Claims | None, operation: str) -> None:
+    """Let a task role do what task roles may.
+
+    Raises:
+        AwsError: 403 AccessDeniedException.
+    """
+    if role is not None and not role.may(operation):
+        raise _refused(
+            "AccessDeniedException",
+            f"User: {role.role} of the task {role.task} is not authorized to perform: {operation}; "
+            "task roles may read, protect tasks and write logs.",
+        )
+
+
+def _keys_of(keys: Keys, key_id: str, token: str) -> tuple[Keys, Claims | None]:
+    """The pair that a request with this key id must be signed with."""
+    if key_id == keys.access_key_id:
+        return keys, None
+    known = Mint(keys.secret_access_key).known(token)
+    if known is None or not hmac.compare_digest(known[1].access_key_id.encode(), key_id.encode()):
+        raise _refused("UnrecognizedClientException", "The security token included in the request is invalid.")
+    claims, minted = known
+    return Keys(minted.access_key_id, minted.secret_access_key), claims
 
 
 def _fresh_timestamp(text: str, now: float) -> str:

@@ -18,6 +18,7 @@ from controlplane.agents.reports import story_lines
 from controlplane.api import auth
 from controlplane.api.call import Account, Answer, Call
 from controlplane.api.operations import READERS, REPORTS, WRITERS
+from controlplane.api.role_keys import Claims
 from controlplane.committing import Committer
 from controlplane.core.plan import Plan
 from controlplane.core.view import ACTOR
@@ -74,13 +75,15 @@ class Dispatcher:
         operation, code = "?", "OK"
         try:
             body = await _read(request)
-            self.authenticate(request, body)
+            role = self.authenticate(request, body)
             log_operation = envelope.operation_of(request.headers.get("X-Amz-Target", ""), LOGS_PREFIX)
             if log_operation is not None:
+                auth.permit(role, log_operation)
                 served = await self._logs.serve(log_operation, _parse(body))
                 operation = log_operation
             else:
                 operation = _operation(request.headers)
+                auth.permit(role, operation)
                 served = await self._serve(operation, _parse(body), request, request_id)
             answer = msgspec.json.encode(served)
             status = 200
@@ -95,13 +98,13 @@ class Dispatcher:
         headers = {"x-amzn-RequestId": request_id, "Content-Type": envelope.CONTENT_TYPE}
         return web.Response(body=answer, status=status, headers=headers)
 
-    def authenticate(self, request: web.Request, body: bytes) -> None:
-        """Check the signature, where there are keys.
+    def authenticate(self, request: web.Request, body: bytes) -> Claims | None:
+        """Check the signature, where there are keys; the task role that signed, if it was one.
 
         Raises:
             AwsError: 403.
         """
-        auth.verify(
+        return auth.verify(
             self._keys,
             method=request.method,
             raw_path=request.raw_path,

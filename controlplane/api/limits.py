@@ -31,12 +31,10 @@ TASK_DEFINITION: dict[str, Unserved] = {
     "proxyConfiguration": _given,
     "inferenceAccelerators": _given,
     "ephemeralStorage": _given,
-    "taskRoleArn": _given,
     "enableFaultInjection": _given,
     "trustedExecutionConfiguration": _given,
 }
 CONTAINER: dict[str, Unserved] = {
-    "repositoryCredentials": _given,
     "resourceRequirements": _any_but_gpus,
     "firelensConfiguration": _given,
     "credentialSpecs": _given,
@@ -44,7 +42,6 @@ CONTAINER: dict[str, Unserved] = {
     "portMappings": lambda mappings: any("containerPortRange" in mapping for mapping in mappings),
 }
 TASK_OVERRIDE: dict[str, Unserved] = {
-    "taskRoleArn": _given,
     "ephemeralStorage": _given,
     "inferenceAcceleratorOverrides": _given,
 }

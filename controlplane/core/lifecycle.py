@@ -92,6 +92,7 @@ def create(draft: Draft, definition: TaskDefinition, new: NewTask, names: Names)
         body={**new.body, "overrides": new.overrides},
         created_at=draft.now,
         instance=new.instance,
+        credentials_id=names.uuid() if task_role(definition.body, new.overrides) else "",
     )
     _tell_desired(draft, task)
     if new.instance:
@@ -100,6 +101,11 @@ def create(draft: Draft, definition: TaskDefinition, new: NewTask, names: Names)
         draft.put(task)
     _tell_status(draft, task)
     return task
+
+
+def task_role(body: dict[str, Any], overrides: dict[str, Any]) -> str:
+    """ARN of the role that the containers of a task act as; "" where there is none."""
+    return overrides.get("taskRoleArn") or body.get("taskRoleArn") or ""
 
 
 def request_stop(

@@ -202,6 +202,8 @@ class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Id of the request or evaluation that last changed the desired status."""
     body: dict[str, Any] = {}
     """Members kept and given back: overrides, tags, networkConfiguration, ..."""
+    credentials_id: str = ""
+    """Under which its containers ask for their role's credentials; "" for a task without roles. Shown to its agent."""
     address: str = ""
     """IPv4 address of a task with a network of its own; "" until its agent has told it."""
     mac_address: str = ""

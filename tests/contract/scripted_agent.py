@@ -38,6 +38,8 @@ class ScriptedAgent:
         self.tasks: dict[str, dict[str, Any]] = {}
         """The run payload of each task that it was told to run."""
         self.manifests: list[dict[str, Any]] = []
+        self.credentials: list[dict[str, Any]] = []
+        """Credentials of roles that came beside payloads."""
         self.verdicts: list[dict[str, Any]] = []
         self.sequence_numbers: list[int] = []
         self.acknowledges = True
@@ -94,7 +96,7 @@ class ScriptedAgent:
         self.arn = answer["containerInstance"]["containerInstanceArn"]
         return answer
 
-    async def connect(self) -> None:
+    async def connect(self, *, send_credentials: bool = True) -> None:
         """Open the ACS session where DiscoverPollEndpoint says, until its first heartbeat."""
         assert self._session is not None
         found = await self.call("DiscoverPollEndpoint", cluster=self.cluster, containerInstance=self.arn, zoneId="")
@@ -104,7 +106,7 @@ class ScriptedAgent:
             "containerInstanceArn": self.arn,
             "dockerVersion": "DockerVersion: 20.10.24",
             "protocolVersion": "2",
-            "sendCredentials": "true",
+            "sendCredentials": str(send_credentials).lower(),
             "seqNum": "1",
         }
         self._socket = await self._session.ws_connect(f"{found['endpoint']}ws", params=query)
@@ -171,6 +173,13 @@ class ScriptedAgent:
                     kept = self.manifests if frame["type"] == "TaskManifestMessage" else self.verdicts
                     kept.append(frame["message"])
                     self._news.notify_all()
+            elif frame["type"] == "IAMRoleCredentialsMessage":
+                async with self._news:
+                    self.credentials.append(frame["message"])
+                    self._news.notify_all()
+                role = frame["message"]["roleCredentials"]
+                if self.acknowledges:
+                    await self._take_role(socket, frame["message"]["messageId"], role)
             elif frame["type"] == "PayloadMessage":
                 await self._take(socket, frame["message"])
 
@@ -183,6 +192,9 @@ class ScriptedAgent:
                 containerInstance=payload["containerInstanceArn"],
                 messageId=payload["messageId"],
             )
+            for task in payload["tasks"]:
+                if "roleCredentials" in task:
+                    await self._take_role(socket, payload["messageId"], task["roleCredentials"])
         self.sequence_numbers.append(payload["seqNum"])
         for task in payload["tasks"]:
             if task["desiredStatus"] == "RUNNING":
@@ -194,6 +206,16 @@ class ScriptedAgent:
                 self._news.notify_all()
             if self.obedient:
                 await self.report(task["arn"], task["desiredStatus"])
+
+    async def _take_role(self, socket: aiohttp.ClientWebSocketResponse, message_id: str, role: dict[str, str]) -> None:
+        members = {"credentialsId": role["credentialsId"], "expiration": role["expiration"]}
+        await self._answer(socket, "IAMRoleCredentialsAckRequest", messageId=message_id, **members)
+
+    async def credentials_of(self, number: int) -> list[dict[str, Any]]:
+        """Wait for so many messages of credentials beside the payloads."""
+        async with asyncio.timeout(WAIT_SECONDS), self._news:
+            await self._news.wait_for(lambda: len(self.credentials) >= number)
+        return self.credentials
 
     async def _answer(self, socket: aiohttp.ClientWebSocketResponse, kind: str, **message: str) -> None:
         await socket.send_str(json.dumps({"type": kind, "message": message}))

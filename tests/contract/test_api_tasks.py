@@ -142,7 +142,6 @@ async def test_overrides_are_given_back_and_acted_on(plane: ControlPlane, ecs: E
     ("body", "member"),
     [
         ({"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}, "volumes"),
-        ({"taskRoleArn": "arn:aws:iam::123456789012:role/app"}, "taskRoleArn"),
         (
             {"container": {"resourceRequirements": [{"type": "InferenceAccelerator", "value": "a"}]}},
             "resourceRequirements",

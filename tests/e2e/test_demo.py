@@ -24,6 +24,10 @@ def record() -> Iterator[DockerRecord]:
     record.close()
 
 
+EVENT_LAG_SECONDS = 0.3
+"""Docker's `die` comes some 35 ms after the end of the process, more on a busy machine; the kernel tells it at once."""
+
+
 def play(tmp: Path, *options: str, seconds: float = 120) -> tuple[Berth, list[dict[str, Any]]]:
     """Play a demo to its end; its output and its runs."""
     written = tmp / "record.json"
@@ -122,12 +126,12 @@ def test_eager_the_phantom_is_that_of_4106(record: DockerRecord, eager: dict[str
     between = [
         (step["cpu"], step["memory_mib"])
         for step, end in zip(steps, ends, strict=True)
-        if end > third_exit + 0.5 and step["seconds"] < job_end
+        if end > third_exit + 0.5 and step["seconds"] < job_end - EVENT_LAG_SECONDS
     ]
     assert between == [(1024, 7372)], "from the third exit to the end of the job, and nothing else"
     last = steps[-1]
     assert (last["cpu"], last["memory_mib"]) == (0, 0)
-    assert job_end <= last["seconds"] < job_end + 0.5
+    assert job_end - EVENT_LAG_SECONDS <= last["seconds"] < job_end + 0.5
     expected = 7372 * sum(seen.exits[task] - seen.terms[task] for task in seen.of(1))
     assert eager["phantom_memory_mib_seconds"] == pytest.approx(expected, rel=0.05)
 

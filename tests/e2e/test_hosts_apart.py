@@ -145,6 +145,7 @@ def instance_of(world, task):
     return world.ecs.describe_container_instances(containerInstances=[arn])["containerInstances"][0]
 
 
+@pytest.mark.soak
 def test_a_host_that_is_cut_off_works_on_and_hears_of_the_stop_when_it_is_back(apart):
     apart.start_agent("host-1", ECS_CONTAINER_STOP_TIMEOUT="3s")
     (first,) = apart.hosts(1)

@@ -210,7 +210,11 @@ def test_restart_policy(host):
     stopped = host.wait_task(task, "STOPPED")
     docker_id = ids(host, task)["main"]
     assert exit_codes(stopped) == {"main": 0}
-    assert [a["exitCode"] for _, a, _ in host.events.of(docker_id, "die")] == ["7", "7", "0"]
+
+    def ends():
+        return [attributes["exitCode"] for _, attributes, _ in host.events.of(docker_id, "die")]
+
+    host.until(lambda: ends() == ["7", "7", "0"], "Docker has told every end")
     assert host.events.starts_of(task) == 3
 
 

@@ -1,17 +1,26 @@
 """Black-box rows about images, against a registry of the test's own (`docker-registry`, where it is installed)."""
 
+import json
 import shutil
 import subprocess
+import urllib.error
 import urllib.request
 
 import pytest
 
 pytestmark = [
+    pytest.mark.soak,
     pytest.mark.docker,
     pytest.mark.skipif(shutil.which("docker-registry") is None, reason="there is no docker-registry here"),
 ]
 
 STUBBORN = "berth/stubborn:latest"
+
+
+USER, PASSWORD = "skipper", "pa55-of-the-registry"
+HTPASSWD = f"{USER}:$2b$05$abcdefghijklmnopqrstuuh2UEAnTSxys8kxnTyq3wV1ptbrt0/uK\n"
+"""bcrypt of it, the one form that the registry reads."""
+SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:registry-AbCdEf"
 
 
 @pytest.fixture
@@ -39,6 +48,33 @@ def registry(world, free_port_2):
                 _forget(world, name)
 
 
+@pytest.fixture
+def private_registry(world, free_port_2):
+    """Address of a registry that has `private:1` and lets in who has the password; nothing of it is on the host."""
+    root, config, users = (world.path / name for name in ("private", "private.yml", "htpasswd"))
+    users.write_text(HTPASSWD)
+    config.write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\nhttp: {{addr: '127.0.0.1:{free_port_2}'}}\n"
+        f"auth: {{htpasswd: {{realm: test, path: {users}}}}}\n"
+    )
+    log = (world.path / "private.log").open("wb")
+    process = subprocess.Popen(["docker-registry", "serve", config], stdout=log, stderr=log)
+    address = f"localhost:{free_port_2}"
+    image = f"{address}/private"
+    try:
+        world.until(lambda: _answers(address, 401), "the registry asks who is there")
+        world.docker.tag(STUBBORN, image, "1")
+        assert "error" not in world.docker.push(image, "1", auth_config={"username": USER, "password": PASSWORD})
+        world.docker.remove_image(f"{image}:1")
+        yield image
+    finally:
+        process.terminate()
+        process.wait(10)
+        log.close()
+        for name in [name for found in world.docker.images(image) for name in found["RepoTags"] or ()]:
+            _forget(world, name)
+
+
 def _forget(world, name):
     import docker.errors
 
@@ -48,10 +84,12 @@ def _forget(world, name):
         return
 
 
-def _answers(address):
+def _answers(address, status=200):
     try:
         with urllib.request.urlopen(f"http://{address}/v2/", timeout=1) as answer:
-            return answer.status == 200
+            return answer.status == status
+    except urllib.error.HTTPError as refused:
+        return refused.code == status
     except OSError:
         return False
 
@@ -132,3 +170,30 @@ def test_a_stop_during_the_tries_ends_at_once(world):
     host.ecs.stop_task(task=task)
     stopped = host.wait_task(task, "STOPPED", 5)
     assert "exitCode" not in stopped["containers"][0]
+
+
+def test_an_image_of_a_private_registry_comes_with_the_credentials_of_its_container_alone(
+    world, private_registry, tmp_path
+):
+    secrets = tmp_path / "secrets.json"
+    values = {"registry": {"username": USER, "password": PASSWORD}, "wrong": {"username": USER, "password": "x"}}
+    secrets.write_text(json.dumps({"secretsmanager": values}))
+    world.start_agent(ECS_IMAGE_PULL_BEHAVIOR="always", BERTH_SECRETS=str(secrets))
+    world.hosts(1)
+
+    def task(**more):
+        return world.define(image=f"{private_registry}:1", cpu=64, memory=64, **more)
+
+    for more, words in (
+        ({}, "CannotPullImageManifestError"),
+        ({"repositoryCredentials": {"credentialsParameter": "wrong"}}, "CannotPullImageManifestError"),
+        (
+            {"repositoryCredentials": {"credentialsParameter": "none"}},
+            "CannotPullContainerAuthError: secretsmanager none is not there",
+        ),
+    ):
+        ended = world.wait_task(world.run_task(task(**more)), "STOPPED")
+        assert words in ended["containers"][0]["reason"] + ended.get("stoppedReason", "")
+    world.running(task(repositoryCredentials={"credentialsParameter": SECRET}))
+    for file in [p for p in tmp_path.rglob("*") if p.is_file() and p != secrets]:
+        assert PASSWORD.encode() not in file.read_bytes(), f"the password is in {file}"

@@ -11,6 +11,7 @@ from agent.core.pulling import PullBehavior
 from agent.core.spec import Condition, Dependency, RegistryAuthentication, RestartPolicy, VolumesFrom
 from agent.runtime.credentials import Logins, host_of, read_engine_auth
 from agent.runtime.port import Login, RuntimeCallError
+from agent.runtime.secrets import Secrets
 from wire import acs_shapes
 
 BASE = {"ECS_BACKEND_HOST": "http://127.0.0.1:6333"}
@@ -64,6 +65,19 @@ async def test_a_containers_own_credentials_win_and_their_absence_has_amazons_na
     ):
         with pytest.raises(RuntimeCallError, match=r"^CannotPullContainerAuthError: "):
             await logins.login_of("busybox", registry)
+
+
+async def test_a_containers_credentials_come_from_the_hosts_secrets(tmp_path):
+    file = tmp_path / "secrets.json"
+    file.write_text(json.dumps({"secretsmanager": {"db": {"username": "a", "password": "b"}, "odd": [1]}}))
+    logins = Logins({}, Secrets(str(file)).registry)
+    for parameter in ("db", "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf"):
+        assert await logins.login_of("busybox", RegistryAuthentication("asm", parameter)) == Login("a", "b")
+    for parameter, words in (("odd", "holds no user name"), ("none", "secretsmanager none is not there")):
+        with pytest.raises(RuntimeCallError, match=rf"^CannotPullContainerAuthError: .*{words}"):
+            await logins.login_of("busybox", RegistryAuthentication("asm", parameter))
+    with pytest.raises(RuntimeCallError, match="BERTH_SECRETS is not set"):
+        await Logins({}, Secrets("").registry).login_of("busybox", RegistryAuthentication("asm", "db"))
 
 
 def test_settings_of_pulls_and_clean_up():

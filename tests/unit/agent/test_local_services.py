@@ -5,6 +5,7 @@ import json
 import socket
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from local_world import ARN, IDS, OTHER_ARN, ROLE_ID, FakeLooks, books, inspected, served, task
 
@@ -13,7 +14,7 @@ from agent.config import read
 from agent.core.spec import ContainerSpec, TaskSpec
 from agent.journal import Journal
 from agent.local import credentials, listen
-from agent.local.furnish import FILE, Furnisher, MetadataFile
+from agent.local.furnish import FILE, Furnisher, MetadataFile, Roles
 from agent.local.limit import Bucket, limited
 from agent.local.protection import Protection
 from agent.runtime.looking import DockerLooks
@@ -348,3 +349,18 @@ async def test_equal_questions_are_asked_once():
     await looks.describe("a", fresh=True)
     assert asked == ["a", "a"]
     await looks.close()
+
+
+def test_an_sdk_in_host_mode_is_shown_the_loopback_and_a_host_without_roles_shows_nothing():
+    spec = msgspec.structs.replace(SPEC, credentials_id="id", network_mode="host")
+    full = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+    assert environment(spec=spec)[full] == "http://127.0.0.1:51679/v2/credentials/id"
+    assert full not in environment(spec=spec, base="http://169.254.170.2")
+    for roles in (Roles(on_host=False), Roles(on_host=False, elsewhere=False)):
+        furnisher = Furnisher(IDS, base="", region="r", file=None, roles=roles)
+        bridged = msgspec.structs.replace(spec, network_mode="bridge")
+        shown = [furnisher.environment(s, ContainerSpec(name="main", image="i"), ()) for s in (spec, bridged)]
+        assert ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI" in variables for variables in shown] == [
+            False,
+            roles.elsewhere,
+        ]

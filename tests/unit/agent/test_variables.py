@@ -10,6 +10,7 @@ import pytest
 from agent import config, variables
 from agent.config import read
 from agent.logs import LogFormat, LogSettings, set_up
+from agent.machine.attributes import CLAIMED, capabilities
 
 BASE = {"ECS_BACKEND_HOST": "http://127.0.0.1:6333"}
 AMAZONS = set((Path(__file__).parent / "amazon_variables.txt").read_text().split())
@@ -54,7 +55,7 @@ def test_the_document_lists_what_is_honoured_and_what_is_not():
         ("ECS_CONTAINER_STOP_TIMOUT", "did you mean ECS_CONTAINER_STOP_TIMEOUT?"),
         ("BERTH_INSTANCE_TYP", "did you mean BERTH_INSTANCE_TYPE?"),
         ("ECS_SOMETHING_ELSE_ALTOGETHER", "is not known and has no effect."),
-        ("ECS_SELINUX_CAPABLE", "has no effect yet: the capability is not claimed."),
+        ("ECS_POLL_METRICS", "has no effect yet: containers are read from their cgroups."),
         ("ECS_UPDATES_ENABLED", "has no effect here: this agent does not replace itself."),
     ],
 )
@@ -116,3 +117,39 @@ def test_the_log_rolls_over_and_speaks_amazons_formats(tmp_path, root_log, kind,
         assert (last["level"], last["msg"]) == ("info", "line 19 of the log")
     else:
         assert re.match(r'level=info time=\S+ msg="line 19 of the log" module=root$', last)
+
+
+def test_what_a_host_can_do_is_claimed_as_it_says():
+    plain = set(capabilities(read(BASE).features))
+    roles = {f"com.amazonaws.ecs.capability.task-iam-role{where}" for where in ("", "-network-host")}
+    assert plain == {*CLAIMED, *roles}
+    without = {"ECS_ENABLE_TASK_IAM_ROLE": "false", "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "0"}
+    assert plain - set(capabilities(read({**BASE, **without}).features)) == roles
+    said = read(
+        {
+            **BASE,
+            "ECS_AVAILABLE_LOGGING_DRIVERS": '["json-file","syslog"]',
+            "ECS_SELINUX_CAPABLE": "true",
+            "ECS_APPARMOR_CAPABLE": "true",
+            "ECS_DISABLE_DOCKER_HEALTH_CHECK": "true",
+            "ECS_DISABLE_METRICS": "true",
+        }
+    )
+    prefix = "com.amazonaws.ecs.capability."
+    assert set(capabilities(said.features)) ^ plain == {
+        f"{prefix}logging-driver.none",
+        f"{prefix}logging-driver.awslogs",
+        f"{prefix}logging-driver.syslog",
+        f"{prefix}selinux",
+        f"{prefix}apparmor",
+        "ecs.capability.container-health-check",
+    }
+    assert (said.sends_metrics, read(BASE).sends_metrics) == (False, True)
+
+
+def test_the_time_that_docker_has_for_a_create_and_a_start_has_amazons_lower_limits():
+    said = read({**BASE, "ECS_CONTAINER_CREATE_TIMEOUT": "1m", "ECS_CONTAINER_START_TIMEOUT": "45s"})
+    assert (said.options.create_seconds, said.options.start_seconds) == (60, 45)
+    short = read({**BASE, "ECS_CONTAINER_CREATE_TIMEOUT": "59s", "ECS_CONTAINER_START_TIMEOUT": "44s"})
+    assert (short.options.create_seconds, short.options.start_seconds) == (240, 240)
+    assert len(short.warnings) == 2
