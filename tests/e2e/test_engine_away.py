@@ -15,6 +15,7 @@ from private_engine import PrivateEngine
 from agent.runtime.spec import epoch_seconds
 
 pytestmark = [
+    pytest.mark.soak,
     pytest.mark.docker,
     pytest.mark.skipif(
         os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "unshare"))),
