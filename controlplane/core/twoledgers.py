@@ -25,10 +25,12 @@ from controlplane.core.lifeline import (
     end,
     stretches,
 )
+from wire.holds import Proof
 from wire.resources import Amounts
 from wire.status import TaskStatus
 from wire.story import Kind, StoryLine
 
+PROVEN = frozenset({Proof.EXIT_SEEN, Proof.NEVER_STARTED})
 LIFELINES_MAX = 2000
 """Lifelines kept; beyond that the oldest finished ones are forgotten."""
 
@@ -215,7 +217,11 @@ class TwoLedgers:
         life = self._life(line, data)
         if not life.placements:
             begin(life.placements, life, float(data.get("since", line.at)))
-        end(life.placements, life.instance, line.at, str(data.get("proof", "")))
+        proof = str(data.get("proof", ""))
+        end(life.placements, life.instance, line.at, proof)
+        if proof in PROVEN:
+            # The agent has seen the end; its own line about the host comes by post, and takes this one's place.
+            end(life.admissions, life.instance, line.at, REPORTED_STOPPED)
 
     def _on_desired(self, line: StoryLine, data: dict[str, Any]) -> None:
         life = self._life(line, data)

@@ -131,6 +131,20 @@ def test_a_lost_line_about_the_end_is_made_good_by_the_report_and_corrected_by_t
     assert (admission.until, admission.proof) == (8.5, "EXIT_SEEN")
 
 
+def test_a_proven_end_is_no_phantom_though_the_agents_own_line_comes_later() -> None:
+    story = StoryMaker()
+    story.instance(0, 1)
+    story.placed(1, "a", 1)
+    story.started(2, "a", 1)
+    story.lines.append(
+        StoryLine(9.01, "controlplane", task_arn("a"), Kind.PLACEMENT_ENDED, data={"proof": "EXIT_SEEN"})
+    )
+    ledgers = TwoLedgers(story.lines)
+    assert not any(point.balance.phantom.memory_mib for point in ledgers.series())
+    ledgers.fold(StoryLine(9, "agent/1", task_arn("a"), Kind.HOST_ENDED, data={"proof": "EXIT_SEEN"}))
+    assert ledgers.lifelines[task_arn("a")].admissions[0].until == 9
+
+
 def test_lines_that_are_sent_twice_change_nothing() -> None:
     story = issue_4106("eager")
     agents = [line for line in story if line.kind in (Kind.HOST_HELD, Kind.CONTAINER_STARTED, Kind.HOST_QUEUED)]
