@@ -59,6 +59,13 @@ async def running(runtime, task):
     return await runtime.start(created.docker_id)
 
 
+async def ended(runtime, found):
+    """The container when Docker knows of its end, too: the kernel may have told it before."""
+    while (inspected := await runtime.inspect(found.docker_id)).life is not ContainerLife.EXITED:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    return inspected
+
+
 async def ready(runtime, found):
     """The image sets its traps in its first milliseconds: wait for its own word."""
     if isinstance(runtime, ScriptedRuntime):
@@ -103,8 +110,7 @@ async def test_the_exit_is_told_with_its_code_and_its_time(runtime):
     assert told.docker_id == found.docker_id
     assert told.life is ContainerLife.EXITED
     assert told.exit_code == 7
-    while (inspected := await runtime.inspect(found.docker_id)).life is not ContainerLife.EXITED:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)  # the kernel may have told it before Docker knows
+    inspected = await ended(runtime, found)
     assert before < inspected.finished_at
     assert abs(told.finished_at - inspected.finished_at) < 0.1
     assert exits.seen.empty(), "told once"
@@ -128,6 +134,7 @@ async def test_a_signal_that_finds_nobody_says_so(runtime):
     exits = Exits(runtime)
     found = await running(runtime, spec(RUN_SECONDS="0.1"))
     await exits.next()
+    await ended(runtime, found)
     with pytest.raises(NotRunningError):
         await runtime.signal(found.docker_id, "SIGTERM")
     await runtime.remove(found.docker_id)
