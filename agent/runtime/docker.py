@@ -1,4 +1,4 @@
-"""The runtime port over Docker Engine. In the product, this is the one module that imports `docker`.
+"""The runtime port over Docker Engine. In the product, this folder alone imports `docker`.
 
 The SDK is synchronous: calls go through a pool of four threads, the event stream has its own (`watch.py`).
 Source of the error names: amazon-ecs-agent `dockerclient/dockerapi/errors.go`.

@@ -23,7 +23,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def key(self) -> str:
         """Unique in its table."""
-        raise NotImplementedError
+        raise AssertionError(f"{type(self).__name__} names no key")
 
 
 class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
