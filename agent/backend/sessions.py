@@ -11,6 +11,7 @@ from agent.backend.ecsclient import EcsClient
 from agent.backend.endpoints import Endpoints
 from agent.backend.tcs import TcsSession
 from agent.backend.telemetry import HealthRow, Telemetry
+from agent.backend.websocket import Speaker
 from agent.core.events import Event
 from agent.core.state import TaskState
 from agent.machine.doctor import Doctor
@@ -46,7 +47,7 @@ def sessions(
 ) -> tuple[AcsSession, TcsSession]:
     """ACS and TCS of the instance (ARN); they share the answer of DiscoverPollEndpoint."""
     names = {"cluster": cluster, "instance": instance}
-    versions = {"agent_version": agent_version, "docker_version": docker_version}
+    speaker = Speaker(**names, agent_version=agent_version, docker_version=docker_version)
     endpoints = Endpoints(client, **names)
     desk = Desk(submit=engine.submit, tasks=engine.tasks, facts=facts, credentials=credentials, examine=doctor.examine)
     telemetry = Telemetry(
@@ -59,6 +60,6 @@ def sessions(
         sends_metrics=sends_metrics,
     )
     return (
-        AcsSession(client, endpoints, desk, **names, **versions),
-        TcsSession(client, endpoints, telemetry, **names, **versions),
+        AcsSession(client, endpoints, desk, speaker),
+        TcsSession(client, endpoints, telemetry, speaker),
     )
