@@ -127,11 +127,12 @@ async def aws_logs(url, *arguments):
     """What `aws logs` prints, read; the address comes from the variable that people set."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "us-east-1"}
+    settings = {"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": url, "AWS_PAGER": "", "AWS_DEFAULT_OUTPUT": "json"}
     command = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("aws")),
         "logs",
         *arguments,
-        env={**inherited, **keys, "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": url, "AWS_PAGER": "", "AWS_DEFAULT_OUTPUT": "json"},
+        env={**inherited, **keys, **settings},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
