@@ -18,6 +18,7 @@ from agent.backend.reporter import Reporter
 from agent.backend.sessions import sessions
 from agent.backend.sigv4 import Signer
 from agent.backend.storyteller import Storyteller
+from agent.backend.tls import trust
 from agent.config import Config, ConfigError
 from agent.core.queueing import Host
 from agent.core.spec import cost
@@ -78,7 +79,7 @@ async def run(config: Config, leaving: Leaving) -> None:
     departure.listen()
     journal = Journal(config.data_dir)
     try:
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust())) as session:
             life = asyncio.create_task(_live(config, journal, session, departure))
             ending = asyncio.create_task(departure.at_once())
             await asyncio.wait({life, ending}, return_when=asyncio.FIRST_COMPLETED)
