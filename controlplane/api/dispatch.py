@@ -18,6 +18,7 @@ from controlplane.agents.reports import story_lines
 from controlplane.api import auth
 from controlplane.api.call import Account, Answer, Call
 from controlplane.api.operations import READERS, REPORTS, WRITERS
+from controlplane.api.refusals import REFUSED
 from controlplane.api.role_keys import Claims
 from controlplane.committing import Committer
 from controlplane.core.plan import Plan
@@ -42,6 +43,7 @@ _SUBJECTS = (
     ("taskDefinition", "taskDefinitionArn"),
     ("containerInstance", "containerInstanceArn"),
     ("cluster", "clusterArn"),
+    ("capacityProvider", "capacityProviderArn"),
 )
 
 
@@ -191,7 +193,7 @@ def _operation(headers: Mapping[str, str]) -> str:
         return operation
     if operation not in ecs_shapes.operations():
         raise UnknownOperationException(f"ECS has no operation {operation[:100]!r}.")
-    sentence = f"{operation} is an operation of ECS that is not served here yet."
+    sentence = REFUSED.get(operation, f"{operation} is an operation of ECS that is not served here yet.")
     if "UnsupportedFeatureException" in ecs_shapes.error_names(operation):
         raise AwsError(sentence, code="UnsupportedFeatureException")
     raise ClientException(sentence)

@@ -41,10 +41,10 @@ async def test_every_answer_has_a_request_id_and_amazons_type(plane: ControlPlan
         (b"{}", request_headers("Run"), 400, "UnknownOperationException", "ECS has no operation 'Run'."),
         (
             b"{}",
-            request_headers("PutAttributes"),
+            request_headers("ListDaemonTaskDefinitions"),
             400,
             "ClientException",
-            "PutAttributes is an operation of ECS that is not served here yet.",
+            "ListDaemonTaskDefinitions is for managed daemons, which run on Amazon ECS Managed Instances only",
         ),
         (
             b"{}",
