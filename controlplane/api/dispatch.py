@@ -130,20 +130,27 @@ class Dispatcher:
             await self._store.tell(story_lines(call))
             return {}
         if operation in READERS:
-            answer = READERS[operation](self._store.view(), call)
-        else:
-            answer = await self._commit(call, request.headers.get(envelope.CAUSE_HEADER) or call.id)
-        if self._check_answers and operation not in OURS:
-            for fault in ecs_shapes.response_faults(operation, answer):
-                _log.warning("answer is not as the model has it", fault=fault)
-        return answer
+            return self._checked(call, READERS[operation](self._store.view(), call))
+        return await self._commit(call, request.headers.get(envelope.CAUSE_HEADER) or call.id)
 
     async def _commit(self, call: Call, cause: str) -> Answer:
         if call.operation in REPORTS:
             decide, finish = REPORTS[call.operation], _as_it_is
         else:
             decide, finish, cause = WRITERS[call.operation], partial(_introduced, call), call.id
-        return await self._committer.commit(lambda draft: decide(draft, call), cause=cause, finish=finish)
+        return await self._committer.commit(
+            lambda draft: self._checked(call, decide(draft, call)), cause=cause, finish=finish
+        )
+
+    def _checked(self, call: Call, answer: Answer) -> Answer:
+        """The answer, held against the model where that was asked for; before anything is committed."""
+        if self._check_answers and call.operation not in OURS:
+            faults = ecs_shapes.response_faults(call.operation, answer)
+            for fault in faults:
+                _log.warning("answer is not as the model has it", fault=fault)
+            if faults:
+                raise ServerException(f"The answer is not as the model has it: {faults[0]}")
+        return answer
 
 
 def _as_it_is(plan: Plan, _: Answer) -> Plan:
