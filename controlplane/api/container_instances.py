@@ -61,14 +61,13 @@ def deregister_container_instance(draft: Draft, call: Call) -> Answer:
     tasks = [task for task in draft.tasks_on(instance.arn) if task.last_status is not TaskStatus.STOPPED]
     if tasks and not call.body.get("force", False):
         raise InvalidParameterException("Found running tasks on the instance.")
-    for task in tasks:
-        lifecycle.observe_lost(
-            draft,
-            task,
-            stop_code=StopCode.USER_INITIATED,
-            reason="Container instance deregistration forced by user",
-        )
-    gone = set_status(draft, instance, InstanceStatus.INACTIVE, connected=False)
+    gone = lose(
+        draft,
+        instance,
+        InstanceStatus.INACTIVE,
+        stop_code=StopCode.USER_INITIATED,
+        reason="Container instance deregistration forced by user",
+    )
     return {"containerInstance": render(draft, gone, set())}
 
 
@@ -122,6 +121,13 @@ def set_status(draft: Draft, instance: Instance, status: InstanceStatus, *, conn
     draft.put(changed)
     draft.tell(Kind.INSTANCE_STATUS, instance.arn, status=status, connected=connected)
     return changed
+
+
+def lose(draft: Draft, instance: Instance, status: InstanceStatus, *, stop_code: StopCode, reason: str) -> Instance:
+    """The instance has gone, with all its tasks; `status` is what it has from now on."""
+    for task in [task for task in draft.tasks_on(instance.arn) if task.last_status is not TaskStatus.STOPPED]:
+        lifecycle.observe_lost(draft, task, stop_code=stop_code, reason=reason)
+    return set_status(draft, draft.instance(instance.arn) or instance, status, connected=False)
 
 
 def find(view: View, call: Call, cluster: Cluster, reference: str) -> Instance | None:

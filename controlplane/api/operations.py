@@ -14,7 +14,12 @@ from controlplane.api import (
     tasks,
 )
 from controlplane.api.call import Reader, Writer
-from wire.extensions import FORCE_STOP_TASK, SUBMIT_RESOURCE_RELEASE, SUBMIT_TASK_ADDRESS
+from wire.extensions import (
+    FORCE_STOP_TASK,
+    SUBMIT_INSTANCE_INTERRUPTION,
+    SUBMIT_RESOURCE_RELEASE,
+    SUBMIT_TASK_ADDRESS,
+)
 
 READERS: dict[str, Reader] = {
     "DescribeClusters": clusters.describe_clusters,
@@ -78,5 +83,6 @@ REPORTS: dict[str, Writer] = {
     "SubmitAttachmentStateChanges": reports.submit_attachment_state_changes,
     SUBMIT_RESOURCE_RELEASE: reports.submit_task_resource_release,
     SUBMIT_TASK_ADDRESS: reports.submit_task_address,
+    SUBMIT_INSTANCE_INTERRUPTION: reports.submit_instance_interruption,
 }
 """Sent by agents about what they saw."""
