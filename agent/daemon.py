@@ -32,7 +32,7 @@ from agent.machine.doctor import Doctor
 from agent.pulling import Puller
 from agent.runtime.cgroups import NoCgroupsError
 from agent.runtime.credentials import Logins
-from agent.runtime.docker import DockerRuntime
+from agent.runtime.kinds import open_looks, open_runtime
 from agent.runtime.port import Runtime
 from agent.runtime.secrets import Secrets
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
@@ -94,7 +94,7 @@ async def run(config: Config, leaving: Leaving) -> None:
 async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession, departure: Departure) -> None:
     _check_cluster(config, journal)
     client = EcsClient(session, config.backend, Signer(config.credentials, config.region))
-    local = await Local.open(config.local, journal)
+    local = await Local.open(config.local, journal, open_looks(config.runtime))
     try:
         registered = _registered(config, local.ports.taken)
         instance = await _register(config, journal, client, registered, local.ports.introspection_address)
@@ -103,8 +103,13 @@ async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession
         )
         owner = {INSTANCE_LABEL: instance} | ({RUN_LABEL: config.run} if config.run else {})
         try:
-            runtime = DockerRuntime(
-                owner, config.options, logs=LogSubmitter(client), furnisher=local.furnisher(about, config.data_dir)
+            runtime = open_runtime(
+                config.runtime,
+                owner,
+                config.options,
+                script=config.script,
+                logs=LogSubmitter(client),
+                furnisher=local.furnisher(about, config.data_dir),
             )
         except NoCgroupsError as error:
             raise ConfigError(str(error)) from error
