@@ -23,6 +23,7 @@ from agent.core.queueing import Host
 from agent.core.spec import cost
 from agent.departure import Departure, Leaving
 from agent.engine import Engine
+from agent.forgetting import clean_up_ended
 from agent.journal import Journal
 from agent.local.interruption import set_draining
 from agent.local.recent import Recent
@@ -149,6 +150,14 @@ async def _serve(
     reporter = _reporter(client, config, instance, engine)
     doctor = Doctor(runtime.version, time.time)
     credentials = CredentialStore()
+
+    async def renew() -> None:
+        await clean_up_ended(engine, runtime)
+        try:
+            await _register(config, journal, client, registered, local.ports.introspection_address)
+        except ConfigError as error:
+            raise BackendUnreachableError(str(error)) from error
+
     acs, tcs = sessions(
         client,
         engine,
@@ -160,6 +169,7 @@ async def _serve(
         credentials=credentials,
         doctor=doctor,
         sends_metrics=config.sends_metrics,
+        renew=renew,
     )
     engine.attach(Outlet(storyteller, reporter, local.recent))
     await engine.resume()

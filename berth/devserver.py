@@ -152,6 +152,7 @@ class DevServer:
             BERTH_DATA_DIR=str(self._subfolder("controlplane")),
             BERTH_REGION=REGION,
             BERTH_POLICY=self.settings.preset,
+            BERTH_ALLOW_RESET="1",
             **optional,
         )
         async with EcsClient(self.endpoint) as client:

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -102,3 +104,46 @@ def test_options_of_scripts_are_refused_with_docker() -> None:
     refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert "are for --runtime scripted" in refused.stderr
+
+
+def test_reset_empties_everything_and_the_hosts_stay_usable(dev: Dev, ecs: Any) -> None:
+    definition(ecs, "held", ON_TERM="ignore")
+    ecs.create_cluster(clusterName="other")
+    ecs.create_service(serviceName="held", taskDefinition="held", desiredCount=2)
+    wait(ecs, "services_stable", services=["held"])
+    old = [*ecs.list_tasks()["taskArns"], run(ecs, "held")]
+    logs = dev.client("logs")
+    logs.create_log_group(logGroupName="group")
+    hosts = set(ecs.list_container_instances()["containerInstanceArns"])
+
+    command = [sys.executable, "-m", "berth", "reset", "--endpoint", dev.endpoint]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "Empty: 3 tasks stopped, 2 hosts are back.\n"
+
+    rows = ecs.describe_container_instances(containerInstances=list(hosts))["containerInstances"]
+    assert {row["containerInstanceArn"] for row in rows} == hosts
+    assert all(row["agentConnected"] and row["status"] == "ACTIVE" for row in rows)
+    assert all(row["remainingResources"] == row["registeredResources"] for row in rows)
+    assert ecs.list_clusters()["clusterArns"] == ["arn:aws:ecs:us-east-1:123456789012:cluster/default"]
+    assert ecs.list_services()["serviceArns"] == []
+    assert ecs.list_task_definitions()["taskDefinitionArns"] == []
+    assert [ecs.list_tasks(desiredStatus=status)["taskArns"] for status in ("RUNNING", "STOPPED")] == [[], []]
+    assert logs.describe_log_groups()["logGroups"] == []
+
+    late = {"task": old[0], "status": "RUNNING", "containers": [{"containerName": "main", "status": "RUNNING"}]}
+    ecs.submit_task_state_change(**late)
+    described = ecs.describe_tasks(tasks=old)
+    assert (described["tasks"], {row["reason"] for row in described["failures"]}) == ([], {"MISSING"})
+
+    definition(ecs, "after", RUN_SECONDS="0.1")
+    assert ecs.list_task_definitions()["taskDefinitionArns"][0].endswith("after:1")
+    arns = [run(ecs, "after") for _ in range(4)]
+    wait(ecs, "tasks_stopped", tasks=arns)
+
+
+def test_reset_is_refused_to_web_pages(dev: Dev) -> None:
+    page = urllib.request.Request(f"{dev.endpoint}/_berth/reset", data=b"", headers={"Origin": "http://evil.example"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(page)
+    assert refused.value.code == 403
+    refused.value.close()
