@@ -93,7 +93,9 @@ class Reset:
         homes = {i.arn: i.cluster for i in draft.records(Instance) if i.agent_connected and _is_alive(i)}
         for kind in RECORDS:
             for record in list(draft.records(kind)):
-                if not (isinstance(record, Instance) and record.arn in homes and record.release is Release.NONE):
+                if isinstance(record, Task):
+                    lifecycle.forget(draft, record)
+                elif not (isinstance(record, Instance) and record.arn in homes and record.release is Release.NONE):
                     draft.delete(record)
         for name in sorted({DEFAULT_CLUSTER, *homes.values()}):
             draft.put(self._new_cluster(name))

@@ -81,7 +81,10 @@ class Sweeper:
         view = self._store.view()
         draft = Draft(view, now=self._clock(), cause="retention")
         for record in islice(_ended(view, draft.now), CHANGES_MAX):
-            draft.delete(record)
+            if isinstance(record, Task):
+                lifecycle.forget(draft, record)
+            else:
+                draft.delete(record)
         await self._commit(draft)
 
     async def _commit(self, draft: Draft) -> None:
