@@ -22,6 +22,8 @@ def check(view: View, cluster: Cluster, body: Mapping[str, Any], *, operation: s
     strategy = body.get("capacityProviderStrategy", ())
     if strategy and "launchType" in body:
         raise InvalidParameterException("Specify either Launch Type or Capacity Provider Strategy, but not both.")
+    if "platformVersion" in body:
+        raise InvalidParameterException("The platform version must be null when specifying an EC2 launch type.")
     sentence = providers.refuse_strategy(strategy, providers.of_cluster(view, cluster))
     if sentence is not None:
         raise InvalidParameterException(sentence)

@@ -9,13 +9,12 @@ from typing import Any
 import msgspec
 
 from controlplane.api import limits
+from controlplane.api.definition_checks import has_whole_gpus
 from controlplane.core.cost import cpu_units, mebibytes, overridden
 from wire.errors import InvalidParameterException
 
 CHARACTERS_MAX = 8192
 """Of their JSON. Source: API reference, RunTask `overrides`."""
-
-_SIZES = ("cpu", "memory", "memoryReservation")
 
 
 def check(body: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
@@ -50,21 +49,24 @@ def _check_sizes(body: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
     except ValueError as error:
         raise InvalidParameterException(str(error)) from None
     for container in overridden(body, overrides):
-        name = container["name"]
-        if any(container.get(member, 0) < 0 for member in _SIZES):
-            raise InvalidParameterException(f"Invalid setting for container '{name}'. Sizes must not be negative.")
-        largest = max(container.get("memory", 0), container.get("memoryReservation", 0))
-        if container.get("memory") and container.get("memoryReservation", 0) > container["memory"]:
-            raise InvalidParameterException(
-                f"Invalid setting for container '{name}'. 'memory' must cover 'memoryReservation'."
-            )
-        if limit is not None and largest > limit:
-            raise InvalidParameterException(
-                f"Invalid setting for container '{name}'. The task's memory is {limit} MiB, less than the container's."
-            )
-        for file in container.get("environmentFiles", ()):
-            if not (file["value"].startswith("arn:aws:s3:::") and file["value"].endswith(".env")):
-                raise InvalidParameterException(
-                    f"Invalid setting for container '{name}'. An environment file is the S3 ARN of an object "
-                    "whose name ends with '.env'."
-                )
+        sentence = _fault(container, limit)
+        if sentence is not None:
+            raise InvalidParameterException(f"Invalid setting for container '{container['name']}'. {sentence}")
+
+
+def _fault(container: Mapping[str, Any], limit_mib: int | None) -> str | None:
+    """What is wrong with a container as it comes out of the overrides; `limit_mib` is the whole task's memory."""
+    memory, reservation = container.get("memory", 0), container.get("memoryReservation", 0)
+    files = [file["value"] for file in container.get("environmentFiles", ())]
+    rules = {
+        "Sizes must not be negative.": min(container.get("cpu", 0), memory, reservation) >= 0,
+        "'memory' must cover 'memoryReservation'.": not memory or reservation <= memory,
+        f"The task's memory is {limit_mib} MiB, less than the container's.": (
+            limit_mib is None or max(memory, reservation) <= limit_mib
+        ),
+        "A number of GPUs is a whole number of at least 1.": has_whole_gpus(container),
+        "An environment file is the S3 ARN of an object whose name ends with '.env'.": all(
+            value.startswith("arn:aws:s3:::") and value.endswith(".env") for value in files
+        ),
+    }
+    return next((sentence for sentence, is_kept in rules.items() if not is_kept), None)
