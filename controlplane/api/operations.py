@@ -1,9 +1,18 @@
 """The operations that are served, by name. What is not here is refused with one sentence (see `dispatch`)."""
 
 from controlplane.agents import registration, reports
-from controlplane.api import clusters, container_instances, protection, services, tags, task_definitions, tasks
+from controlplane.api import (
+    clusters,
+    container_instances,
+    explaining,
+    protection,
+    services,
+    tags,
+    task_definitions,
+    tasks,
+)
 from controlplane.api.call import Reader, Writer
-from wire.extensions import FORCE_STOP_TASK, SUBMIT_RESOURCE_RELEASE, SUBMIT_TASK_ADDRESS
+from wire.extensions import EXPLAIN_PLACEMENT, FORCE_STOP_TASK, SUBMIT_RESOURCE_RELEASE, SUBMIT_TASK_ADDRESS
 
 READERS: dict[str, Reader] = {
     "DescribeClusters": clusters.describe_clusters,
@@ -20,6 +29,7 @@ READERS: dict[str, Reader] = {
     "GetTaskProtection": protection.get_task_protection,
     "ListTagsForResource": tags.list_tags_for_resource,
     "DiscoverPollEndpoint": registration.discover_poll_endpoint,
+    EXPLAIN_PLACEMENT: explaining.explain,
 }
 """Change nothing."""
 

@@ -21,6 +21,7 @@ from controlplane.core.model import (
     Token,
 )
 from controlplane.core.plan import Key, Plan
+from controlplane.core.roster import Roster, Rosters
 from wire.holds import Hold, Ledger, Proof
 from wire.resources import Room
 from wire.status import TaskStatus
@@ -86,9 +87,13 @@ class View(ABC):
         """A used client token by key."""
         return self.record(Token, key)
 
+    @abstractmethod
+    def roster(self, cluster: str) -> Roster:
+        """Instances of a cluster (name) as columns; readers do not change it."""
+
     def instances(self, cluster: str) -> list[Instance]:
         """Instances of a cluster (name)."""
-        return [i for i in self.records(Instance) if i.cluster == cluster]
+        return list(self.roster(cluster).instances)
 
     def services(self, cluster: str) -> list[Service]:
         """Services of a cluster (name)."""
@@ -110,6 +115,7 @@ class State(View):
         self._by_instance: dict[str, dict[str, None]] = {}
         self._by_group: dict[tuple[str, str], dict[str, None]] = {}
         self._ledgers: dict[str, Ledger] = {}
+        self._rosters = Rosters(lambda: self.records(Instance), self.free)
 
     def record(self, kind: type[R], key: str) -> R | None:
         return cast("R | None", self._tables[kind.table].get(key))
@@ -132,6 +138,9 @@ class State(View):
 
     def free(self, instance: str) -> Room:
         return self._ledgers[instance].free
+
+    def roster(self, cluster: str) -> Roster:
+        return self._rosters.of(cluster)
 
     def ledger(self, instance: str) -> Ledger:
         """The placement ledger of an instance (ARN); readers do not change it."""
@@ -158,6 +167,7 @@ class State(View):
     def apply(self, plan: Plan, revision: int) -> None:
         """Make a plan true that a `Batch` has accepted. Ends of holds come before beginnings."""
         assert revision > self.revision
+        changes = [(self.task(record.arn), record) for record in plan.puts if isinstance(record, Task)]
         for record in plan.puts:
             if isinstance(record, Instance):
                 self._open_ledger(record)
@@ -168,6 +178,7 @@ class State(View):
             self._keep(record, revision)
             if isinstance(record, Task):
                 self._index(record)
+        self._rosters.see(plan.puts, changes)
         for table, key in plan.deletes:
             self._forget(table, key)
         self.revision = revision
@@ -214,6 +225,7 @@ class State(View):
             _drop(self._by_instance, record.instance, key)
             _drop(self._by_group, (record.cluster, record.group), key)
         elif isinstance(record, Instance):
+            self._rosters.forget(record.cluster)
             ledger = self._ledgers.pop(key)
             assert not len(ledger), f"{key} is dropped and still has holds"
 
@@ -283,6 +295,12 @@ class Draft(View):
     def free(self, instance: str) -> Room:
         room = self._rooms.get(instance)
         return self._state.free(instance) if room is None else room
+
+    def roster(self, cluster: str) -> Roster:
+        if any(table == Instance.table for table, _ in (*self._puts, *self._deletes)):
+            return Roster((i for i in self.records(Instance) if i.cluster == cluster), self.free)
+        puts = (put for put in self._puts.values() if isinstance(put, Task) and put.cluster == cluster)
+        return self._state.roster(cluster).apart([(self._state.task(put.arn), put) for put in puts], self.free)
 
     def put(self, record: Record) -> None:
         """Change a record; its revision in the view must still stand at the commit."""

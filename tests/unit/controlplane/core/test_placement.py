@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.placement import constraints, explain, strategies
-from controlplane.core.placement.engine import Caution, Request, examine, place
+from controlplane.core.placement.engine import examine, place
 from controlplane.core.placement.explain import Refusal
+from controlplane.core.placement.request import Caution, Request
 from controlplane.core.placement.strategies import SERVICE_DEFAULT
 from controlplane.core.plan import Plan
 from controlplane.core.view import State
@@ -67,6 +68,15 @@ CHAINS = [
 ]  # fmt: skip
 
 
+EXPRESSIONS = [
+    "attribute:ecs.availability-zone in [b]",
+    "attribute:rack != 1",
+    "not task:group == h",
+    "task:group != g",
+    "runningTasksCount < 3",
+]
+
+
 def case_of(seed: int) -> tuple[State, Request]:
     """A cluster with tasks on it and a request for it."""
     dice = Random(seed)
@@ -84,8 +94,16 @@ def case_of(seed: int) -> tuple[State, Request]:
             tasks.append(task(len(tasks), host.arn, Amounts(32, 32), group=dice.choice("ggh"), held=held))
     ports = frozenset({80}) if dice.random() < 0.1 else frozenset()
     amounts = Amounts(dice.choice([0, 64, 128, 256]), dice.choice([0, 64, 512]), ports)
-    rules = ({"type": "distinctInstance"},) if dice.random() < 0.1 else ()
-    wanted = request(dice.randrange(1, 30), *dice.choice(CHAINS), amounts=amounts, constraints=rules)
+    rules = [{"type": "distinctInstance"}] if dice.random() < 0.1 else []
+    rules += [{"type": "memberOf", "expression": text} for text in EXPRESSIONS if dice.random() < 0.1]
+    required = dice.choice([(), (), (("rack", None),), (("ecs.availability-zone", "a"),)])
+    wanted = request(
+        dice.choice([1, dice.randrange(1, 30)]),
+        *dice.choice(CHAINS),
+        amounts=amounts,
+        constraints=tuple(rules),
+        required=required,
+    )
     return state_of(*instances, *tasks), wanted
 
 
@@ -166,13 +184,13 @@ def test_one_reason_for_each_instance_looked_at() -> None:
         "RESOURCE:MEMORY": 1,
         "RESOURCE:PORTS": 1,
     }
-    assert explain.closest(outcome.refusals) == Refusal("i/03", "RESOURCE:PORTS")
+    assert explain.closest(outcome.refusals) == Refusal("i/03", "RESOURCE:PORTS", lacks="a free host port")
 
 
 def test_refusals_are_about_the_room_after_what_was_placed() -> None:
     outcome = place(state_of(instance(1)), request(3, amounts=Amounts(1024, 7372)), Random(1))
     assert outcome.placed == ("i/01", "i/01")
-    assert outcome.refusals == (Refusal("i/01", "RESOURCE:CPU", 1024),)
+    assert outcome.refusals == (Refusal("i/01", "RESOURCE:CPU", 1024, "CPU"),)
 
 
 def test_distinct_instances() -> None:
@@ -238,6 +256,7 @@ def test_good_strategies_pass() -> None:
 def test_constraints() -> None:
     assert constraints.refuse([{"type": "distinctInstance"}]) is None
     for bad in (
+        {"type": "memberOf"},
         {"type": "memberOf", "expression": "x"},
         {"type": "x"},
         {"type": "distinctInstance", "expression": "x"},
