@@ -118,6 +118,9 @@ class Ledger:
 
     def check(self) -> None:
         """Registered = free + sum of the holds."""
-        assert self._used_cpu == sum(h.amounts.cpu for h in self)
-        assert self._used_memory_mib == sum(h.amounts.memory_mib for h in self)
-        assert self._used_gpus == sum(h.amounts.gpus for h in self)
+        cpu = memory_mib = gpus = 0
+        for hold in self:
+            cpu += hold.amounts.cpu
+            memory_mib += hold.amounts.memory_mib
+            gpus += hold.amounts.gpus
+        assert (self._used_cpu, self._used_memory_mib, self._used_gpus) == (cpu, memory_mib, gpus)

@@ -41,6 +41,7 @@ class Roster:
         self.memory: Integers = np.array([room.memory_mib for room in rooms], dtype=np.int64)
         self.gpus: Integers = np.array([room.gpus for room in rooms], dtype=np.int64)
         self._tick = 1
+        self._instance_tick = 1
         self._changed: Integers = np.ones(len(rooms), dtype=np.int64)
         """Tick at which each instance itself last changed."""
         self._touched: Integers = np.ones(len(rooms), dtype=np.int64)
@@ -57,7 +58,7 @@ class Roster:
         column = self._columns.get(key)
         if column is None:
             column = Column(np.zeros(len(self.instances), dtype=np.int64), 0)
-        if column.tick == self._tick:
+        if column.tick >= (self._tick if of_tasks else self._instance_tick):
             return column.values
         moved = np.flatnonzero((self._touched if of_tasks else self._changed) > column.tick)
         values = column.values
@@ -95,6 +96,7 @@ class Roster:
         index = self.index_of[instance.arn]
         self.instances[index] = instance
         self._tick += 1
+        self._instance_tick = self._tick
         self._changed[index] = self._tick
         self._measure(index, room)
 

@@ -17,6 +17,9 @@ from controlplane.core.view import View
 from wire.resources import Amounts
 from wire.status import InstanceStatus
 
+GROUP_FROM = 16
+"""Copies from which on a sort of all instances is cheaper than a look for each copy; the result is the same."""
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """`placed`: the instance (ARN) of each copy that fits, in order. `refusals`: why no further copy does."""
@@ -60,9 +63,9 @@ def _choose(field: Field, request: Request, count: int, dice: Dice) -> list[int]
     chain = levels(request.strategy)
     draw = dice.getrandbits(64)
     domains = [field.domains(level) for level in chain if isinstance(level, Spread)]
-    if count > 1 and not field.asks_about_copies and group.is_groupable(chain, domains):
+    if count >= GROUP_FROM and not field.asks_about_copies and group.is_groupable(chain, domains):
         last = chain[-1]
-        rank = ranked(np.arange(len(field.instances)), draw)
+        rank = ranked(len(field.instances), draw)
         chosen = group.choose(field, domains, last if isinstance(last, Binpack) else None, rank, count)
         field.take(chosen)
         return [int(index) for index in chosen]
@@ -72,6 +75,7 @@ def _choose(field: Field, request: Request, count: int, dice: Dice) -> list[int]
 def _choose_singly(field: Field, chain: tuple[Level, ...], count: int, draw: int, dice: Dice) -> list[int]:
     domains = [field.domains(level) for level in chain if isinstance(level, Spread)]
     totals = [np.bincount(domain, weights=field.counts).astype(np.int64) for domain in domains]
+    rank = ranked(len(field.instances), draw)
     chosen: list[int] = []
     while len(chosen) < count:
         candidates = _best(field, chain, domains, totals)
@@ -80,7 +84,7 @@ def _choose_singly(field: Field, chain: tuple[Level, ...], count: int, draw: int
         if isinstance(chain[-1], Random):
             index = int(candidates[dice.randrange(len(candidates))])
         else:
-            index = int(candidates[np.argmin(ranked(candidates, draw))])
+            index = int(candidates[np.argmin(rank[candidates])])
         field.take_one(index)
         for domain, total in zip(domains, totals, strict=True):
             total[domain[index]] += 1

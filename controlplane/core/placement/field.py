@@ -244,13 +244,13 @@ def is_phantom(task: Task) -> bool:
 
 def ranks(count: int, dice: Dice) -> Integers:
     """A random order of `count` instances, from one draw: the less, the sooner."""
-    return ranked(np.arange(count), dice.getrandbits(64))
+    return ranked(count, dice.getrandbits(64))
 
 
-def ranked(indexes: Integers, draw: int) -> Integers:
-    """The ranks of some of them, from the same draw."""
+def ranked(count: int, draw: int) -> Integers:
+    """The same, from a draw that was made."""
     with np.errstate(over="ignore"):
-        mixed = (indexes + 1).astype(np.uint64) * np.uint64(_MIX[0]) + np.uint64(draw)
+        mixed = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_MIX[0]) + np.uint64(draw)
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(_MIX[1])
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(_MIX[2])
         mixed ^= mixed >> np.uint64(31)
