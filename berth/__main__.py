@@ -22,6 +22,7 @@ COMMANDS = {
     "explain": "berth.cli.explain",
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",
+    "reset": "berth.cli.reset",
     "stop": "berth.cli.stop",
 }
 """Name of the command and its module, which has it under the same name."""
