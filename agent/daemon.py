@@ -18,10 +18,11 @@ from agent.backend.reporter import Reporter
 from agent.backend.sessions import sessions
 from agent.backend.sigv4 import Signer
 from agent.backend.storyteller import Storyteller
+from agent.backend.tls import trust
 from agent.config import Config, ConfigError
 from agent.core.queueing import Host
 from agent.core.spec import cost
-from agent.departure import Departure, Leaving
+from agent.departure import Departure, Leaving, first
 from agent.engine import Engine
 from agent.forgetting import clean_up_ended
 from agent.journal import Journal
@@ -33,8 +34,8 @@ from agent.machine.doctor import Doctor
 from agent.pulling import Puller
 from agent.runtime.cgroups import NoCgroupsError
 from agent.runtime.credentials import Logins
-from agent.runtime.kinds import open_looks, open_runtime
-from agent.runtime.port import Runtime
+from agent.runtime.kinds import RuntimeKind, open_looks, open_runtime, probe
+from agent.runtime.port import ForbiddenError, Runtime, UnreachableError
 from agent.runtime.secrets import Secrets
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
 from wire.errors import AwsError
@@ -46,6 +47,8 @@ log = logging.getLogger(__name__)
 
 VERSION = "1.105.1"
 """The version of Amazon's agent whose behaviour this one has."""
+DOCKER_WAIT_SECONDS = 120.0
+"""A start waits so long for the Docker Engine (assumed; ecs-init tries a few times, then starts Amazon's agent)."""
 _INSTANCE_FACT = "container-instance-arn"
 _CLUSTER_FACT = "cluster-name"
 
@@ -73,13 +76,14 @@ async def run(config: Config, leaving: Leaving) -> None:
 
     Raises:
         ConfigError: this cannot work, and trying again will not help.
-        JournalInUseError, UnreachableError: see there.
+        JournalInUseError: see there.
+        UnreachableError: there was no Docker Engine for DOCKER_WAIT_SECONDS, or it is not for this user.
     """
     departure = Departure(leaving)
     departure.listen()
     journal = Journal(config.data_dir)
     try:
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust())) as session:
             life = asyncio.create_task(_live(config, journal, session, departure))
             ending = asyncio.create_task(departure.at_once())
             await asyncio.wait({life, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -94,6 +98,7 @@ async def run(config: Config, leaving: Leaving) -> None:
 
 async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession, departure: Departure) -> None:
     _check_cluster(config, journal)
+    await _find_engine(config.runtime)
     client = EcsClient(session, config.backend, Signer(config.credentials, config.region))
     local = await Local.open(config.local, journal, open_looks(config.runtime))
     try:
@@ -126,6 +131,8 @@ async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession
                 local=local,
                 departure=departure,
             )
+            if local.interruption.has_ended(time.time()):
+                await local.interruption.take_away(runtime, client, config.cluster, instance)
         finally:
             await runtime.close()
     finally:
@@ -143,7 +150,7 @@ async def _serve(
     local: Local,
     departure: Departure,
 ) -> None:
-    """Work until the host is emptied; cancelled where the agent leaves at once."""
+    """Work until the host is emptied or taken away; cancelled where the agent leaves at once."""
     host, instance = Host(registered, config.queue), about.instance
     engine = _engine(config, journal, runtime, host, instance)
     storyteller = Storyteller(client, config.cluster, instance)
@@ -184,7 +191,8 @@ async def _serve(
     try:
         async with asyncio.TaskGroup() as group:
             working = [group.create_task(job) for job in jobs]
-            await departure.emptied(lambda: set_draining(client, config.cluster, instance), engine.tasks)
+            emptied = departure.emptied(lambda: set_draining(client, config.cluster, instance), engine.tasks)
+            await first(emptied, local.interruption.over(time.time))
             await storyteller.flush()
             for work in working:
                 work.cancel()
@@ -245,6 +253,24 @@ def _registered(config: Config, own_ports: frozenset[int]) -> Amounts:
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+async def _find_engine(kind: RuntimeKind) -> None:
+    """Wait for the engine: at boot it may come later than the agent. Whoever starts us may try again later."""
+    backoff, began, is_said = Backoff(0.25, 5, 1.5), time.monotonic(), False
+    while True:
+        try:
+            await asyncio.to_thread(probe, kind)
+            break
+        except UnreachableError as error:
+            if isinstance(error, ForbiddenError) or time.monotonic() - began > DOCKER_WAIT_SECONDS:
+                raise
+            if not is_said:
+                log.warning("%s The agent waits for it, %g s at most.", error, DOCKER_WAIT_SECONDS)
+            is_said = True
+        await asyncio.sleep(backoff.wait_seconds())
+    if is_said:
+        log.info("The Docker Engine answers, after %.1f s.", time.monotonic() - began)
 
 
 async def _register(

@@ -45,7 +45,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     allow_reset: bool = False
     """Whether `POST /_berth/reset` empties everything."""
     check_answers: bool = False
-    """Whether every answer is held against the ECS model; a deviation is logged."""
+    """Whether every answer is held against the ECS model; one that deviates is logged and becomes a ServerException."""
 
 
 def check(config: Config) -> None:

@@ -21,8 +21,8 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from controlplane.agents import acs
 from controlplane.agents.acs import Sessions
+from controlplane.agents.refusal import refused_by
 from controlplane.agents.tcs import Telemetry
 from controlplane.api import auth
 from controlplane.api.call import Account
@@ -166,7 +166,7 @@ class ControlPlane:
         try:
             auth.permit(self.dispatcher.authenticate(request, b""), "ConnectAgent")
         except AwsError as error:
-            return acs.refused_by(error)
+            return refused_by(error)
         return await handle(request)
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -178,7 +178,7 @@ class ControlPlane:
             auth.permit(self.dispatcher.authenticate(request, await request.read()), "Reset")
             return web.json_response(await self.reset.run(is_web_page="Origin" in request.headers))
         except AwsError as error:
-            return acs.refused_by(error)
+            return refused_by(error)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self.metrics.exposition(), content_type="text/plain")

@@ -7,7 +7,8 @@ is what makes optimistic scheduling safe: whoever decided on an old view decides
 from collections import Counter
 from typing import TypeVar, cast
 
-from controlplane.core.model import HOLD_MOVES, Instance, Record, Task
+from controlplane.core import inhabitants
+from controlplane.core.model import HOLD_MOVES, Cluster, Instance, Record, Task
 from controlplane.core.plan import Conflict, Key, Plan
 from controlplane.core.view import State
 from wire.resources import Room
@@ -48,6 +49,9 @@ class Batch:
         for key, revision in plan.expected.items():
             if key in self._changed or self._state.revision_of(key) != revision:
                 raise Conflict(f"{key[0]} {key[1]} has changed")
+        for record in plan.puts:
+            if isinstance(record, Cluster) and record.status == "INACTIVE":
+                self._require_empty(record)
         rooms: dict[str, Room] = {}
         moves: Counter[str] = Counter()
         instances = {record.arn: record for record in plan.puts if isinstance(record, Instance)}
@@ -65,6 +69,15 @@ class Batch:
         self._moves.update(moves)
         self._changed.update({(record.table, record.key): record for record in plan.puts})
         self._changed.update(dict.fromkeys(plan.deletes))
+
+    def _require_empty(self, cluster: Cluster) -> None:
+        """What moves in expects its cluster unchanged, which says nothing to a deletion that comes behind it."""
+        keys = ((kind, record.key) for kind in inhabitants.KINDS for record in self._state.records(kind))
+        standing = (self._changed.get((kind.table, key), self._state.record(kind, key)) for kind, key in keys)
+        records = [record for record in (*standing, *self._changed.values()) if record is not None]
+        found = inhabitants.first_kind(records, cluster.name)
+        if found is not None:
+            raise Conflict(f"the cluster {cluster.name} has got {found}")
 
     def _give_back(self, task: Task, plan: Plan, rooms: dict[str, Room], moves: Counter[str]) -> None:
         before = self._task(task.arn)
