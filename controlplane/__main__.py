@@ -40,6 +40,12 @@ EXIT_SETUP = 2
 @click.option("--access-key-id", help="The one key that is let in. [env: BERTH_ACCESS_KEY_ID]")
 @click.option("--secret-access-key", help="Better set as BERTH_SECRET_ACCESS_KEY.")
 @click.option("--log-level", default="warning", type=click.Choice(settings.LOG_LEVELS), help="[env: BERTH_LOG_LEVEL]")
+@click.option("--events-webhook", default="", help="URL that every event is POSTed to. [env: BERTH_EVENTS_WEBHOOK]")
+@click.option(
+    "--events-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File that every event is appended to, as JSON lines. [env: BERTH_EVENTS_FILE]",
+)
 @click.option("--allow-reset", is_flag=True, help="POST /_berth/reset empties everything. [env: BERTH_ALLOW_RESET]")
 @click.option(
     "--check-answers",
