@@ -80,7 +80,7 @@ class ControlPlane:
             account=self.account,
             clock=time.time,
             metrics=self.metrics,
-            mint=Mint(config.keys.secret_access_key if config.keys else token_hex()),
+            mint=Mint(config.keys.first.secret_access_key if config.keys else token_hex()),
         )
         self.telemetry = Telemetry(store=store, committer=self._committer)
         self.dispatcher = Dispatcher(
@@ -229,6 +229,7 @@ def set_up_logging(level: str) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
     )
 
 

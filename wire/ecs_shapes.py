@@ -4,7 +4,7 @@ The control plane checks requests against the model and, in tests and in dev mod
 JSON values only: no records, no operations' meaning. The agent never imports it (botocore is not on its diet).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from enum import StrEnum
 from functools import cache
 from typing import Any, NamedTuple
@@ -13,10 +13,6 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 from wire.errors import AwsError, InvalidParameterException, SerializationException
-
-NESTING_MAX = 32
-"""Levels of JSON that are looked at; the deepest shape of the model has fewer."""
-
 
 class FaultKind(StrEnum):
     """What is wrong with a value."""
@@ -75,57 +71,126 @@ def response_faults(operation: str, body: dict[str, Any]) -> list[str]:
     return [f"{operation}: {fault.message}" for fault in faults(_shapes(operation)[1], body)]
 
 
-def faults(shape: Any, value: Any, path: str = "") -> Iterator[Fault]:
+def faults(shape: Any, value: Any) -> list[Fault]:
     """Everything wrong with a JSON value, against a shape of the model (botocore's `Shape`)."""
+    found: list[Fault] = []
+    _compiled(shape)(value, None, found)
+    return found
+
+
+_Where = tuple["_Where", str] | None
+"""The way to a value, from the inside out; a path is made of it only where something is wrong."""
+_Check = Callable[[Any, _Where, list[Fault]], None]
+"""Adds to the list what is wrong with a value. One is made for each shape, once."""
+
+
+@cache
+def _compiled(shape: Any) -> _Check:
+    """Made at the first value of this shape. (Botocore's shapes are equal only to themselves, and live as long.)"""
+    return _typed(shape, _KINDS.get(shape.type_name, _anything)(shape))
+
+
+def _typed(shape: Any, inside: _Check) -> _Check:
     expected = _PYTHON_TYPES.get(shape.type_name)
-    if path.count(".") + path.count("[") > NESTING_MAX or getattr(shape, "is_document_type", False):
-        return
-    if expected and (not isinstance(value, expected) or (isinstance(value, bool) and shape.type_name != "boolean")):
-        name = path or "the request"
-        yield Fault(FaultKind.TYPE, path, f"{name} can not be read as {_A_TYPE[shape.type_name]}.")
-        return
-    if shape.type_name == "structure":
-        yield from _structure_faults(shape, value, path)
-    elif shape.type_name == "list":
-        yield from _size_faults(shape, len(value), path)
-        for index, item in enumerate(value):
-            yield from faults(shape.member, item, f"{path}[{index}]")
-    elif shape.type_name == "map":
-        for key, item in value.items():
-            yield from faults(shape.value, item, f"{path}.{key}")
-    else:
-        yield from _scalar_faults(shape, value, path)
+    if expected is None or getattr(shape, "is_document_type", False):
+        return _anything(shape)
+    takes_booleans, described = shape.type_name == "boolean", _A_TYPE[shape.type_name]
 
-
-def _structure_faults(shape: Any, value: dict[str, Any], path: str) -> Iterator[Fault]:
-    prefix = f"{path}." if path else ""
-    for name in shape.required_members:
-        if name not in value:
-            yield Fault(FaultKind.MISSING, prefix + name, f"{prefix}{name} should not be null or empty.")
-    for name, item in value.items():
-        if name in shape.members:
-            yield from faults(shape.members[name], item, prefix + name)
+    def check(value: Any, where: _Where, found: list[Fault]) -> None:
+        if isinstance(value, expected) and (takes_booleans or not isinstance(value, bool)):
+            inside(value, where, found)
         else:
-            yield Fault(FaultKind.UNKNOWN, prefix + name, f"{prefix}{name} is not a member of {shape.name}.")
+            path = _path(where)
+            found.append(Fault(FaultKind.TYPE, path, f"{path or 'the request'} can not be read as {described}."))
+
+    return check
 
 
-def _scalar_faults(shape: Any, value: Any, path: str) -> Iterator[Fault]:
-    if shape.type_name == "string":
-        if shape.enum and value not in shape.enum:
-            yield Fault(FaultKind.ENUM, path, f"{path} should be one of [{','.join(shape.enum)}]")
-        yield from _size_faults(shape, len(value), path)
-    elif shape.type_name in _WHOLE:
-        low, high = shape.metadata.get("min"), shape.metadata.get("max")
+def _anything(_: Any) -> _Check:
+    return lambda value, where, found: None
+
+
+def _structure(shape: Any) -> _Check:
+    required, members = tuple(shape.required_members), shape.members
+
+    def check(value: Any, where: _Where, found: list[Fault]) -> None:
+        for name in required:
+            if name not in value:
+                path = _path((where, f".{name}"))
+                found.append(Fault(FaultKind.MISSING, path, f"{path} should not be null or empty."))
+        for name, item in value.items():
+            if name in members:
+                _compiled(members[name])(item, (where, f".{name}"), found)
+            else:
+                path = _path((where, f".{name}"))
+                found.append(Fault(FaultKind.UNKNOWN, path, f"{path} is not a member of {shape.name}."))
+
+    return check
+
+
+def _list(shape: Any) -> _Check:
+    sized = _sized(shape)
+
+    def check(value: Any, where: _Where, found: list[Fault]) -> None:
+        sized(value, where, found)
+        item_check = _compiled(shape.member)
+        for index, item in enumerate(value):
+            item_check(item, (where, f"[{index}]"), found)
+
+    return check
+
+
+def _map(shape: Any) -> _Check:
+    def check(value: Any, where: _Where, found: list[Fault]) -> None:
+        item_check = _compiled(shape.value)
+        for key, item in value.items():
+            item_check(item, (where, f".{key}"), found)
+
+    return check
+
+
+def _string(shape: Any) -> _Check:
+    enum, sized = frozenset(shape.enum), _sized(shape)
+
+    def check(value: Any, where: _Where, found: list[Fault]) -> None:
+        if enum and value not in enum:
+            path = _path(where)
+            found.append(Fault(FaultKind.ENUM, path, f"{path} should be one of [{','.join(shape.enum)}]"))
+        sized(value, where, found)
+
+    return check
+
+
+def _whole(shape: Any) -> _Check:
+    low, high = shape.metadata.get("min"), shape.metadata.get("max")
+
+    def check(value: Any, where: _Where, found: list[Fault]) -> None:
         if (low is not None and value < low) or (high is not None and value > high):
-            yield Fault(FaultKind.RANGE, path, f"{path} should be between {low} and {high}.")
+            path = _path(where)
+            found.append(Fault(FaultKind.RANGE, path, f"{path} should be between {low} and {high}."))
+
+    return check
 
 
-def _size_faults(shape: Any, size: int, path: str) -> Iterator[Fault]:
+def _sized(shape: Any) -> _Check:
     low, high = shape.metadata.get("min", 0), shape.metadata.get("max")
-    if size < low:
-        yield Fault(FaultKind.LENGTH, path, f"{path} should have a length of at least {low}.")
-    if high is not None and size > high:
-        yield Fault(FaultKind.LENGTH, path, f"{path} should have a length of at most {high}.")
+
+    def check(value: Any, where: _Where, found: list[Fault]) -> None:
+        path_and = "should have a length of at"
+        if len(value) < low:
+            found.append(Fault(FaultKind.LENGTH, _path(where), f"{_path(where)} {path_and} least {low}."))
+        if high is not None and len(value) > high:
+            found.append(Fault(FaultKind.LENGTH, _path(where), f"{_path(where)} {path_and} most {high}."))
+
+    return check
+
+
+def _path(where: _Where) -> str:
+    parts = []
+    while where is not None:
+        where, part = where
+        parts.append(part)
+    return "".join(reversed(parts)).removeprefix(".")
 
 
 @cache
@@ -148,7 +213,14 @@ def _error_of(fault: Fault) -> AwsError:
     return InvalidParameterException(fault.message)
 
 
-_WHOLE = ("integer", "long")
+_KINDS: dict[str, Callable[[Any], _Check]] = {
+    "structure": _structure,
+    "list": _list,
+    "map": _map,
+    "string": _string,
+    "integer": _whole,
+    "long": _whole,
+}
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "structure": (dict,),
     "map": (dict,),

@@ -17,6 +17,7 @@ from aiohttp import web
 from controlplane.agents.reports import story_lines
 from controlplane.api import auth
 from controlplane.api.call import Account, Answer, Call
+from controlplane.api.keys import KeyRing
 from controlplane.api.operations import READERS, REPORTS, WRITERS
 from controlplane.api.role_keys import Claims
 from controlplane.committing import Committer
@@ -54,7 +55,7 @@ class Dispatcher:
         store: Store,
         committer: Committer,
         account: Account,
-        keys: auth.Keys | None,
+        keys: KeyRing | None,
         clock: Callable[[], float],
         metrics: Metrics,
         logs: LogsApi,

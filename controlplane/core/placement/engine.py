@@ -109,11 +109,13 @@ def _field(view: View, request: Request, instances: list[Instance], caution: Cau
         return None
     room_of = believed if caution is Caution.NONE else doubted
     field = Field(instances, [room_of(view, instance) for instance in instances], request.amounts)
-    index_of = {instance.arn: index for index, instance in enumerate(instances)}
-    for task in view.tasks_in(request.cluster, request.group):
-        if task.is_live and task.instance in index_of:
-            field.counts[index_of[task.instance]] += 1
-    if is_distinct(request.constraints):
+    distinct = is_distinct(request.constraints)
+    if distinct or any(isinstance(level, Spread) for level in levels(request.strategy)):
+        index_of = {instance.arn: index for index, instance in enumerate(instances)}
+        for task in view.tasks_in(request.cluster, request.group):
+            if task.is_live and task.instance in index_of:
+                field.counts[index_of[task.instance]] += 1
+    if distinct:
         field.single = True
         crowded = (instance.arn for instance, count in zip(instances, field.counts, strict=True) if count)
         field.bar(frozenset(crowded), explain.DISTINCT)
