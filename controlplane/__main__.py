@@ -1,6 +1,7 @@
 """`python -m controlplane`: the control plane as a program. Its options are read here, and nowhere else."""
 
 import asyncio
+import gc
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from controlplane.core.policy import PRESETS
 from controlplane.server import running, set_up_logging
 
 EXIT_SETUP = 2
+GARBAGE_ALLOCATIONS = 50_000
+"""Between two looks for cyclic garbage. Records are no cycles, and looking through all of them costs every request."""
 
 
 @click.command(context_settings={"auto_envvar_prefix": "BERTH", "show_default": True})
@@ -51,7 +54,6 @@ EXIT_SETUP = 2
 def main(access_key_id: str | None, secret_access_key: str | None, keys_file: Path | None, **options: Any) -> None:
     """Run a control plane that speaks the ECS API."""
     config = Config(keys=_keys(access_key_id, secret_access_key, keys_file), **options)
-    import gc; gc.freeze(); gc.set_threshold(50_000, 50, 100)
     set_up_logging(config.log_level)
     try:
         asyncio.run(_serve(config))
@@ -78,6 +80,8 @@ async def _serve(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running(config) as plane:
+        gc.freeze()
+        gc.set_threshold(GARBAGE_ALLOCATIONS)
         click.echo(f"control plane {plane.url} policy={config.policy} data={config.data_dir or 'in memory'}")
         stopped = asyncio.ensure_future(stop.wait())
         await asyncio.wait((stopped, plane.failed), return_when=asyncio.FIRST_COMPLETED)

@@ -183,9 +183,10 @@ class ControlPlane:
         view = self.store.view()
         for table, key in commit.changed:
             task = view.task(key) if table == Task.table else None
-            instance = task.instance if task is not None else key if table == Instance.table else None
-            if instance is not None:
-                self.sessions.wake(instance)
+            if task is not None and task.instance is not None:
+                self.sessions.wake(task.instance, task.arn)
+            elif table == Instance.table:
+                self.sessions.wake(key)
 
     async def _forget_absent(self) -> None:
         await asyncio.sleep(RECONNECT_SECONDS)

@@ -14,6 +14,7 @@ from botocore.model import ServiceModel
 
 from wire.errors import AwsError, InvalidParameterException, SerializationException
 
+
 class FaultKind(StrEnum):
     """What is wrong with a value."""
 
@@ -86,7 +87,7 @@ _Check = Callable[[Any, _Where, list[Fault]], None]
 
 @cache
 def _compiled(shape: Any) -> _Check:
-    """Made at the first value of this shape. (Botocore's shapes are equal only to themselves, and live as long.)"""
+    """Made at the first value of this shape; botocore's shapes are equal only to themselves."""
     return _typed(shape, _KINDS.get(shape.type_name, _anything)(shape))
 
 
@@ -107,7 +108,10 @@ def _typed(shape: Any, inside: _Check) -> _Check:
 
 
 def _anything(_: Any) -> _Check:
-    return lambda value, where, found: None
+    return _nothing_wrong
+
+
+def _nothing_wrong(_value: Any, _where: _Where, _found: list[Fault]) -> None: ...
 
 
 def _structure(shape: Any) -> _Check:

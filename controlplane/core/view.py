@@ -203,7 +203,6 @@ class State(View):
             ledger.begin(task.hold)
         elif ledger.get(task.arn) != task.hold:
             ledger.limit(task.arn, task.hold.until)
-        ledger.check()
 
     def _forget(self, table: str, key: str) -> None:
         record = self._tables[table].pop(key, None)

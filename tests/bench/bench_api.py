@@ -100,8 +100,7 @@ async def ours(data_dir: str) -> AsyncIterator[str]:
     """Our control plane with hosts whose agents acknowledge."""
     port = free_port()
     keys = {"BERTH_ACCESS_KEY_ID": KEYS[0], "BERTH_SECRET_ACCESS_KEY": KEYS[1]}
-    profile = ("-m", "cProfile", "-o", os.environ["BENCH_PROFILE"]) if os.environ.get("BENCH_PROFILE") else ()
-    command = (sys.executable, *profile, "-m", "controlplane", "--port", str(port), "--data-dir", data_dir)
+    command = (sys.executable, "-m", "controlplane", "--port", str(port), "--data-dir", data_dir)
     with program(*command, port=port, **keys) as endpoint:
         ecs = client_of(endpoint)
         instances = [
@@ -109,9 +108,7 @@ async def ours(data_dir: str) -> AsyncIterator[str]:
             for _ in range(HOSTS)
         ]
         async with aiohttp.ClientSession() as session:
-            agents = [
-                asyncio.create_task(acknowledge(session, endpoint, i)) for i in instances
-            ]
+            agents = [asyncio.create_task(acknowledge(session, endpoint, i)) for i in instances]
             while not all(row["agentConnected"] for row in await asyncio.to_thread(described, ecs, instances)):
                 await asyncio.sleep(0.1)
             yield endpoint
@@ -159,20 +156,13 @@ async def compare(name: str, loads: dict[str, tuple[str, bytes]], *, connections
 
 
 async def main(options: argparse.Namespace) -> None:
-    if "BENCH_PROFILE" in os.environ:
-        with tempfile.TemporaryDirectory(prefix="berth-bench-") as folder:
-            async with ours(folder) as a:
-                task = await asyncio.to_thread(fill, a)
-                op, body, n = ("DescribeTasks", look(task), 16) if os.environ["BENCH_OP"]=="D" else ("RunTask", json.dumps({"cluster": "default", "taskDefinition": "bench"}).encode(), 32)
-                import psutil
-                server=[q for q in psutil.Process().children() if "controlplane" in " ".join(q.cmdline())][0]
-                c0=sum(server.cpu_times()[:2]); r=await rate(a, n, 6, always(signed(a, op, body, KEYS))); c=sum(server.cpu_times()[:2])-c0
-                print(op, round(r), "CPU us per request", round(c/6/r*1e6,1))
-        return
     table = Table("requests a second", "connections", "ours", "moto_server", "ratio", "our rounds")
     with tempfile.TemporaryDirectory(prefix="berth-bench-") as folder:
         async with ours(folder) as a, theirs() as b:
-            tasks = {"ours": (a, await asyncio.to_thread(fill, a)), "moto_server": (b, await asyncio.to_thread(fill, b))}
+            tasks = {
+                "ours": (a, await asyncio.to_thread(fill, a)),
+                "moto_server": (b, await asyncio.to_thread(fill, b)),
+            }
             looks = {
                 side: (endpoint, signed(endpoint, "DescribeTasks", look(task), KEYS))
                 for side, (endpoint, task) in tasks.items()
