@@ -14,6 +14,9 @@ from botocore.model import ServiceModel
 
 from wire.errors import AwsError, InvalidParameterException, SerializationException
 
+NESTING_MAX = 64
+"""Levels of JSON in a request; the deepest shape of the model has far fewer."""
+
 
 class FaultKind(StrEnum):
     """What is wrong with a value."""
@@ -203,11 +206,13 @@ def _shapes(operation: str) -> tuple[Any, Any]:
     return model.input_shape, model.output_shape
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(value: Any, levels: int = NESTING_MAX) -> Any:
+    if not levels:
+        raise SerializationException(f"The request is nested more than {NESTING_MAX} levels deep.")
     if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        return {key: _without_nulls(item, levels - 1) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value if item is not None]
+        return [_without_nulls(item, levels - 1) for item in value if item is not None]
     return value
 
 

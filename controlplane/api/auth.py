@@ -1,4 +1,4 @@
-"""SigV4: who may talk to a control plane that has keys: whoever has one of its key pairs, and task roles, within limits.
+"""SigV4: who may talk to a control plane that has keys: whoever has one of its pairs, and task roles, within limits.
 
 Without keys (loopback only) every request passes, whatever it is signed with. What a signature is, is `sigv4`'s.
 Source: IAM User Guide, "Signature Version 4", "Troubleshoot".
@@ -82,7 +82,7 @@ def _claimed(headers: Headers) -> tuple[sigv4.Signer, str]:
     if claimed is None or claimed[0].service not in SERVICES:
         raise _refused(
             "IncompleteSignatureException",
-            f"The Authorization header is no {sigv4.ALGORITHM} signature for the service {' or '.join(sorted(SERVICES))}.",
+            f"The Authorization header is no {sigv4.ALGORITHM} signature for one of {', '.join(sorted(SERVICES))}.",
         )
     if "host" not in claimed[0].headers or not _covers(claimed[0], tuple(headers)):
         raise _refused("IncompleteSignatureException", "The Host header and every X-Amz- header have to be signed.")
@@ -143,7 +143,7 @@ def _whole(announced: str | None, body: bytes) -> str:
     if announced is not None and announced.startswith(_UNSIGNED):
         raise _refused(
             "InvalidSignatureException",
-            f"X-Amz-Content-SHA256 is {announced[:100]}: sign the whole body; unsigned and chunked payloads are for S3.",
+            f"X-Amz-Content-SHA256 is {announced[:100]}: sign the whole body; unsigned and chunked ones are for S3.",
         )
     digest = sha256(body).hexdigest()
     if announced is not None and not hmac.compare_digest(announced.encode(), digest.encode()):

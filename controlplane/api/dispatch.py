@@ -173,6 +173,8 @@ async def _read(request: web.Request) -> bytes:
         raise AwsError(
             f"The request is larger than {BODY_BYTES_MAX} bytes.", code="RequestEntityTooLargeException", status=413
         ) from None
+    except web.RequestPayloadError:
+        raise SerializationException("The request body is not as its Content-Encoding or its length says.") from None
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -180,6 +182,8 @@ def _parse(body: bytes) -> dict[str, Any]:
         return msgspec.json.decode(body or b"{}", type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise SerializationException("The request body is no JSON object.") from None
+    except RecursionError:
+        raise SerializationException("The request body is nested too deeply.") from None
 
 
 def _operation(headers: Mapping[str, str]) -> str:

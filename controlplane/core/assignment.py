@@ -22,7 +22,8 @@ class Assignment(msgspec.Struct, frozen=True):
 def assignments(view: View, instance: str, only: Collection[str] | None = None) -> tuple[Assignment, ...]:
     """Every task placed on `instance` (ARN) that has not STOPPED, with its desired status: stops first, oldest first.
 
-    `only` looks at these tasks (ARNs) of them. A stop is told even where the start was never acknowledged: the payload may have arrived all the same.
+    `only` looks at these tasks (ARNs) of them. A stop is told even where the start was never acknowledged: the payload
+    may have arrived all the same.
     """
     if only is None:
         tasks = view.tasks_on(instance)

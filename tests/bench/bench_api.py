@@ -91,8 +91,9 @@ def signed_upgrade(url: str, instance: str) -> dict[str, str]:
     return dict(request.headers.items())
 
 
-def described(ecs, instances: list[str]) -> list[dict]:
-    return ecs.describe_container_instances(containerInstances=instances)["containerInstances"]
+def are_connected(ecs, instances: list[str]) -> bool:
+    rows = ecs.describe_container_instances(containerInstances=instances)["containerInstances"]
+    return all(row["agentConnected"] for row in rows)
 
 
 @contextlib.asynccontextmanager
@@ -109,7 +110,7 @@ async def ours(data_dir: str) -> AsyncIterator[str]:
         ]
         async with aiohttp.ClientSession() as session:
             agents = [asyncio.create_task(acknowledge(session, endpoint, i)) for i in instances]
-            while not all(row["agentConnected"] for row in await asyncio.to_thread(described, ecs, instances)):
+            while not await asyncio.to_thread(are_connected, ecs, instances):  # noqa: ASYNC110 - of another process
                 await asyncio.sleep(0.1)
             yield endpoint
             for agent in agents:
