@@ -11,6 +11,8 @@ BIN := .venv/bin
 ARGS ?=
 K ?=
 PYTEST = $(BIN)/pytest $(if $(K),-k "$(K)") $(ARGS)
+# Tests share no name, port or folder, so several run at once. Those on containers mostly wait for one: three on two cores.
+PARALLEL = --dist worksteal -n
 # The rooms of tests that need no engine; some are furnished later.
 UNIT = $(wildcard tests/unit tests/contract tests/properties tests/scenarios tests/repo)
 
@@ -41,11 +43,11 @@ check: setup  ## Lint, format, types, import contracts
 	$(BIN)/lint-imports
 
 unit: setup  ## Run the tests that need no engine
-	$(PYTEST) -m "not docker and not soak" $(UNIT)
+	$(PYTEST) $(PARALLEL) 2 -m "not docker and not soak" $(UNIT)
 
 e2e: setup images compose-images  ## Run the tests on real containers
 	@scripts/namespaces
-	$(PYTEST) -m "(docker or compose) and not soak" tests/contract tests/e2e
+	$(PYTEST) $(PARALLEL) 3 -m "(docker or compose) and not soak" tests/contract tests/e2e
 
 soak: setup images  ## Run the tests that take minutes
 	$(PYTEST) -m soak tests
