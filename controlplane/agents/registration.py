@@ -99,6 +99,7 @@ def _instance(draft: Draft, call: Call, cluster: Cluster, known: Instance | None
         cluster=cluster.name,
         status=known.status if known else InstanceStatus.ACTIVE,
         agent_connected=known.agent_connected if known else False,
+        connected_at=known.connected_at if known else None,
         registered=_amounts(call),
         attributes=tuple(attributes.values()),
         tags=tuple(call.body.get("tags", ())),

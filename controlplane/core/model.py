@@ -133,6 +133,8 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     cluster: str
     status: InstanceStatus = InstanceStatus.ACTIVE
     agent_connected: bool = False
+    connected_at: float | None = None
+    """When its agent last came."""
     registered: Amounts
     attributes: tuple[dict[str, str], ...] = ()
     """Amazon's `{name, value?}`."""
