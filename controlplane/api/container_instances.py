@@ -11,7 +11,7 @@ from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.paging import page
 from controlplane.api.references import instance_arn
-from controlplane.core import lifecycle
+from controlplane.core import instance_health, lifecycle
 from controlplane.core.model import Cluster, Instance
 from controlplane.core.placement import query
 from controlplane.core.placement.expression import Expression, ExpressionError, parse
@@ -185,4 +185,17 @@ def render(view: View, instance: Instance, include: set[str], *, free: Room | No
     }
     if instance.ec2_instance_id:
         shape["ec2InstanceId"] = instance.ec2_instance_id
+    if "CONTAINER_INSTANCE_HEALTH" in include:
+        details = [_check(check) for check in instance_health.checks(instance)]
+        shape["healthStatus"] = {"overallStatus": instance_health.overall(instance), "details": details}
     return shape
+
+
+def _check(check: instance_health.Check) -> Answer:
+    maybe = {
+        "statusReason": check.reason or None,
+        "lastUpdated": check.updated_at,
+        "lastStatusChange": check.changed_at,
+    }
+    known = {member: value for member, value in maybe.items() if value is not None}
+    return {"type": check.type, "status": check.status, **known}
