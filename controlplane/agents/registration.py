@@ -110,7 +110,6 @@ def _instance(draft: Draft, call: Call, cluster: Cluster, known: Instance | None
         docker_version=known.docker_version if known else "",
         runtime=known.runtime if known else None,
         client_token=call.text("clientToken"),
-        custom=tuple(name for name in (known.custom if known else ()) if name in attributes),
         version=known.version if known else 1,
     )
 

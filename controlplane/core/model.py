@@ -156,8 +156,6 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     docker_version: str = ""
     runtime: RuntimeHealth | None = None
     client_token: str = ""
-    custom: tuple[str, ...] = ()
-    """Names of the attributes that PutAttributes gave it."""
     ended_at: float | None = None
     """When it went INACTIVE."""
     version: int = 1
