@@ -5,12 +5,14 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup engine images compose-images demo test check unit e2e soak bench-agent lock clean
+.PHONY: help setup engine images compose-images demo test check unit e2e soak bench-agent bench-api bench-placement lock clean
 
 BIN := .venv/bin
 ARGS ?=
 K ?=
 PYTEST = $(BIN)/pytest $(if $(K),-k "$(K)") $(ARGS)
+# Tests share no name, port or folder, so several run at once. Those on containers mostly wait for one: three on two cores.
+PARALLEL = --dist worksteal -n
 # The rooms of tests that need no engine; some are furnished later.
 UNIT = $(wildcard tests/unit tests/contract tests/properties tests/scenarios tests/repo)
 
@@ -41,17 +43,24 @@ check: setup  ## Lint, format, types, import contracts
 	$(BIN)/lint-imports
 
 unit: setup  ## Run the tests that need no engine
-	$(PYTEST) -m "not docker and not soak" $(UNIT)
+	$(PYTEST) $(PARALLEL) 2 -m "not docker and not soak" $(UNIT)
 
 e2e: setup images compose-images  ## Run the tests on real containers
 	@scripts/namespaces
-	$(PYTEST) -m "(docker or compose) and not soak" tests/contract tests/e2e
+	$(PYTEST) $(PARALLEL) 3 -m "(docker or compose) and not soak" tests/contract tests/e2e
 
 soak: setup images  ## Run the tests that take minutes
 	$(PYTEST) -m soak tests
 
 bench-agent: setup images  ## Time the agent beside plain Docker, in one run
 	$(BIN)/python tests/bench/bench_agent.py $(ARGS)
+
+bench-placement: setup  ## Place tasks beside a naive scheduler and bare SQLite, in one run
+	$(BIN)/python tests/bench/bench_placement.py $(ARGS)
+
+bench-api: setup  ## Time the API beside a public mock of ECS, in one run
+	@scripts/bench-venv
+	$(BIN)/python tests/bench/bench_api.py $(ARGS)
 
 lock:  ## Write constraints.txt anew (ARGS=--upgrade: with the newest versions)
 	@scripts/lock $(ARGS)

@@ -22,8 +22,9 @@ from agent.backend.tls import trust
 from agent.config import Config, ConfigError
 from agent.core.queueing import Host
 from agent.core.spec import cost
-from agent.departure import Departure, Leaving
+from agent.departure import Departure, Leaving, first
 from agent.engine import Engine
+from agent.forgetting import clean_up_ended
 from agent.journal import Journal
 from agent.local.interruption import set_draining
 from agent.local.recent import Recent
@@ -31,10 +32,9 @@ from agent.local.serving import About, Local
 from agent.machine import attributes, identity, size
 from agent.machine.doctor import Doctor
 from agent.pulling import Puller
-from agent.runtime import connection
 from agent.runtime.cgroups import NoCgroupsError
 from agent.runtime.credentials import Logins
-from agent.runtime.docker import DockerRuntime
+from agent.runtime.kinds import RuntimeKind, open_looks, open_runtime, probe
 from agent.runtime.port import ForbiddenError, Runtime, UnreachableError
 from agent.runtime.secrets import Secrets
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
@@ -98,9 +98,9 @@ async def run(config: Config, leaving: Leaving) -> None:
 
 async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession, departure: Departure) -> None:
     _check_cluster(config, journal)
-    await _find_docker()
+    await _find_engine(config.runtime)
     client = EcsClient(session, config.backend, Signer(config.credentials, config.region))
-    local = await Local.open(config.local, journal)
+    local = await Local.open(config.local, journal, open_looks(config.runtime))
     try:
         registered = _registered(config, local.ports.taken)
         instance = await _register(config, journal, client, registered, local.ports.introspection_address)
@@ -109,8 +109,13 @@ async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession
         )
         owner = {INSTANCE_LABEL: instance} | ({RUN_LABEL: config.run} if config.run else {})
         try:
-            runtime = DockerRuntime(
-                owner, config.options, logs=LogSubmitter(client), furnisher=local.furnisher(about, config.data_dir)
+            runtime = open_runtime(
+                config.runtime,
+                owner,
+                config.options,
+                script=config.script,
+                logs=LogSubmitter(client),
+                furnisher=local.furnisher(about, config.data_dir),
             )
         except NoCgroupsError as error:
             raise ConfigError(str(error)) from error
@@ -126,6 +131,8 @@ async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession
                 local=local,
                 departure=departure,
             )
+            if local.interruption.has_ended(time.time()):
+                await local.interruption.take_away(runtime, client, config.cluster, instance)
         finally:
             await runtime.close()
     finally:
@@ -143,13 +150,21 @@ async def _serve(
     local: Local,
     departure: Departure,
 ) -> None:
-    """Work until the host is emptied; cancelled where the agent leaves at once."""
+    """Work until the host is emptied or taken away; cancelled where the agent leaves at once."""
     host, instance = Host(registered, config.queue), about.instance
     engine = _engine(config, journal, runtime, host, instance)
     storyteller = Storyteller(client, config.cluster, instance)
     reporter = _reporter(client, config, instance, engine)
     doctor = Doctor(runtime.version, time.time)
     credentials = CredentialStore()
+
+    async def renew() -> None:
+        await clean_up_ended(engine, runtime)
+        try:
+            await _register(config, journal, client, registered, local.ports.introspection_address)
+        except ConfigError as error:
+            raise BackendUnreachableError(str(error)) from error
+
     acs, tcs = sessions(
         client,
         engine,
@@ -161,6 +176,7 @@ async def _serve(
         credentials=credentials,
         doctor=doctor,
         sends_metrics=config.sends_metrics,
+        renew=renew,
     )
     engine.attach(Outlet(storyteller, reporter, local.recent))
     await engine.resume()
@@ -175,7 +191,8 @@ async def _serve(
     try:
         async with asyncio.TaskGroup() as group:
             working = [group.create_task(job) for job in jobs]
-            await departure.emptied(lambda: set_draining(client, config.cluster, instance), engine.tasks)
+            emptied = departure.emptied(lambda: set_draining(client, config.cluster, instance), engine.tasks)
+            await first(emptied, local.interruption.over(time.time))
             await storyteller.flush()
             for work in working:
                 work.cancel()
@@ -238,12 +255,12 @@ def _registered(config: Config, own_ports: frozenset[int]) -> Amounts:
         raise ConfigError(str(error)) from error
 
 
-async def _find_docker() -> None:
-    """Wait for the Docker Engine: at boot it may come later than the agent. Whoever starts us may try again later."""
+async def _find_engine(kind: RuntimeKind) -> None:
+    """Wait for the engine: at boot it may come later than the agent. Whoever starts us may try again later."""
     backoff, began, is_said = Backoff(0.25, 5, 1.5), time.monotonic(), False
     while True:
         try:
-            await asyncio.to_thread(connection.probe)
+            await asyncio.to_thread(probe, kind)
             break
         except UnreachableError as error:
             if isinstance(error, ForbiddenError) or time.monotonic() - began > DOCKER_WAIT_SECONDS:

@@ -115,6 +115,7 @@ class Puller:
                 return Ready(digest=local.digest, error=str(error))
             pulled = await self._runtime.image(image)
             stopped_at = self._clock()
+            self._note_superseded(image, local, pulled, stopped_at)
             self._note_pulled(image, local, stopped_at)
             digest = pulled.digest if pulled else ""
             return Ready(digest=digest, pull_started_at=started_at, pull_stopped_at=stopped_at)
@@ -126,21 +127,25 @@ class Puller:
             return
         while True:
             await asyncio.sleep(rule.interval_seconds)
+            left = rule.images_per_cycle
             for name in removable(self._known.values(), in_use(), rule, self._clock()):
-                await self._remove(name, in_use)
+                left -= await self._remove(name, in_use)
+                if not left:
+                    break
 
-    async def _remove(self, name: str, in_use: Callable[[], set[str]]) -> None:
+    async def _remove(self, name: str, in_use: Callable[[], set[str]]) -> bool:
         async with self._locks.setdefault(name, asyncio.Lock()):
             if name in in_use():  # a task has come for it in the meantime
-                return
+                return False
             try:
                 await self._runtime.remove_image(name)
             except RuntimeCallError as error:
                 log.info("Image %s stays: %s", name, error)
-                return
+                return False
             del self._known[name]
             self._book.drop_image(name)
             log.info("Image %s is removed: no task has needed it for a while.", name)
+            return True
 
     async def _pull(self, image: str, registry: RegistryAuthentication | None) -> None:
         settings, runtime = self._settings, self._runtime
@@ -153,6 +158,12 @@ class Puller:
             )
         pull = _tries(lambda: runtime.pull(image, login, settings.inactivity_seconds), PULL_WAITS_SECONDS)
         await _within(settings.limit_seconds, pull, "pulled")
+
+    def _note_superseded(self, name: str, before: Image | None, after: Image | None, now: float) -> None:
+        """The name means another image now: the one that it meant has none any more, and goes by its id in time."""
+        known = self._known.get(name)
+        if known is not None and known.is_ours and before and after and before.image_id != after.image_id:
+            self._note(PulledImage(name=before.image_id, pulled_at=known.pulled_at, used_at=now, is_ours=True))
 
     def _note_pulled(self, name: str, before: Image | None, now: float) -> None:
         known = self._known.get(name)

@@ -19,8 +19,11 @@ def _version() -> str:
 COMMANDS = {
     "demo": "berth.cli.demo",
     "dev": "berth.cli.dev",
+    "events": "berth.cli.events",
+    "explain": "berth.cli.explain",
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",
+    "reset": "berth.cli.reset",
     "stop": "berth.cli.stop",
 }
 """Name of the command and its module, which has it under the same name."""

@@ -16,6 +16,7 @@ from wire.logs import TARGET_PREFIX as LOGS_PREFIX
 from wire.story import StoryLine
 
 CALL_SECONDS = 30
+RESET_SECONDS = 90
 RESUMES_MAX = 60
 """Attempts in a row to find the story again before the reader gives up."""
 RESUME_SECONDS = 0.25
@@ -53,12 +54,18 @@ class EcsClient:
         """One call of CloudWatch Logs' API on the same port. Raises as `call` does."""
         return await self._post(envelope.request_headers(operation, LOGS_PREFIX), members)
 
-    async def _post(self, headers: dict[str, str], members: dict[str, Any]) -> dict[str, Any]:
+    async def reset(self) -> dict[str, Any]:
+        """Empty a development control plane; what it then has to say. Raises as `call` does."""
+        return await self._post({}, {}, path="/_berth/reset", seconds=RESET_SECONDS)
+
+    async def _post(
+        self, headers: dict[str, str], members: dict[str, Any], *, path: str = "", seconds: float = CALL_SECONDS
+    ) -> dict[str, Any]:
         async with self._session.post(
-            self.endpoint,
+            self.endpoint + path,
             data=msgspec.json.encode(members),
             headers=headers,
-            timeout=aiohttp.ClientTimeout(total=CALL_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=seconds),
         ) as answer:
             body = await answer.read()
             if answer.status != 200:  # noqa: PLR2004 - OK
@@ -81,21 +88,46 @@ class EcsClient:
         Raises:
             ConnectionError: the control plane stayed away.
         """
+        async for number, line in self._followed("/_berth/story", after):
+            yield number, _line.decode(line)
+
+    async def events(self, after: int) -> AsyncIterator[tuple[int, str]]:
+        """Events in EventBridge's shape (JSON) with their sequence numbers, as `story`; raises as that.
+
+        The number is that of the last commit that is whole: after a broken connection a commit may come again.
+        """
+        async for number, event in self._followed("/events", after):
+            yield number, event
+
+    async def past_events(self, after: int | None) -> dict[str, Any]:
+        """A page of events: `{"events": [{"sequence", "event"}], "newest"}`, from the oldest where `after` is None.
+
+        Raises:
+            AwsError: 410, they are no longer kept.
+        """
+        params = {} if after is None else {"after": str(after)}
+        async with self._session.get(f"{self.endpoint}/events", params=params) as answer:
+            body = await answer.read()
+            if answer.status != 200:  # noqa: PLR2004 - OK
+                raise envelope.decode_error(answer.status, body)
+            return msgspec.json.decode(body, type=dict[str, Any])
+
+    async def _followed(self, path: str, after: int) -> AsyncIterator[tuple[int, str]]:
         failures = 0
         while failures < RESUMES_MAX:
             try:
-                async for number, line in self._stream(after):
+                async for number, data in self._stream(path, after):
                     after, failures = number, 0
-                    yield number, line
+                    yield number, data
             except (aiohttp.ClientError, TimeoutError):
                 pass
             failures += 1
             await asyncio.sleep(RESUME_SECONDS)
-        raise ConnectionError(f"The story at {self.endpoint} has been unreachable for too long.")
+        raise ConnectionError(f"{self.endpoint}{path} has been unreachable for too long.")
 
-    async def _stream(self, after: int) -> AsyncIterator[tuple[int, StoryLine]]:
+    async def _stream(self, path: str, after: int) -> AsyncIterator[tuple[int, str]]:
         async with self._session.get(
-            f"{self.endpoint}/_berth/story",
+            self.endpoint + path,
             params={"after": str(after)},
             headers={"Accept": "text/event-stream"},
             timeout=aiohttp.ClientTimeout(total=None, sock_read=30),
@@ -107,4 +139,4 @@ class EcsClient:
                 if field == "id":
                     number = int(value)
                 elif field == "data":
-                    yield number, _line.decode(value)
+                    yield number, value

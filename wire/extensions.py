@@ -5,7 +5,7 @@ by the fallback policy; a control plane that knows none of this answers `Unknown
 then stops sending.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,12 +14,15 @@ from wire.story import StoryLine
 SUBMIT_RESOURCE_RELEASE = "SubmitTaskResourceRelease"
 SUBMIT_STORY = "SubmitStory"
 SUBMIT_TASK_ADDRESS = "SubmitTaskAddress"
+SUBMIT_INSTANCE_INTERRUPTION = "SubmitInstanceInterruption"
 FORCE_STOP_TASK = "ForceStopTask"
 """Asked for by people (`berth stop TASK --force`): StopTask, and the rest of every grace is cut.
 
 Input and answer are StopTask's. The agent is told by the member `berthForce` of a task in a PayloadMessage; Amazon's
 agent passes it over.
 """
+EXPLAIN_PLACEMENT = "ExplainPlacement"
+"""Asked for by people (`berth explain`): the verdict on every instance for `subject` in `cluster`."""
 
 RELEASE_ATTRIBUTE = "berth.resource-release"
 """Attribute of a registration: `eager` or `on-exit`. Its presence says that the agent reports releases."""
@@ -58,6 +61,17 @@ class TaskAddress(msgspec.Struct, rename="camel", frozen=True):
     address: str
     """IPv4."""
     mac_address: str
+
+
+class InstanceInterruption(msgspec.Struct, rename="camel", frozen=True):
+    """Input of `SubmitInstanceInterruption`: the host has been taken away. Idempotent.
+
+    EC2 tells ECS so; here nobody but the agent is left to say it, as its last word.
+    """
+
+    cluster: str
+    container_instance: str
+    action: Literal["hibernate", "stop", "terminate"]
 
 
 class StoryReport(msgspec.Struct, rename="camel", frozen=True):

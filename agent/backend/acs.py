@@ -4,6 +4,7 @@ Source: amazon-ecs-agent `ecs-agent/acs/session/session.go` (timers, back-off).
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 import msgspec
@@ -13,7 +14,7 @@ from agent.backend.desk import Desk
 from agent.backend.ecsclient import EcsClient
 from agent.backend.endpoints import Endpoints
 from agent.backend.responders import KNOWN_TYPES, RESPONDERS
-from agent.backend.websocket import Speaker, address, dial, hang_up, listen, stay_connected
+from agent.backend.websocket import Speaker, UnknownInstanceError, address, dial, hang_up, listen, stay_connected
 from wire.envelope import decode_frame
 
 log = logging.getLogger(__name__)
@@ -26,10 +27,20 @@ INACTIVE_SECONDS = 3600.0
 class AcsSession:
     """Keeps one websocket to the control plane."""
 
-    def __init__(self, client: EcsClient, endpoints: Endpoints, desk: Desk, speaker: Speaker) -> None:
+    def __init__(
+        self,
+        client: EcsClient,
+        endpoints: Endpoints,
+        desk: Desk,
+        speaker: Speaker,
+        *,
+        renew: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`renew` registers the instance again where it is not known any more."""
         self._client = client
         self._endpoints = endpoints
         self._desk = desk
+        self._renew = renew
         self._query = {
             "agentHash": "berth",
             "agentVersion": speaker.agent_version,
@@ -44,8 +55,17 @@ class AcsSession:
     async def run(self) -> None:
         """Connect, listen, and connect again, until cancelled."""
         await stay_connected(
-            self._session, Backoff(0.25, 120, 1.5), name="The control plane", inactive_seconds=INACTIVE_SECONDS
+            self._session_anew, Backoff(0.25, 120, 1.5), name="The control plane", inactive_seconds=INACTIVE_SECONDS
         )
+
+    async def _session_anew(self, backoff: Backoff) -> None:
+        try:
+            await self._session(backoff)
+        except UnknownInstanceError:
+            log.warning("The control plane does not know this instance any more: it registers again.")
+            self._send_credentials = True
+            await self._renew()
+            await self._session(backoff)
 
     async def _session(self, backoff: Backoff) -> None:
         credentials = "true" if self._send_credentials else "false"

@@ -43,6 +43,13 @@ class InactiveInstanceError(Exception):
     """The control plane says that this instance is no longer registered."""
 
 
+class UnknownInstanceError(Exception):
+    """The control plane has never heard of this instance, or has forgotten it."""
+
+
+_OUT_OF_REACH = (UnknownInstanceError, BackendUnreachableError, AwsError, aiohttp.ClientError, TimeoutError, OSError)
+
+
 class Speaker(msgspec.Struct, frozen=True, kw_only=True):
     """Who connects."""
 
@@ -70,8 +77,8 @@ async def stay_connected(
         except InactiveInstanceError:
             log.warning("%s: this instance is no longer registered.", name)
             await asyncio.sleep(inactive_seconds)
-        except (BackendUnreachableError, AwsError, aiohttp.ClientError, TimeoutError, OSError) as error:
-            log.info("%s is out of reach: %s", name, error or type(error).__name__)
+        except _OUT_OF_REACH as error:
+            log.info("%s is out of reach: %s", name, str(error) or type(error).__name__)
         if task is not None and task.cancelling():
             return  # the client can answer a cancellation with an error of its own
         await asyncio.sleep(backoff.wait_seconds())
@@ -86,7 +93,7 @@ async def dial(client: EcsClient, endpoints: Endpoints, url: str) -> aiohttp.Cli
     """Connect. An address that refuses is asked for anew before the next try.
 
     Raises:
-        InactiveInstanceError: refused, and for that.
+        InactiveInstanceError, UnknownInstanceError: refused, and for that.
         aiohttp.ClientError, TimeoutError, OSError: refused, or out of reach.
     """
     headers = client.signer.sign("GET", url, {}, b"", time.time())
@@ -95,8 +102,11 @@ async def dial(client: EcsClient, endpoints: Endpoints, url: str) -> aiohttp.Cli
             closing = aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS)
             return await client.session.ws_connect(url, headers=headers, max_msg_size=FRAME_BYTES_MAX, timeout=closing)
     except aiohttp.WSServerHandshakeError as error:
-        if "InactiveInstanceException" in await _why_refused(client, url):
+        why = await _why_refused(client, url)
+        if "InactiveInstanceException" in why:
             raise InactiveInstanceError from error
+        if "InvalidInstanceException" in why:
+            raise UnknownInstanceError from error
         endpoints.doubt()
         raise
 

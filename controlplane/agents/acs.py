@@ -1,13 +1,13 @@
 """The ACS sessions: one websocket for each connected instance, over which it is told what it is to do.
 
-Level-driven: whatever wakes a session, it looks at all that `core/assignment` says its instance must know, and sends
-what has not been acknowledged. A missed wake-up costs time, a repeated message nothing: agents take both.
+Level-driven: a session looks at what `core/assignment` says its instance must know (at once about a task that changed,
+with each heartbeat about all) and sends what is not acknowledged. A missed wake-up costs time, a repeat nothing.
 Source: amazon-ecs-agent `ecs-agent/acs/session`; recorded traffic.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +16,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from controlplane.agents import manifest
 from controlplane.agents.payload import run_payload, stop_payload
+from controlplane.agents.refusal import refusal
 from controlplane.agents.roles import Roles
 from controlplane.api.call import Account
 from controlplane.api.container_instances import set_status
@@ -28,7 +29,6 @@ from controlplane.core.view import ACTOR, Draft
 from controlplane.metrics import Metrics
 from controlplane.store.port import Store, StoreClosed
 from wire import acs_session_shapes, acs_shapes, envelope
-from wire.errors import AwsError
 from wire.status import DesiredStatus, InstanceStatus, TaskStatus
 from wire.story import Kind, StoryLine
 
@@ -56,6 +56,13 @@ class Told(NamedTuple):
     at: float
 
 
+class Known(NamedTuple):
+    """What an instance is known to have; it outlives the sessions, and goes with the instance."""
+
+    acknowledged: set[Matter]
+    roles: Roles
+
+
 class Sessions:
     """All sessions, by the ARN of their instance. Serves `GET /acs/ws`."""
 
@@ -76,8 +83,7 @@ class Sessions:
         self.metrics = metrics
         self._open: dict[str, Session] = {}
         self._mint = mint
-        self._acknowledged: dict[str, set[Matter]] = {}
-        self._roles: dict[str, Roles] = {}
+        self._known: dict[str, Known] = {}
         self._timeline = 0
         self._closing = False
 
@@ -89,16 +95,26 @@ class Sessions:
         self._timeline = max(self._timeline + 1, int(self.clock() * 1000))
         return self._timeline
 
-    def wake(self, instance: str) -> None:
-        """Something about `instance` (ARN) may have changed."""
+    def wake(self, instance: str, task: str | None = None) -> None:
+        """Something about `instance` (ARN) may have changed; where `task` (ARN) is given, nothing but that one."""
         session = self._open.get(instance)
         if session is not None:
-            session.wake()
+            session.wake(task)
+        elif task is None:
+            self._forget_gone([instance])
 
     def wake_all(self) -> None:
         """Anything may have changed."""
         for session in self._open.values():
             session.wake()
+        self._forget_gone(self._known.keys() - self._open.keys())
+
+    def _forget_gone(self, instances: Iterable[str]) -> None:
+        """What is known of an instance goes with it."""
+        view = self.store.view()
+        for arn in instances:
+            if refusal(view.instance(arn), arn) is not None:
+                self._known.pop(arn, None)
 
     def close(self) -> None:
         """End every session; the agents come back at once, to us or to who follows us."""
@@ -114,10 +130,10 @@ class Sessions:
             return refused
         socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES_MAX, compress=False, timeout=CLOSE_SECONDS_MAX)
         await socket.prepare(request)
-        roles = self._roles.setdefault(arn, Roles(self._mint))
+        known = self._known.setdefault(arn, Known(set(), Roles(self._mint)))
         if request.query.get("sendCredentials") == "true":
-            roles.forget()
-        session = Session(self, arn, socket, self._acknowledged.setdefault(arn, set()), roles)
+            known.roles.forget()
+        session = Session(self, arn, socket, known)
         former = self._open.get(arn)
         self._open[arn] = session
         self.metrics.agents_connected.set(len(self._open))
@@ -149,6 +165,7 @@ class Sessions:
         if self._open.get(arn) is not session:
             return
         del self._open[arn]
+        self._forget_gone([arn])
         self.metrics.agents_connected.set(len(self._open))
         if not self._closing:
             with contextlib.suppress(StoreClosed):
@@ -175,22 +192,26 @@ class Session:
         sessions: Sessions,
         instance: str,
         socket: web.WebSocketResponse,
-        acknowledged: set[Matter],
-        roles: Roles,
+        known: Known,
     ) -> None:
         self._sessions = sessions
         self._instance = instance
         self._socket = socket
-        self._acknowledged = acknowledged
-        self._roles = roles
+        self._acknowledged, self._roles = known
         self._on_its_way: dict[Matter, Told] = {}
         self._changed = asyncio.Event()
+        self._stirred: dict[str, None] | None = None
+        """Tasks to look at, in the order of their changes; None: all."""
         self._leaving = asyncio.Event()
         self._close_code = WSCloseCode.OK
         self._heard_at = sessions.clock()
 
-    def wake(self) -> None:
-        """Look again at what the instance must be told."""
+    def wake(self, task: str | None = None) -> None:
+        """Look again at what the instance must be told, about one task or about all."""
+        if task is None:
+            self._stirred = None
+        elif self._stirred is not None:
+            self._stirred[task] = None
         self._changed.set()
 
     def leave(self, *, code: WSCloseCode) -> None:
@@ -264,15 +285,19 @@ class Session:
             instance = view.instance(self._instance)
             if instance is None or instance.status is InstanceStatus.INACTIVE:
                 return
-            all_of_it = assignments(view, self._instance)
-            matters = {_matter(assignment) for assignment in all_of_it}
-            self._acknowledged &= matters
-            self._on_its_way = {matter: told for matter, told in self._on_its_way.items() if matter in matters}
-            news = [assignment for assignment in all_of_it if self._is_news(assignment)]
+            stirred, self._stirred = self._stirred, {}
+            looked_at = assignments(view, self._instance, stirred)
+            if stirred is None:
+                self._forget_all_but({_matter(assignment) for assignment in looked_at})
+            news = [assignment for assignment in looked_at if self._is_news(assignment)]
             if news:
                 await self._send(news)
             else:
                 await self._changed.wait()
+
+    def _forget_all_but(self, matters: set[Matter]) -> None:
+        self._acknowledged &= matters
+        self._on_its_way = {matter: told for matter, told in self._on_its_way.items() if matter in matters}
 
     async def _send_manifest(self) -> None:
         sessions, message_id = self._sessions, self._sessions.account.names.uuid()
@@ -361,8 +386,7 @@ class Session:
             late = [matter for matter, told in self._on_its_way.items() if now - told.at > RETELL_SECONDS]
             for matter in late:
                 del self._on_its_way[matter]
-            if late:
-                self.wake()
+            self.wake()
             await self._send_credentials()
 
     async def _send_frame(self, message: msgspec.Struct) -> None:
@@ -372,20 +396,3 @@ class Session:
 
 def _matter(assignment: Assignment) -> Matter:
     return assignment.task.arn, assignment.desired, assignment.task.force
-
-
-def refusal(instance: Instance | None, arn: str) -> web.Response | None:
-    """The answer to an upgrade that is refused; None where the instance may connect."""
-    if instance is None:
-        kind, sentence = "InvalidInstanceException", f"There is no container instance {arn[:200]!r}."
-    elif instance.status is InstanceStatus.INACTIVE:
-        kind, sentence = "InactiveInstanceException", f"The container instance {arn} has been deregistered."
-    else:
-        return None
-    body = msgspec.json.encode({"type": kind, "message": {"message": f"{kind}: {sentence}"}})
-    return web.Response(status=400, body=body, content_type="application/json")
-
-
-def refused_by(error: AwsError) -> web.Response:
-    """The answer to an upgrade whose signature does not stand."""
-    return web.Response(status=error.status, body=envelope.encode_error(error), content_type=envelope.CONTENT_TYPE)

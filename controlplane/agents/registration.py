@@ -38,6 +38,8 @@ def register_container_instance(draft: Draft, call: Call) -> Answer:
     known = _known(draft, call, cluster)
     instance = _instance(draft, call, cluster, known)
     if instance != known:
+        if known is not None:
+            instance = msgspec.structs.replace(instance, version=known.version + 1)
         draft.put(instance)
     if known is None:
         draft.tell(
@@ -97,6 +99,7 @@ def _instance(draft: Draft, call: Call, cluster: Cluster, known: Instance | None
         cluster=cluster.name,
         status=known.status if known else InstanceStatus.ACTIVE,
         agent_connected=known.agent_connected if known else False,
+        connected_at=known.connected_at if known else None,
         registered=_amounts(call),
         attributes=tuple(attributes.values()),
         tags=tuple(call.body.get("tags", ())),
@@ -105,6 +108,7 @@ def _instance(draft: Draft, call: Call, cluster: Cluster, known: Instance | None
         release=_release(attributes),
         agent_version=known.agent_version if known else "",
         docker_version=known.docker_version if known else "",
+        runtime=known.runtime if known else None,
         client_token=call.text("clientToken"),
         version=known.version if known else 1,
     )

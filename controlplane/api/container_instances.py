@@ -10,11 +10,13 @@ import msgspec
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.paging import page
-from controlplane.core import lifecycle
+from controlplane.api.references import instance_arn
+from controlplane.core import instance_health, lifecycle
 from controlplane.core.model import Cluster, Instance
+from controlplane.core.placement import query
+from controlplane.core.placement.expression import Expression, ExpressionError, parse
 from controlplane.core.view import Draft, View
-from wire.arn import parse
-from wire.errors import ClientException, InvalidParameterException
+from wire.errors import AwsError, ClientException, InvalidParameterException
 from wire.resources import Room, to_resources
 from wire.status import DesiredStatus, InstanceStatus, StopCode, TaskStatus
 from wire.story import Kind
@@ -38,18 +40,26 @@ def describe_container_instances(view: View, call: Call) -> Answer:
 
 
 def list_container_instances(view: View, call: Call) -> Answer:
-    """ListContainerInstances: all but INACTIVE ones, or those of one status."""
+    """ListContainerInstances: all but INACTIVE ones, or those of one status; `filter` is the cluster query language."""
     cluster = cluster_of(view, call)
-    if call.body.get("filter"):
-        raise ClientException("ListContainerInstances asks for filter, which is not served yet.")
-    status = call.body.get("status")
+    status, expression = call.body.get("status"), _filter(call)
     chosen = [
         instance
         for instance in view.instances(cluster.name)
         if (instance.status == status if status else instance.status is not InstanceStatus.INACTIVE)
+        and (expression is None or query.matches(expression, query.facts_of(view, instance)))
     ]
     shown, more = page(chosen, call.body, key=lambda instance: (instance.registered_at, instance.arn))
     return {"containerInstanceArns": [instance.arn for instance in shown], **more}
+
+
+def _filter(call: Call) -> Expression | None:
+    if not call.text("filter"):
+        return None
+    try:
+        return parse(call.text("filter"))
+    except ExpressionError as error:
+        raise InvalidParameterException(str(error)) from None
 
 
 def deregister_container_instance(draft: Draft, call: Call) -> Answer:
@@ -61,14 +71,13 @@ def deregister_container_instance(draft: Draft, call: Call) -> Answer:
     tasks = [task for task in draft.tasks_on(instance.arn) if task.last_status is not TaskStatus.STOPPED]
     if tasks and not call.body.get("force", False):
         raise InvalidParameterException("Found running tasks on the instance.")
-    for task in tasks:
-        lifecycle.observe_lost(
-            draft,
-            task,
-            stop_code=StopCode.USER_INITIATED,
-            reason="Container instance deregistration forced by user",
-        )
-    gone = set_status(draft, instance, InstanceStatus.INACTIVE, connected=False)
+    gone = lose(
+        draft,
+        instance,
+        InstanceStatus.INACTIVE,
+        stop_code=StopCode.USER_INITIATED,
+        reason="Container instance deregistration forced by user",
+    )
     return {"containerInstance": render(draft, gone, set())}
 
 
@@ -90,21 +99,51 @@ def update_container_instances_state(draft: Draft, call: Call) -> Answer:
     return {"containerInstances": [render(draft, instance, set()) for instance in changed], "failures": failures}
 
 
+def update_container_agent(draft: Draft, call: Call) -> Answer:
+    """UpdateContainerAgent: refused in AWS's way. Whoever started an agent renews it; there is no ecs-init here."""
+    cluster = cluster_of(draft, call)
+    instance = find(draft, call, cluster, call.body["containerInstance"])
+    if instance is None or instance.status is InstanceStatus.INACTIVE:
+        raise InvalidParameterException("Referenced container instance not found.")
+    if not instance.agent_version:
+        raise AwsError(
+            "The current version of the container agent is not known: it has not connected yet.",
+            code="MissingVersionException",
+        )
+    raise AwsError(
+        "There is no update available for your container agent: it is updated where it was installed, on its host.",
+        code="NoUpdateAvailableException",
+    )
+
+
 def set_status(draft: Draft, instance: Instance, status: InstanceStatus, *, connected: bool | None = None) -> Instance:
     """The instance with another status or connection; the story tells of it. A no-op where nothing changes."""
     connected = instance.agent_connected if connected is None else connected
     if (instance.status, instance.agent_connected) == (status, connected):
         return instance
-    changed = msgspec.structs.replace(instance, status=status, agent_connected=connected, version=instance.version + 1)
+    changed = msgspec.structs.replace(
+        instance,
+        status=status,
+        agent_connected=connected,
+        version=instance.version + 1,
+        ended_at=draft.now if status is InstanceStatus.INACTIVE else None,
+        connected_at=draft.now if connected and not instance.agent_connected else instance.connected_at,
+    )
     draft.put(changed)
     draft.tell(Kind.INSTANCE_STATUS, instance.arn, status=status, connected=connected)
     return changed
 
 
+def lose(draft: Draft, instance: Instance, status: InstanceStatus, *, stop_code: StopCode, reason: str) -> Instance:
+    """The instance has gone, with all its tasks; `status` is what it has from now on."""
+    for task in [task for task in draft.tasks_on(instance.arn) if task.last_status is not TaskStatus.STOPPED]:
+        lifecycle.observe_lost(draft, task, stop_code=stop_code, reason=reason)
+    return set_status(draft, draft.instance(instance.arn) or instance, status, connected=False)
+
+
 def find(view: View, call: Call, cluster: Cluster, reference: str) -> Instance | None:
     """An instance of the cluster by id or ARN."""
-    arn = reference if parse(reference) else call.arns.container_instance(cluster.name, reference)
-    instance = view.instance(arn)
+    instance = view.instance(instance_arn(call, cluster, reference))
     return instance if instance is not None and instance.cluster == cluster.name else None
 
 
@@ -115,8 +154,7 @@ def _found(
     for reference in references:
         instance = find(view, call, cluster, reference)
         if instance is None:
-            arn = reference if parse(reference) else call.arns.container_instance(cluster.name, reference)
-            failures.append({"arn": arn, "reason": "MISSING"})
+            failures.append({"arn": instance_arn(call, cluster, reference), "reason": "MISSING"})
         else:
             found.append(instance)
     return found, failures
@@ -130,7 +168,7 @@ def render(view: View, instance: Instance, include: set[str], *, free: Room | No
     version = {"agentVersion": instance.agent_version, "dockerVersion": instance.docker_version}
     shape: Answer = {
         "containerInstanceArn": instance.arn,
-        "version": instance.version,
+        "version": view.version_of(instance),
         "versionInfo": {member: text for member, text in version.items() if text},
         "remainingResources": to_resources(free.cpu, free.memory_mib, free.ports_taken, free.ports_udp_taken),
         "registeredResources": to_resources(
@@ -147,4 +185,17 @@ def render(view: View, instance: Instance, include: set[str], *, free: Room | No
     }
     if instance.ec2_instance_id:
         shape["ec2InstanceId"] = instance.ec2_instance_id
+    if "CONTAINER_INSTANCE_HEALTH" in include:
+        details = [_check(check) for check in instance_health.checks(instance)]
+        shape["healthStatus"] = {"overallStatus": instance_health.overall(instance), "details": details}
     return shape
+
+
+def _check(check: instance_health.Check) -> Answer:
+    maybe = {
+        "statusReason": check.reason or None,
+        "lastUpdated": check.updated_at,
+        "lastStatusChange": check.changed_at,
+    }
+    known = {member: value for member, value in maybe.items() if value is not None}
+    return {"type": check.type, "status": check.status, **known}

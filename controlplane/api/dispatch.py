@@ -17,7 +17,9 @@ from aiohttp import web
 from controlplane.agents.reports import story_lines
 from controlplane.api import auth
 from controlplane.api.call import Account, Answer, Call
+from controlplane.api.keys import KeyRing
 from controlplane.api.operations import READERS, REPORTS, WRITERS
+from controlplane.api.refusals import REFUSED
 from controlplane.api.role_keys import Claims
 from controlplane.committing import Committer
 from controlplane.core.plan import Plan
@@ -27,12 +29,28 @@ from controlplane.metrics import Metrics
 from controlplane.store.port import Store
 from wire import ecs_shapes, envelope
 from wire.errors import AwsError, ClientException, SerializationException, ServerException, UnknownOperationException
-from wire.extensions import FORCE_STOP_TASK, SUBMIT_RESOURCE_RELEASE, SUBMIT_STORY, SUBMIT_TASK_ADDRESS
+from wire.extensions import (
+    EXPLAIN_PLACEMENT,
+    FORCE_STOP_TASK,
+    SUBMIT_INSTANCE_INTERRUPTION,
+    SUBMIT_RESOURCE_RELEASE,
+    SUBMIT_STORY,
+    SUBMIT_TASK_ADDRESS,
+)
 from wire.logs import TARGET_PREFIX as LOGS_PREFIX
 from wire.story import Kind, StoryLine
 
 BODY_BYTES_MAX = 1024 * 1024
-OURS = frozenset({FORCE_STOP_TASK, SUBMIT_RESOURCE_RELEASE, SUBMIT_STORY, SUBMIT_TASK_ADDRESS})
+OURS = frozenset(
+    {
+        EXPLAIN_PLACEMENT,
+        FORCE_STOP_TASK,
+        SUBMIT_INSTANCE_INTERRUPTION,
+        SUBMIT_RESOURCE_RELEASE,
+        SUBMIT_STORY,
+        SUBMIT_TASK_ADDRESS,
+    }
+)
 
 _log = structlog.get_logger(__name__)
 _SCOPE = re.compile(r"Credential=[^/\s]+/\d{8}/[^/\s]+/(?P<service>[a-z0-9-]+)/aws4_request")
@@ -42,6 +60,7 @@ _SUBJECTS = (
     ("taskDefinition", "taskDefinitionArn"),
     ("containerInstance", "containerInstanceArn"),
     ("cluster", "clusterArn"),
+    ("capacityProvider", "capacityProviderArn"),
 )
 
 
@@ -54,7 +73,7 @@ class Dispatcher:
         store: Store,
         committer: Committer,
         account: Account,
-        keys: auth.Keys | None,
+        keys: KeyRing | None,
         clock: Callable[[], float],
         metrics: Metrics,
         logs: LogsApi,
@@ -69,10 +88,10 @@ class Dispatcher:
         self._logs = logs
         self._check_answers = check_answers
 
-    async def handle(self, request: web.Request) -> web.Response:
-        """Answer one request, always."""
+    async def handle(self, request: web.Request, ours: str = "") -> web.Response:
+        """Answer one request, always. `ours` is an operation that a path of ours stands for."""
         request_id = str(uuid.uuid4())
-        operation, code = "?", "OK"
+        operation, code = ours or "?", "OK"
         try:
             body = await _read(request)
             role = self.authenticate(request, body)
@@ -82,9 +101,10 @@ class Dispatcher:
                 served = await self._logs.serve(log_operation, _parse(body))
                 operation = log_operation
             else:
-                operation = _operation(request.headers)
+                operation = ours or _operation(request.headers)
                 auth.permit(role, operation)
-                served = await self._serve(operation, _parse(body), request, request_id)
+                members = dict(request.query) if request.method == "GET" else _parse(body)
+                served = await self._serve(operation, members, request, request_id)
             answer = msgspec.json.encode(served)
             status = 200
         except AwsError as error:
@@ -128,20 +148,27 @@ class Dispatcher:
             await self._store.tell(story_lines(call))
             return {}
         if operation in READERS:
-            answer = READERS[operation](self._store.view(), call)
-        else:
-            answer = await self._commit(call, request.headers.get(envelope.CAUSE_HEADER) or call.id)
-        if self._check_answers and operation not in OURS:
-            for fault in ecs_shapes.response_faults(operation, answer):
-                _log.warning("answer is not as the model has it", fault=fault)
-        return answer
+            return self._checked(call, READERS[operation](self._store.view(), call))
+        return await self._commit(call, request.headers.get(envelope.CAUSE_HEADER) or call.id)
 
     async def _commit(self, call: Call, cause: str) -> Answer:
         if call.operation in REPORTS:
             decide, finish = REPORTS[call.operation], _as_it_is
         else:
             decide, finish, cause = WRITERS[call.operation], partial(_introduced, call), call.id
-        return await self._committer.commit(lambda draft: decide(draft, call), cause=cause, finish=finish)
+        return await self._committer.commit(
+            lambda draft: self._checked(call, decide(draft, call)), cause=cause, finish=finish
+        )
+
+    def _checked(self, call: Call, answer: Answer) -> Answer:
+        """The answer, held against the model where that was asked for; before anything is committed."""
+        if self._check_answers and call.operation not in OURS:
+            faults = ecs_shapes.response_faults(call.operation, answer)
+            for fault in faults:
+                _log.warning("answer is not as the model has it", fault=fault)
+            if faults:
+                raise ServerException(f"The answer is not as the model has it: {faults[0]}")
+        return answer
 
 
 def _as_it_is(plan: Plan, _: Answer) -> Plan:
@@ -172,6 +199,8 @@ async def _read(request: web.Request) -> bytes:
         raise AwsError(
             f"The request is larger than {BODY_BYTES_MAX} bytes.", code="RequestEntityTooLargeException", status=413
         ) from None
+    except web.RequestPayloadError:
+        raise SerializationException("The request body is not as its Content-Encoding or its length says.") from None
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -179,6 +208,8 @@ def _parse(body: bytes) -> dict[str, Any]:
         return msgspec.json.decode(body or b"{}", type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise SerializationException("The request body is no JSON object.") from None
+    except RecursionError:
+        raise SerializationException("The request body is nested too deeply.") from None
 
 
 def _operation(headers: Mapping[str, str]) -> str:
@@ -191,7 +222,7 @@ def _operation(headers: Mapping[str, str]) -> str:
         return operation
     if operation not in ecs_shapes.operations():
         raise UnknownOperationException(f"ECS has no operation {operation[:100]!r}.")
-    sentence = f"{operation} is an operation of ECS that is not served here yet."
+    sentence = REFUSED.get(operation, f"{operation} is an operation of ECS that is not served here yet.")
     if "UnsupportedFeatureException" in ecs_shapes.error_names(operation):
         raise AwsError(sentence, code="UnsupportedFeatureException")
     raise ClientException(sentence)

@@ -14,6 +14,9 @@ from wire.holds import Hold
 from wire.resources import Amounts
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, InstanceStatus, StopCode, TaskStatus
 
+HOLD_MOVES = 2
+"""A hold begins and ends: each moves its instance's version."""
+
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that the store keeps under (`table`, `key`)."""
@@ -36,6 +39,56 @@ class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
     status: str = "ACTIVE"
     policy: Policy = Policy()
     body: dict[str, Any] = {}
+    ended_at: float | None = None
+    """When it went INACTIVE."""
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+class CapacityProvider(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A capacity provider that somebody made (the built-in ones are no records). Key: its name."""
+
+    table: ClassVar[str] = "capacity_providers"
+
+    name: str
+    arn: str
+    status: str = "ACTIVE"
+    """ACTIVE or INACTIVE."""
+    update_status: str = "CREATE_COMPLETE"
+    cluster: str | None = None
+    """Name of the one cluster that it belongs to, where it was made for one."""
+    body: dict[str, Any] = {}
+    ended_at: float | None = None
+    """When it went INACTIVE."""
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+class AccountSetting(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """An account setting that a principal (ARN) was given. Key: principal + name."""
+
+    table: ClassVar[str] = "account_settings"
+
+    principal: str
+    name: str
+    value: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.principal} {self.name}"
+
+
+class Family(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """What outlives the task definitions of a family: the highest revision that was ever given. Key: its name."""
+
+    table: ClassVar[str] = "families"
+
+    name: str
+    newest_revision: int
 
     @property
     def key(self) -> str:
@@ -56,6 +109,7 @@ class TaskDefinition(Record, frozen=True, kw_only=True, omit_defaults=True):
     body: dict[str, Any] = {}
     registered_at: float = 0
     deregistered_at: float | None = None
+    delete_requested_at: float | None = None
 
     @property
     def key(self) -> str:
@@ -70,6 +124,16 @@ class Release(StrEnum):
     ON_EXIT = "on-exit"
 
 
+class RuntimeHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the container runtime of an instance was found, from the first report of that on. Epoch seconds."""
+
+    status: str
+    """INITIALIZING, OK, IMPAIRED or INSUFFICIENT_DATA."""
+    reason: str = ""
+    updated_at: float = 0
+    changed_at: float = 0
+
+
 class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     """A registered container instance. Key: its ARN. `registered.ports` are the reserved, hence taken, ports."""
 
@@ -79,6 +143,8 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     cluster: str
     status: InstanceStatus = InstanceStatus.ACTIVE
     agent_connected: bool = False
+    connected_at: float | None = None
+    """When its agent last came."""
     registered: Amounts
     attributes: tuple[dict[str, str], ...] = ()
     """Amazon's `{name, value?}`."""
@@ -88,7 +154,10 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     release: Release = Release.NONE
     agent_version: str = ""
     docker_version: str = ""
+    runtime: RuntimeHealth | None = None
     client_token: str = ""
+    ended_at: float | None = None
+    """When it went INACTIVE."""
     version: int = 1
     """ECS's counter: one up with every change that emits an event."""
 
@@ -151,6 +220,8 @@ class Service(Record, frozen=True, kw_only=True, omit_defaults=True):
     events: tuple[ServiceEvent, ...] = ()
     body: dict[str, Any] = {}
     created_at: float = 0
+    ended_at: float | None = None
+    """When it went INACTIVE."""
 
     @property
     def key(self) -> str:
@@ -263,5 +334,15 @@ class Token(Record, frozen=True, kw_only=True, omit_defaults=True):
         return f"{self.scope} {self.token}"
 
 
-RECORDS: tuple[type[Record], ...] = (Cluster, TaskDefinition, Instance, Service, Task, Token)
+RECORDS: tuple[type[Record], ...] = (
+    Cluster,
+    CapacityProvider,
+    AccountSetting,
+    Family,
+    TaskDefinition,
+    Instance,
+    Service,
+    Task,
+    Token,
+)
 BY_TABLE = {record.table: record for record in RECORDS}
