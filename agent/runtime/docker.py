@@ -23,7 +23,6 @@ from agent.runtime.connection import QUICK_SECONDS, SLOW_SECONDS, THREADS, conne
 from agent.runtime.exits import Exits
 from agent.runtime.finishing import finish
 from agent.runtime.images import explain
-from agent.runtime.logconfig import GROUP_LABEL
 from agent.runtime.options import Options
 from agent.runtime.port import (
     ContainerLife,
@@ -106,11 +105,8 @@ class DockerRuntime:
     def _tell(self, found: Found) -> None:
         self._on_found(found)
 
-    async def _call(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
-
-    async def _clear(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._clearing, call)
+    async def _call(self, call: Callable[[], T], pool: ThreadPoolExecutor | None = None) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool or self._pool, call)
 
     async def version(self) -> str:
         return str((await self._call(self._quick.version))["Version"])
@@ -122,7 +118,7 @@ class DockerRuntime:
         def ask() -> str:
             return images.manifest(self._quick, name, login)
 
-        return await asyncio.get_running_loop().run_in_executor(self._pulls, ask)
+        return await self._call(ask, self._pulls)
 
     async def pull(self, name: str, login: Login | None, inactivity_seconds: float) -> None:
         left = threading.Event()
@@ -131,12 +127,12 @@ class DockerRuntime:
             images.pull(self._slow, name, login, inactivity_seconds, left)
 
         try:
-            await asyncio.get_running_loop().run_in_executor(self._pulls, pull)
+            await self._call(pull, self._pulls)
         finally:
             left.set()
 
     async def remove_image(self, name: str) -> None:
-        await self._clear(lambda: images.remove(self._slow, name))
+        await self._call(lambda: images.remove(self._slow, name), self._clearing)
 
     async def create(self, task: TaskSpec, container: ContainerSpec) -> Found:
         return await self._call(lambda: self._create(task, container))
@@ -249,20 +245,21 @@ class DockerRuntime:
             except (docker.errors.APIError, requests.exceptions.RequestException) as error:
                 raise RuntimeCallError("CannotRemoveContainerError", explain(error)) from error
 
-        await self._clear(remove)
+        await self._call(remove, self._clearing)
+        self._without_ports.discard(docker_id)
         self._exits.forget(docker_id)
 
     async def remove_resources(self, task: TaskSpec) -> None:
         for _ in range(GONE_LOOKS):
-            if not await self._clear(lambda: self._resources.containers_left(task)):
+            if not await self._call(lambda: self._resources.containers_left(task), self._clearing):
                 break
             await asyncio.sleep(GONE_LOOK_SECONDS)
-        await self._clear(lambda: self._resources.remove(task))
+        await self._call(lambda: self._resources.remove(task), self._clearing)
 
     async def remove_orphans(self, known: frozenset[str]) -> None:
         """Remove what is left of tasks (ARN) that are not `known`; what Docker keeps now, the next start looks at."""
         try:
-            await self._clear(lambda: self._resources.remove_orphans(known))
+            await self._call(lambda: self._resources.remove_orphans(known), self._clearing)
         except RuntimeCallError as error:
             log.warning("Something of a forgotten task was left behind: %s", error)
 
@@ -293,19 +290,22 @@ class DockerRuntime:
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
 
+        def gap() -> None:  # who was read from ended with the stream, and it is how one begins
+            if self._shipper is not None:
+                loop.run_in_executor(self._pool, self._shipper.follow_all, self._quick, _filters(self._owner))
+            on_gap()
+
         self._stream = EventStream(
             loop,
             connect(None),
             _filters(self._owner),
             on_die=lambda die: tell(self._tell_exit(die, on_found)),
             on_change=lambda change: tell(self._tell_change(change, on_found)),
-            on_gap=on_gap,
+            on_gap=gap,
         )
-        self._stream.start()
         if self._shipper is not None:
             self._shipper.start(loop)
-            for row in self._quick.containers(all=True, filters={"label": [*_filters(self._owner), GROUP_LABEL]}):
-                self._shipper.follow(row["Id"], row["Labels"])
+        self._stream.start()
 
     async def _tell_change(self, change: Change, on_found: OnFound) -> None:
         """A start or a change of health: the event says that there is something to look at."""
@@ -347,7 +347,6 @@ class DockerRuntime:
             if inspected is not None and inspected.life is not ContainerLife.EXITED:
                 return  # somebody has started it again: it has not ended
             found = inspected or found
-        self._without_ports.discard(die.docker_id)
         on_found(found)
 
     async def close(self) -> None:
