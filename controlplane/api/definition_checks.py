@@ -6,6 +6,7 @@ Source: API reference, `Volume`, `ContainerDefinition`, `LinuxParameters`; error
 from collections.abc import Mapping
 from typing import Any
 
+from controlplane.core.placement.constraints import refuse
 from wire.errors import ClientException
 from wire.logs import AWSLOGS
 
@@ -24,13 +25,26 @@ def check_rest(body: Mapping[str, Any]) -> None:
     names = [volume.get("name", "") for volume in volumes]
     for volume in volumes:
         _check_volume(volume, names)
+    sentence = refuse(body.get("placementConstraints", ()))
+    if sentence is not None:
+        raise ClientException(sentence)
     for container in body["containerDefinitions"]:
         _check_mounts(container, names)
         _check_references(container)
         _check_log(container)
         _check_linux(container)
+        if not has_whole_gpus(container):
+            raise _invalid(container, "A number of GPUs is a whole number of at least 1.")
         if body.get("networkMode") == "awsvpc":
             _check_awsvpc(container)
+
+
+def has_whole_gpus(container: Mapping[str, Any]) -> bool:
+    """Whether the numbers of GPUs that a container, or an override of one, asks for are numbers."""
+    wanted = (each for each in container.get("resourceRequirements", ()) if each["type"] == "GPU")
+    return all(
+        each.get("value", "").isascii() and each.get("value", "").isdecimal() and int(each["value"]) for each in wanted
+    )
 
 
 def _check_volume(volume: Mapping[str, Any], names: list[str]) -> None:

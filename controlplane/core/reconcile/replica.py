@@ -7,14 +7,14 @@ Source: `DeploymentConfiguration` (floor, ceiling, rounding); the order within a
 
 from collections.abc import Iterable
 
-from controlplane.core import lifecycle
+from controlplane.core import lifecycle, tagging
 from controlplane.core.lifecycle import NewTask
 from controlplane.core.model import Release, Service, Task
 from controlplane.core.names import Dice, Names
 from controlplane.core.placement import explain
-from controlplane.core.placement.engine import Caution, Outcome, Request, caution_of, place
+from controlplane.core.placement.engine import Outcome, place
 from controlplane.core.placement.field import is_phantom
-from controlplane.core.placement.strategies import SERVICE_DEFAULT
+from controlplane.core.placement.request import Caution, Request, caution_of, service_request
 from controlplane.core.policy import CountsStopping, HoldEnds, Policy
 from controlplane.core.reconcile import events, rollout, scalein
 from controlplane.core.view import Draft
@@ -183,6 +183,7 @@ class Replica:
                     service=self.service.arn,
                     deployment=deployment.id,
                     started_by=deployment.id,
+                    body={"tags": tagging.of_service_task(self.service, definition)},
                 ),
                 self.names,
             )
@@ -196,16 +197,7 @@ class Replica:
     def _request(self, count: int, caution: Caution, avoid: frozenset[str] = frozenset()) -> Request:
         definition = self.draft.task_definition(self.service.deployments[0].task_definition)
         assert definition is not None
-        return Request(
-            cluster=self.service.cluster,
-            group=self._group,
-            amounts=definition.amounts,
-            count=count,
-            strategy=self.service.placement_strategy or SERVICE_DEFAULT,
-            constraints=self.service.placement_constraints,
-            caution=caution,
-            avoid=avoid,
-        )
+        return service_request(self.service, definition, count, caution, avoid)
 
     @property
     def _group(self) -> str:
@@ -220,7 +212,8 @@ class Replica:
         if events.is_news(self.draft, self.service, message):
             reasons = explain.tally(outcome.refusals)
             instances = len(outcome.refusals)
-            self.draft.tell(Kind.PLACEMENT_FAILED, self.service.arn, reasons=reasons, instances=instances)
+            why = explain.sentence(outcome.refusals)
+            self.draft.tell(Kind.PLACEMENT_FAILED, self.service.arn, reasons=reasons, instances=instances, why=why)
             self.service = events.tell(self.draft, self.service, message, self.names)
 
     def _release_expected_by(self) -> float:
