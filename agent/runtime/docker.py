@@ -101,10 +101,7 @@ class DockerRuntime:
         self._stream: EventStream | None = None
         self._telling: set[asyncio.Task[None]] = set()
         self._on_found: OnFound = lambda _found: None  # before the watch nobody listens; what ends then is listed
-        self._exits = Exits(self._tell)
-
-    def _tell(self, found: Found) -> None:
-        self._on_found(found)
+        self._exits = Exits(lambda found: self._on_found(found))  # noqa: PLW0108 - which it is, the watch says
 
     async def _call(self, call: Callable[[], T], pool: ThreadPoolExecutor | None = None) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool or self._pool, call)
@@ -122,19 +119,12 @@ class DockerRuntime:
         return await self._call(lambda: images.local(self._quick, name))
 
     async def manifest(self, name: str, login: Login | None) -> str:
-        def ask() -> str:
-            return images.manifest(self._quick, name, login)
-
-        return await self._call(ask, self._pulls)
+        return await self._call(lambda: images.manifest(self._quick, name, login), self._pulls)
 
     async def pull(self, name: str, login: Login | None, inactivity_seconds: float) -> None:
         left = threading.Event()
-
-        def pull() -> None:
-            images.pull(self._slow, name, login, inactivity_seconds, left)
-
         try:
-            await self._call(pull, self._pulls)
+            await self._call(lambda: images.pull(self._slow, name, login, inactivity_seconds, left), self._pulls)
         finally:
             left.set()
 

@@ -244,10 +244,8 @@ class Session:
             self._heard_at = self._sessions.clock()
             try:
                 await self._take(envelope.decode_frame(message.data))
-            except msgspec.MsgspecError as error:
-                _log.warning("unreadable frame", instance=self._instance, error=str(error))
-            except AwsError as error:  # it is told again
-                _log.warning("an acknowledgement was not taken", instance=self._instance, error=str(error))
+            except (msgspec.MsgspecError, AwsError) as error:  # what is not acknowledged is told again
+                _log.warning("a frame was not taken", instance=self._instance, error=str(error))
 
     async def _take(self, frame: envelope.Frame) -> None:
         """Other types (acks of heartbeats, refusals of updates) are word that somebody is there."""
