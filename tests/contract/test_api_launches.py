@@ -206,3 +206,14 @@ async def test_a_task_definition_says_what_it_requires(ecs: Ecs) -> None:
     assert made["compatibilities"] == ["EC2", "EXTERNAL"]
     plain = (await ecs.register_task_definition(**definition("plain")))["taskDefinition"]
     assert plain["requiresAttributes"] == []
+
+
+async def test_a_service_is_made_once(ecs: Ecs) -> None:
+    await ecs.register_task_definition(**definition())
+    request = {"serviceName": "s", "taskDefinition": "web", "desiredCount": 0}
+    made = await ecs.create_service(**request, clientToken="one")
+    again = await ecs.create_service(**request, clientToken="two", cluster="default")
+    assert again["service"]["createdAt"] == made["service"]["createdAt"]
+    with pytest.raises(ClientError, match="Creation of service was not idempotent"):
+        await ecs.create_service(**{**request, "desiredCount": 1})
+    assert made["service"]["roleArn"].endswith("AWSServiceRoleForECS")
