@@ -23,7 +23,7 @@ from controlplane.core.model import Cluster, Instance, Release, Service, Task, T
 from controlplane.core.names import Names
 from controlplane.core.plan import Key, Plan
 from controlplane.core.policy import Policy
-from controlplane.core.reconcile import rollout
+from controlplane.core.reconcile import deployments
 from controlplane.core.reconcile.service import reconcile
 from controlplane.core.view import Draft, State
 from wire.arn import ArnMaker
@@ -136,14 +136,14 @@ class ToyCluster:
         )
         self.decide(
             "create the service",
-            lambda draft: rollout.begin(draft, service, task_definition=definition.arn, names=self.names),
+            lambda draft: deployments.begin(draft, service, task_definition=definition.arn, names=self.names),
         )
         return arn
 
     def deploy(self, service: str, definition: TaskDefinition, **members: object) -> None:
         def begin(draft: Draft) -> None:
             changed = msgspec.structs.replace(draft.service(service), **members)
-            rollout.begin(draft, changed, task_definition=definition.arn, names=self.names)
+            deployments.begin(draft, changed, task_definition=definition.arn, names=self.names)
 
         self.decide("deploy", begin)
 

@@ -15,7 +15,7 @@ from controlplane.api.placement import constraints_of, strategy_of
 from controlplane.api.service_shapes import render
 from controlplane.api.task_definitions import find, find_active
 from controlplane.core.model import Cluster, Service, TaskDefinition
-from controlplane.core.reconcile import rollout
+from controlplane.core.reconcile import deployments
 from controlplane.core.view import Draft, View
 from wire.arn import parse, short_id
 from wire.errors import (
@@ -57,7 +57,7 @@ def create_service(draft: Draft, call: Call) -> Answer:
         created_at=draft.now,
         **wanted,
     )
-    begun = rollout.begin(draft, service, task_definition=definition.arn, names=call.names)
+    begun = deployments.begin(draft, service, task_definition=definition.arn, names=call.names)
     return {"service": render(draft, begun)}
 
 
@@ -75,7 +75,7 @@ def update_service(draft: Draft, call: Call) -> Answer:
         **_settings(call, definition, _standing(service)),
     )
     if call.body.get("forceNewDeployment", False) or definition.arn != service.task_definition:
-        changed = rollout.begin(draft, changed, task_definition=definition.arn, names=call.names)
+        changed = deployments.begin(draft, changed, task_definition=definition.arn, names=call.names)
     elif changed != service:
         draft.put(changed)
     return {"service": render(draft, changed)}

@@ -38,6 +38,8 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     deployment: str | None = None
     started_by: str | None = None
     client_token: str | None = None
+    replaces: str | None = None
+    """ARN of the unhealthy task that it stands in for."""
     overrides: dict[str, Any] = {}
     """Amazon's `TaskOverride`."""
     body: dict[str, Any] = {}
@@ -88,6 +90,7 @@ def create(draft: Draft, definition: TaskDefinition, new: NewTask, names: Names)
         deployment=new.deployment,
         started_by=new.started_by,
         client_token=new.client_token,
+        replaces=new.replaces,
         cause=draft.cause,
         body={**new.body, "overrides": new.overrides},
         created_at=draft.now,

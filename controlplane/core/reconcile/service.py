@@ -2,7 +2,8 @@
 
 from controlplane.core.model import Service
 from controlplane.core.names import Dice, Names
-from controlplane.core.reconcile import replica
+from controlplane.core.reconcile import course, replica, rollout
+from controlplane.core.reconcile.look import Look
 from controlplane.core.view import Draft, View
 
 
@@ -15,10 +16,23 @@ def reconcile(draft: Draft, service: str, *, names: Names, dice: Dice) -> float 
     if record is None or record.status == "INACTIVE":
         return None
     draft.expect(record)
+    look = Look(draft, record, names=names, dice=dice)
     if record.status == "DRAINING":
-        replica.drain(draft, record, names=names)
+        drain(look)
         return None
-    return replica.Replica(draft, record, names=names, dice=dice).step()
+    course.take_in(look)
+    course.finish(look, replica.move(look, {look.service.deployments[0].id: look.service.desired_count}))
+    return look.look_again_at()
+
+
+def drain(look: Look) -> None:
+    """A deleted service: everything stops, protected or not; INACTIVE once all is STOPPING or STOPPED.
+
+    Source: API reference, DeleteService.
+    """
+    look.stop(look.live)
+    if all(rollout.is_gone(task) for task in look.tasks):
+        rollout.end(look.draft, look.service)
 
 
 def is_short(view: View, service: Service) -> bool:
