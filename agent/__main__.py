@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 
+from agent import diet  # noqa: F401 - before all that it spares
 from agent.config import Config, ConfigError, read, seconds
 from agent.daemon import run
 from agent.departure import LIMIT_SECONDS, Leaving, Way

@@ -18,10 +18,11 @@ from agent.backend.reporter import Reporter
 from agent.backend.sessions import sessions
 from agent.backend.sigv4 import Signer
 from agent.backend.storyteller import Storyteller
+from agent.backend.tls import trust
 from agent.config import Config, ConfigError
 from agent.core.queueing import Host
 from agent.core.spec import cost
-from agent.departure import Departure, Leaving
+from agent.departure import Departure, Leaving, first
 from agent.engine import Engine
 from agent.journal import Journal
 from agent.local.interruption import set_draining
@@ -78,7 +79,7 @@ async def run(config: Config, leaving: Leaving) -> None:
     departure.listen()
     journal = Journal(config.data_dir)
     try:
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust())) as session:
             life = asyncio.create_task(_live(config, journal, session, departure))
             ending = asyncio.create_task(departure.at_once())
             await asyncio.wait({life, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -120,6 +121,8 @@ async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession
                 local=local,
                 departure=departure,
             )
+            if local.interruption.has_ended(time.time()):
+                await local.interruption.take_away(runtime, client, config.cluster, instance)
         finally:
             await runtime.close()
     finally:
@@ -137,7 +140,7 @@ async def _serve(
     local: Local,
     departure: Departure,
 ) -> None:
-    """Work until the host is emptied; cancelled where the agent leaves at once."""
+    """Work until the host is emptied or taken away; cancelled where the agent leaves at once."""
     host, instance = Host(registered, config.queue), about.instance
     engine = _engine(config, journal, runtime, host, instance)
     storyteller = Storyteller(client, config.cluster, instance)
@@ -169,7 +172,8 @@ async def _serve(
     try:
         async with asyncio.TaskGroup() as group:
             working = [group.create_task(job) for job in jobs]
-            await departure.emptied(lambda: set_draining(client, config.cluster, instance), engine.tasks)
+            emptied = departure.emptied(lambda: set_draining(client, config.cluster, instance), engine.tasks)
+            await first(emptied, local.interruption.over(time.time))
             await storyteller.flush()
             for work in working:
                 work.cancel()

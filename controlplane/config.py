@@ -39,7 +39,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     keys: Keys | None = None
     log_level: str = "warning"
     check_answers: bool = False
-    """Whether every answer is held against the ECS model; a deviation is logged."""
+    """Whether every answer is held against the ECS model; one that deviates is logged and becomes a ServerException."""
 
 
 def check(config: Config) -> None:

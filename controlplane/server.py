@@ -20,8 +20,8 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from controlplane.agents import acs
 from controlplane.agents.acs import Sessions
+from controlplane.agents.refusal import refused_by
 from controlplane.agents.tcs import Telemetry
 from controlplane.api import auth
 from controlplane.api.call import Account
@@ -150,7 +150,7 @@ class ControlPlane:
         try:
             auth.permit(self.dispatcher.authenticate(request, b""), "ConnectAgent")
         except AwsError as error:
-            return acs.refused_by(error)
+            return refused_by(error)
         return await handle(request)
 
     async def _health(self, _: web.Request) -> web.Response:

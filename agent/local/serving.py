@@ -56,7 +56,7 @@ class Local:
         self.looks = looks
         self.ports = ports
         self.recent = Recent()
-        self.interruption = Interruption(is_draining=settings.drains_when_interrupted)
+        self.interruption = Interruption(journal, is_draining=settings.drains_when_interrupted)
         self._identifiers = Identifiers.of(journal)
         self._tasks: Callable[[], list[TaskState]] = list
         self._runners: list[web.AppRunner] = []

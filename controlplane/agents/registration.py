@@ -106,6 +106,7 @@ def _instance(draft: Draft, call: Call, cluster: Cluster, known: Instance | None
         agent_version=known.agent_version if known else "",
         docker_version=known.docker_version if known else "",
         client_token=call.text("clientToken"),
+        custom=tuple(name for name in (known.custom if known else ()) if name in attributes),
         version=known.version if known else 1,
     )
 

@@ -4,7 +4,8 @@ A plan passes where every record it leaned on is unchanged, and every instance s
 is what makes optimistic scheduling safe: whoever decided on an old view decides again.
 """
 
-from controlplane.core.model import Instance, Task
+from controlplane.core import inhabitants
+from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.plan import Conflict, Key, Plan
 from controlplane.core.record import Record
 from controlplane.core.view import State
@@ -29,6 +30,9 @@ class Batch:
         for key, revision in plan.expected.items():
             if key in self._changed or self._state.revision_of(key) != revision:
                 raise Conflict(f"{key[0]} {key[1]} has changed")
+        for record in plan.puts:
+            if isinstance(record, Cluster) and record.status == "INACTIVE":
+                self._require_empty(record)
         rooms: dict[str, Room] = {}
         instances = {record.arn: record for record in plan.puts if isinstance(record, Instance)}
         tasks = [record for record in plan.puts if isinstance(record, Task)]
@@ -42,6 +46,15 @@ class Batch:
         self._rooms.update(rooms)
         self._changed.update({(record.table, record.key): record for record in plan.puts})
         self._changed.update(dict.fromkeys(plan.deletes))
+
+    def _require_empty(self, cluster: Cluster) -> None:
+        """What moves in expects its cluster unchanged, which says nothing to a deletion that comes behind it."""
+        keys = ((kind, record.key) for kind in inhabitants.KINDS for record in self._state.records(kind))
+        standing = (self._changed.get((kind.table, key), self._state.record(kind, key)) for kind, key in keys)
+        records = [record for record in (*standing, *self._changed.values()) if record is not None]
+        found = inhabitants.first_kind(records, cluster.name)
+        if found is not None:
+            raise Conflict(f"the cluster {cluster.name} has got {found}")
 
     def _give_back(self, task: Task, plan: Plan, rooms: dict[str, Room]) -> None:
         before = self._task(task.arn)

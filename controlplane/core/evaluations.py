@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from controlplane.core.model import Cluster, Instance, Service, Task
 from controlplane.core.plan import Key
 from controlplane.core.reconcile.service import is_short
+from controlplane.core.rollouts import Alarm, ServiceDeployment
 from controlplane.core.view import View
 from wire.arn import short_id
 
@@ -22,6 +23,8 @@ def services_to_look_at(view: View, changed: Iterable[Key]) -> dict[str, str]:
             _because_of_instance(view, key, look, crowded)
         elif table == Task.table:
             _because_of_task(view, key, look, crowded)
+        elif table in {Alarm.table, ServiceDeployment.table}:
+            _because_of_rollout(view, table, key, look)
     for cluster, why in crowded.items():
         for service in _short(view, cluster):
             look.setdefault(service.arn, why)
@@ -41,6 +44,17 @@ def _because_of_task(view: View, arn: str, look: dict[str, str], crowded: dict[s
         look.setdefault(task.service, f"task {short_id(arn)} is {task.last_status}")
     if task.hold is None and task.instance:
         crowded.setdefault(task.cluster, f"room on {short_id(task.instance)}")
+
+
+def _because_of_rollout(view: View, table: str, key: str, look: dict[str, str]) -> None:
+    if table == ServiceDeployment.table:
+        course = view.rollout(key)
+        if course is not None and not course.status.is_over:
+            look.setdefault(course.service, "its deployment changed")
+        return
+    for service in view.records(Service):
+        if key in service.rollout.alarms.names:
+            look.setdefault(service.arn, f"alarm {key} changed")
 
 
 def _because_of_instance(view: View, arn: str, look: dict[str, str], crowded: dict[str, str]) -> None:

@@ -258,7 +258,7 @@ def _observe_stopped(draft: Draft, task: Task, seen: Task, report: TaskReport) -
             seen,
             desired_status=DesiredStatus.STOPPED,
             stop_code=StopCode.TASK_FAILED_TO_START if failed else StopCode.ESSENTIAL_CONTAINER_EXITED,
-            stopped_reason=_failure(seen, report) if failed else "Essential container in task exited",
+            stopped_reason=_failure(seen, report) if failed else _end(report),
             stopping_at=ended_at,
         )
         _tell_desired(draft, seen)
@@ -309,6 +309,11 @@ def _tell_unproven(draft: Draft, task: Task) -> None:
 def _failure(task: Task, report: TaskReport) -> str:
     reasons = [report.reason, *(c.reason or "" for c in task.containers), "Task failed to start"]
     return next(reason for reason in reasons if reason)[:REASON_CHARACTERS_MAX]
+
+
+def _end(report: TaskReport) -> str:
+    """An agent gives a reason only where more than an exit led here: a resource of the task's failed."""
+    return (report.reason or "Essential container in task exited")[:REASON_CHARACTERS_MAX]
 
 
 def _with_report(task: Task, report: TaskReport) -> Task:

@@ -27,6 +27,56 @@ class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
     status: str = "ACTIVE"
     policy: Policy = Policy()
     body: dict[str, Any] = {}
+    ended_at: float | None = None
+    """When it went INACTIVE."""
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+class CapacityProvider(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A capacity provider that somebody made (the built-in ones are no records). Key: its name."""
+
+    table: ClassVar[str] = "capacity_providers"
+
+    name: str
+    arn: str
+    status: str = "ACTIVE"
+    """ACTIVE or INACTIVE."""
+    update_status: str = "CREATE_COMPLETE"
+    cluster: str | None = None
+    """Name of the one cluster that it belongs to, where it was made for one."""
+    body: dict[str, Any] = {}
+    ended_at: float | None = None
+    """When it went INACTIVE."""
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+class AccountSetting(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """An account setting that a principal (ARN) was given. Key: principal + name."""
+
+    table: ClassVar[str] = "account_settings"
+
+    principal: str
+    name: str
+    value: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.principal} {self.name}"
+
+
+class Family(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """What outlives the task definitions of a family: the highest revision that was ever given. Key: its name."""
+
+    table: ClassVar[str] = "families"
+
+    name: str
+    newest_revision: int
 
     @property
     def key(self) -> str:
@@ -47,6 +97,7 @@ class TaskDefinition(Record, frozen=True, kw_only=True, omit_defaults=True):
     body: dict[str, Any] = {}
     registered_at: float = 0
     deregistered_at: float | None = None
+    delete_requested_at: float | None = None
 
     @property
     def key(self) -> str:
@@ -80,6 +131,10 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     agent_version: str = ""
     docker_version: str = ""
     client_token: str = ""
+    custom: tuple[str, ...] = ()
+    """Names of the attributes that PutAttributes gave it."""
+    ended_at: float | None = None
+    """When it went INACTIVE."""
     version: int = 1
     """ECS's counter: one up with every change that emits an event."""
 
@@ -169,6 +224,8 @@ class Service(Record, frozen=True, kw_only=True, omit_defaults=True):
     """ARN of the revision of the last deployment that was COMPLETED, what a rollback goes back to; "": none."""
     body: dict[str, Any] = {}
     created_at: float = 0
+    ended_at: float | None = None
+    """When it went INACTIVE."""
 
     @property
     def key(self) -> str:
@@ -299,6 +356,9 @@ class Token(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 RECORDS: tuple[type[Record], ...] = (
     Cluster,
+    CapacityProvider,
+    AccountSetting,
+    Family,
     TaskDefinition,
     Instance,
     Service,

@@ -17,7 +17,7 @@ _UP = frozenset({TaskStatus.RUNNING, TaskStatus.DEACTIVATING})
 
 def end(draft: Draft, service: Service) -> None:
     """A deleted service whose tasks are gone: INACTIVE, without deployments."""
-    draft.put(msgspec.structs.replace(service, status="INACTIVE", deployments=()))
+    draft.put(msgspec.structs.replace(service, status="INACTIVE", deployments=(), ended_at=draft.now))
     for deployment in service.deployments:
         deployments.tell(draft, service, msgspec.structs.replace(deployment, status="INACTIVE", desired_count=0))
 
