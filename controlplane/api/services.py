@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from controlplane.api import limits, network
+from controlplane.api import deployment_configuration, limits, network
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import NAME, cluster_of
 from controlplane.api.paging import page
@@ -16,6 +16,7 @@ from controlplane.api.service_shapes import render
 from controlplane.api.task_definitions import find, find_active
 from controlplane.core.model import Cluster, Service, TaskDefinition
 from controlplane.core.reconcile import deployments
+from controlplane.core.rollouts import RolloutSettings
 from controlplane.core.view import Draft, View
 from wire.arn import parse, short_id
 from wire.errors import (
@@ -75,7 +76,7 @@ def update_service(draft: Draft, call: Call) -> Answer:
         body={**service.body, **changes},
         **_settings(call, definition, _standing(service)),
     )
-    if call.body.get("forceNewDeployment", False) or definition.arn != service.task_definition:
+    if call.body.get("forceNewDeployment", False) or _is_new_revision(service, changed, definition):
         changed = deployments.begin(draft, changed, task_definition=definition.arn, names=call.names)
     elif changed != service:
         draft.put(changed)
@@ -91,6 +92,7 @@ def delete_service(draft: Draft, call: Call) -> Answer:
             raise InvalidParameterException("The service cannot be stopped while it is scaled above 0.")
         service = msgspec.structs.replace(service, status="DRAINING", desired_count=0)
         draft.put(service)
+        deployments.supersede(draft, service)
     return {"service": render(draft, service)}
 
 
@@ -105,7 +107,7 @@ def describe_services(view: View, call: Call) -> Answer:
     with_tags = "TAGS" in call.body.get("include", ())
     services, failures = [], []
     for reference in references:
-        arn = _arn(call, cluster, reference)
+        arn = arn_of(call, cluster, reference)
         service = view.service(arn)
         if service is None or service.cluster != cluster.name:
             failures.append({"arn": arn, "reason": "MISSING"})
@@ -160,6 +162,10 @@ def _settings(call: Call, definition: TaskDefinition, standing: dict[str, Any]) 
     for member, name in (("minimumHealthyPercent", "minimum_healthy_percent"), ("maximumPercent", "maximum_percent")):
         settings[name] = deployment.get(member, settings[name])
     settings["desired_count"] = body.get("desiredCount", settings["desired_count"])
+    settings["health_grace_seconds"] = body.get("healthCheckGracePeriodSeconds", settings["health_grace_seconds"])
+    settings["rollout"] = deployment_configuration.read(
+        deployment, settings["rollout"], floor_percent=settings["minimum_healthy_percent"]
+    )
     if "placementStrategy" in body:
         settings["placement_strategy"] = strategy_of(body)
     if "placementConstraints" in body or not standing:
@@ -171,6 +177,8 @@ def _settings(call: Call, definition: TaskDefinition, standing: dict[str, Any]) 
 def _check_numbers(settings: dict[str, Any]) -> None:
     if settings["desired_count"] < 0:
         raise InvalidParameterException("desiredCount should be 0 or more.")
+    if settings["health_grace_seconds"] < 0:
+        raise InvalidParameterException("healthCheckGracePeriodSeconds should be 0 or more.")
     minimum, maximum = settings["minimum_healthy_percent"], settings["maximum_percent"]
     if minimum < 0 or maximum <= 0 or maximum < minimum:
         raise InvalidParameterException(
@@ -190,6 +198,12 @@ def _definition(draft: Draft, call: Call, service: Service) -> TaskDefinition:
     return find_active(draft, call, call.body["taskDefinition"])
 
 
+def _is_new_revision(before: Service, after: Service, definition: TaskDefinition) -> bool:
+    if definition.arn != before.task_definition:
+        return True
+    return any(before.body.get(member) != after.body.get(member) for member in _REVISION_MEMBERS)
+
+
 def _standing(service: Service) -> dict[str, Any]:
     standing = {name: getattr(service, name) for name in _DEFAULTS}
     return {**standing, "networkConfiguration": service.body.get("networkConfiguration")}
@@ -205,13 +219,18 @@ def _same(service: Service, call: Call) -> Service:
 
 
 def _existing(draft: Draft, call: Call, cluster: Cluster) -> Service:
-    service = draft.service(_arn(call, cluster, call.body["service"]))
+    service = draft.service(arn_of(call, cluster, call.body["service"]))
     if service is None or service.cluster != cluster.name:
         raise ServiceNotFoundException
     return service
 
 
-def _arn(call: Call, cluster: Cluster, reference: str) -> str:
+def arn_of(call: Call, cluster: Cluster, reference: str) -> str:
+    """ARN of the service that `reference` (name or ARN) names in a cluster.
+
+    Raises:
+        ClientException: an ARN, but not a service's.
+    """
     arn = parse(reference)
     if arn is not None and arn.kind != "service":
         raise ClientException(f"Invalid identifier: {reference} is not the ARN of a service.")
@@ -224,5 +243,17 @@ _DEFAULTS: dict[str, Any] = {
     "maximum_percent": MAXIMUM_PERCENT,
     "placement_strategy": (),
     "placement_constraints": (),
+    "health_grace_seconds": 0,
+    "rollout": RolloutSettings(),
 }
+_REVISION_MEMBERS = (
+    "networkConfiguration",
+    "platformVersion",
+    "loadBalancers",
+    "serviceRegistries",
+    "serviceConnectConfiguration",
+    "volumeConfigurations",
+    "vpcLatticeConfigurations",
+)
+"""Members whose change starts a deployment, besides the task definition. Source: API reference, UpdateService."""
 _NOT_KEPT = ("cluster", "service", "forceNewDeployment")

@@ -52,6 +52,14 @@ class ProtectionCovers(StrEnum):
     """Besides, unhealthy tasks are left alone."""
 
 
+class AbortStops(StrEnum):
+    """StopServiceDeployment with ABORT: the model has it, its page allows ROLLBACK alone (`ecs-semantics.md` 11.8)."""
+
+    REFUSED = "refused"
+    ACCEPTED = "accepted"
+    """The deployment ends where it stands; its tasks stay as they are."""
+
+
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     """The switches of one cluster. The defaults behave as Amazon's do today."""
 
@@ -68,6 +76,7 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     15 minutes in the guide of 2017 to 2023."""
     breaker_minimum: int = 3
     """The circuit breaker's smallest bounded threshold. Source: ECS Developer Guide; 10 in that of 2023."""
+    abort_stops: AbortStops = AbortStops.REFUSED
     launches_per_minute: int | None = None
     """Tasks that one service starts at most; None: no limit. Source: ECS service quotas (500)."""
     pending_lease_seconds: float | None = None

@@ -141,7 +141,7 @@ async def test_services_are_listed_ten_a_page(ecs: Ecs) -> None:
         ({"taskDefinition": "none"}, "TaskDefinition not found"),
         ({"desiredCount": -1}, "desiredCount should be 0 or more"),
         ({"deploymentConfiguration": {"maximumPercent": 50}}, "maximumPercent should be"),
-        ({"deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}}, "Breaker"),
+        ({"deploymentConfiguration": {"bakeTimeInMinutes": 2000}}, "bakeTimeInMinutes should be between 0 and 1440"),
         ({"loadBalancers": [{"containerName": "main", "containerPort": 80}]}, "loadBalancers"),
         ({"schedulingStrategy": "DAEMON"}, "schedulingStrategy (DAEMON)"),
         ({"launchType": "FARGATE"}, "launchType (FARGATE)"),

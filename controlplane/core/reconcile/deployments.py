@@ -90,11 +90,11 @@ def begin(draft: Draft, service: Service, *, task_definition: str, names: Names)
         created_at=draft.now,
         updated_at=draft.now,
     )
+    begun = msgspec.structs.replace(begun, task_definition=task_definition, current=rollout.arn)
+    draft.put(begun)
     draft.put(revision)
     draft.put(rollout)
     supersede(draft, service)
-    begun = msgspec.structs.replace(begun, task_definition=task_definition, current=rollout.arn)
-    draft.put(begun)
     tell(draft, begun, deployment)
     return begun
 
@@ -155,7 +155,7 @@ def fail(draft: Draft, service: Service, rollout: ServiceDeployment, cause: Caus
     tell(draft, failed, primary)
     failed = events.tell(draft, failed, events.failed(failed, primary.id, cause.event), names)
     rollout = _triggered(rollout, cause)
-    if rollout.is_rolling_back:
+    if rollout.status is RolloutStatus.ROLLBACK_IN_PROGRESS:
         reason = f"Service deployment rollback failed because {cause.reason}."
         step(draft, rollout, RolloutStatus.ROLLBACK_FAILED, finished_at=draft.now, status_reason=reason, block=None)
         return failed
