@@ -24,6 +24,7 @@ from agent.core.queueing import Host
 from agent.core.spec import cost
 from agent.departure import Departure, Leaving, first
 from agent.engine import Engine
+from agent.forgetting import clean_up_ended
 from agent.journal import Journal
 from agent.local.interruption import set_draining
 from agent.local.recent import Recent
@@ -33,7 +34,7 @@ from agent.machine.doctor import Doctor
 from agent.pulling import Puller
 from agent.runtime.cgroups import NoCgroupsError
 from agent.runtime.credentials import Logins
-from agent.runtime.docker import DockerRuntime
+from agent.runtime.kinds import open_looks, open_runtime
 from agent.runtime.port import Runtime
 from agent.runtime.secrets import Secrets
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
@@ -95,7 +96,7 @@ async def run(config: Config, leaving: Leaving) -> None:
 async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession, departure: Departure) -> None:
     _check_cluster(config, journal)
     client = EcsClient(session, config.backend, Signer(config.credentials, config.region))
-    local = await Local.open(config.local, journal)
+    local = await Local.open(config.local, journal, open_looks(config.runtime))
     try:
         registered = _registered(config, local.ports.taken)
         instance = await _register(config, journal, client, registered, local.ports.introspection_address)
@@ -104,8 +105,13 @@ async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession
         )
         owner = {INSTANCE_LABEL: instance} | ({RUN_LABEL: config.run} if config.run else {})
         try:
-            runtime = DockerRuntime(
-                owner, config.options, logs=LogSubmitter(client), furnisher=local.furnisher(about, config.data_dir)
+            runtime = open_runtime(
+                config.runtime,
+                owner,
+                config.options,
+                script=config.script,
+                logs=LogSubmitter(client),
+                furnisher=local.furnisher(about, config.data_dir),
             )
         except NoCgroupsError as error:
             raise ConfigError(str(error)) from error
@@ -147,6 +153,14 @@ async def _serve(
     reporter = _reporter(client, config, instance, engine)
     doctor = Doctor(runtime.version, time.time)
     credentials = CredentialStore()
+
+    async def renew() -> None:
+        await clean_up_ended(engine, runtime)
+        try:
+            await _register(config, journal, client, registered, local.ports.introspection_address)
+        except ConfigError as error:
+            raise BackendUnreachableError(str(error)) from error
+
     acs, tcs = sessions(
         client,
         engine,
@@ -158,6 +172,7 @@ async def _serve(
         credentials=credentials,
         doctor=doctor,
         sends_metrics=config.sends_metrics,
+        renew=renew,
     )
     engine.attach(Outlet(storyteller, reporter, local.recent))
     await engine.resume()

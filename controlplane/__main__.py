@@ -40,6 +40,7 @@ EXIT_SETUP = 2
 @click.option("--access-key-id", help="The one key that is let in. [env: BERTH_ACCESS_KEY_ID]")
 @click.option("--secret-access-key", help="Better set as BERTH_SECRET_ACCESS_KEY.")
 @click.option("--log-level", default="warning", type=click.Choice(settings.LOG_LEVELS), help="[env: BERTH_LOG_LEVEL]")
+@click.option("--allow-reset", is_flag=True, help="POST /_berth/reset empties everything. [env: BERTH_ALLOW_RESET]")
 @click.option(
     "--check-answers",
     is_flag=True,

@@ -38,6 +38,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     healthy_after_seconds: float = HEALTHY_AFTER_SECONDS
     keys: Keys | None = None
     log_level: str = "warning"
+    allow_reset: bool = False
+    """Whether `POST /_berth/reset` empties everything."""
     check_answers: bool = False
     """Whether every answer is held against the ECS model; one that deviates is logged and becomes a ServerException."""
 

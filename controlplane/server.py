@@ -39,6 +39,7 @@ from controlplane.events.feed import Feed
 from controlplane.logs.api import LogsApi
 from controlplane.logs.store import LogStore
 from controlplane.metrics import Metrics
+from controlplane.reset import Reset
 from controlplane.scheduling.sweeper import Sweeper
 from controlplane.scheduling.worker import Worker
 from controlplane.store.memory import MemoryStore
@@ -97,6 +98,7 @@ class ControlPlane:
         self.alarms = Alarms(store=store, committer=self._committer, new_id=names.uuid)
         self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
+        self.reset = Reset(store, self._committer, self.logs, self._new_cluster, is_allowed=config.allow_reset)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._jobs: list[asyncio.Task[None]] = []
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
@@ -146,6 +148,7 @@ class ControlPlane:
         app.router.add_post("/_berth/alarms", self.alarms.set)
         app.router.add_get("/_berth/alarms", self.alarms.list)
         app.router.add_get("/_berth/telemetry", self.telemetry.newest)
+        app.router.add_post("/_berth/reset", self._reset)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_route("*", "/{path:.*}", _elsewhere)
         return app
@@ -161,6 +164,13 @@ class ControlPlane:
         state = {"status": "ok", "revision": self.store.view().revision, "policy": self.config.policy}
         return web.json_response(state)
 
+    async def _reset(self, request: web.Request) -> web.Response:
+        try:
+            auth.permit(self.dispatcher.authenticate(request, await request.read()), "Reset")
+            return web.json_response(await self.reset.run(is_web_page="Origin" in request.headers))
+        except AwsError as error:
+            return refused_by(error)
+
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self.metrics.exposition(), content_type="text/plain")
 
@@ -170,8 +180,10 @@ class ControlPlane:
 
     def _ensure_default_cluster(self, draft: Draft) -> None:
         if draft.cluster(DEFAULT_CLUSTER) is None:
-            arn = self.account.names.arns.cluster(DEFAULT_CLUSTER)
-            draft.put(Cluster(name=DEFAULT_CLUSTER, arn=arn, policy=self.account.policy))
+            draft.put(self._new_cluster(DEFAULT_CLUSTER))
+
+    def _new_cluster(self, name: str) -> Cluster:
+        return Cluster(name=name, arn=self.account.names.arns.cluster(name), policy=self.account.policy)
 
     async def _follow(self) -> None:
         """Wake whoever a commit concerns. After a gap everybody looks anew."""

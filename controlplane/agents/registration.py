@@ -38,6 +38,8 @@ def register_container_instance(draft: Draft, call: Call) -> Answer:
     known = _known(draft, call, cluster)
     instance = _instance(draft, call, cluster, known)
     if instance != known:
+        if known is not None:
+            instance = msgspec.structs.replace(instance, version=known.version + 1)
         draft.put(instance)
     if known is None:
         draft.tell(

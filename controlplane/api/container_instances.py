@@ -159,7 +159,7 @@ def render(view: View, instance: Instance, include: set[str], *, free: Room | No
     version = {"agentVersion": instance.agent_version, "dockerVersion": instance.docker_version}
     shape: Answer = {
         "containerInstanceArn": instance.arn,
-        "version": instance.version,
+        "version": view.version_of(instance),
         "versionInfo": {member: text for member, text in version.items() if text},
         "remainingResources": to_resources(free.cpu, free.memory_mib, free.ports_taken, free.ports_udp_taken),
         "registeredResources": to_resources(

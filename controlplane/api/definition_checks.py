@@ -29,8 +29,18 @@ def check_rest(body: Mapping[str, Any]) -> None:
         _check_references(container)
         _check_log(container)
         _check_linux(container)
+        if not has_whole_gpus(container):
+            raise _invalid(container, "A number of GPUs is a whole number of at least 1.")
         if body.get("networkMode") == "awsvpc":
             _check_awsvpc(container)
+
+
+def has_whole_gpus(container: Mapping[str, Any]) -> bool:
+    """Whether the numbers of GPUs that a container, or an override of one, asks for are numbers."""
+    wanted = (each for each in container.get("resourceRequirements", ()) if each["type"] == "GPU")
+    return all(
+        each.get("value", "").isascii() and each.get("value", "").isdecimal() and int(each["value"]) for each in wanted
+    )
 
 
 def _check_volume(volume: Mapping[str, Any], names: list[str]) -> None:

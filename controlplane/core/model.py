@@ -16,6 +16,9 @@ from wire.holds import Hold
 from wire.resources import Amounts
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, InstanceStatus, StopCode, TaskStatus
 
+HOLD_MOVES = 2
+"""A hold begins and ends: each moves its instance's version."""
+
 
 class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
     """A cluster. Key: its name."""

@@ -6,6 +6,7 @@ each time at its name.
 
 from collections.abc import Iterator
 
+from controlplane.core import lifecycle
 from controlplane.core.model import (
     CapacityProvider,
     Cluster,
@@ -71,7 +72,10 @@ def drop(draft: Draft, record: Record) -> None:
         known = draft.record(Family, record.family)
         if known is None or known.newest_revision < record.revision:
             draft.put(Family(name=record.family, newest_revision=record.revision))
-    draft.delete(record)
+    if isinstance(record, Task):
+        lifecycle.forget(draft, record)
+    else:
+        draft.delete(record)
 
 
 def _is_needed(view: View, record: Record) -> bool:

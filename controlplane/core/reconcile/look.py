@@ -6,7 +6,7 @@ It decides nothing; `replica`, `daemon` and their like do. Lives as long as one 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from controlplane.core import lifecycle
+from controlplane.core import lifecycle, tagging
 from controlplane.core.lifecycle import NewTask
 from controlplane.core.model import Deployment, Release, Service, Task
 from controlplane.core.names import Dice, Names
@@ -193,6 +193,7 @@ class Look:
             deployment=deployment.id,
             started_by=deployment.id,
             replaces=replaces,
+            body={"tags": tagging.of_service_task(self.service, definition)},
         )
         return lifecycle.create(self.draft, definition, new, self.names)
 
