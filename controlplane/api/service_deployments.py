@@ -4,6 +4,7 @@ Source: API reference, the operations' pages; ECS Developer Guide, "Service depl
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -65,7 +66,7 @@ def describe_service_deployments(view: View, call: Call) -> Answer:
 
 def describe_service_revisions(view: View, call: Call) -> Answer:
     """DescribeServiceRevisions, at most twenty; unknown ones are failures with reason MISSING."""
-    found, failures = _found(call, "serviceRevisionArns", view.service_revision)
+    found, failures = _found(call, "serviceRevisionArns", partial(view.record, ServiceRevision))
     return {"serviceRevisions": [_revision(view, revision) for revision in found], "failures": failures}
 
 

@@ -73,10 +73,7 @@ class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def create(draft: Draft, definition: TaskDefinition, new: NewTask, names: Names) -> Task:
-    """A new task, PENDING where it has its instance (whose room it then holds), else PROVISIONING.
-
-    Source: RunTask's example answer (PENDING at once); ECS Developer Guide, "Task lifecycle" (PROVISIONING).
-    """
+    """A new task, PENDING where it has its instance (whose room it then holds), else PROVISIONING (RunTask's page)."""
     arn = names.task(new.cluster)
     task = Task(
         arn=arn,

@@ -14,7 +14,7 @@ import msgspec
 from controlplane.core.model import HOLD_MOVES, RECORDS, Cluster, Instance, Service, Task, TaskDefinition, Token
 from controlplane.core.plan import Key, Plan
 from controlplane.core.record import Record
-from controlplane.core.rollouts import Alarm, ServiceDeployment, ServiceRevision
+from controlplane.core.rollouts import ServiceDeployment
 from wire.holds import Hold, Ledger, Proof
 from wire.resources import Room
 from wire.status import TaskStatus
@@ -91,14 +91,6 @@ class View(ABC):
     def rollout(self, arn: str) -> ServiceDeployment | None:
         """A service deployment by ARN."""
         return self.record(ServiceDeployment, arn)
-
-    def service_revision(self, arn: str) -> ServiceRevision | None:
-        """A service revision by ARN."""
-        return self.record(ServiceRevision, arn)
-
-    def alarm(self, name: str) -> Alarm | None:
-        """An alarm by name; None where nobody has set it."""
-        return self.record(Alarm, name)
 
     def instances(self, cluster: str) -> list[Instance]:
         """Instances of a cluster (name)."""

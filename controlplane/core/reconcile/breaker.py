@@ -9,7 +9,7 @@ import msgspec
 
 from controlplane.core.model import Service, Task
 from controlplane.core.policy import Policy
-from controlplane.core.rollouts import Breaker, Monitor, ServiceDeployment, Threshold
+from controlplane.core.rollouts import Alarm, Breaker, Monitor, ServiceDeployment, Threshold
 from controlplane.core.view import View
 
 PERCENT_MAX = 200
@@ -63,5 +63,5 @@ def monitors(rollout: ServiceDeployment, view: View) -> Mapping[str, Monitor]:
 def ringing(rollout: ServiceDeployment, view: View) -> tuple[str, ...]:
     """Names of its alarms that ring. One that was never set does not."""
     names = rollout.settings.alarms.names if rollout.settings.alarms.is_enabled else ()
-    alarms = {name: view.alarm(name) for name in names}
+    alarms = {name: view.record(Alarm, name) for name in names}
     return tuple(name for name, alarm in alarms.items() if alarm is not None and alarm.is_ringing)

@@ -159,7 +159,7 @@ def fail(draft: Draft, service: Service, rollout: ServiceDeployment, cause: Caus
         reason = f"Service deployment rollback failed because {cause.reason}."
         step(draft, rollout, RolloutStatus.ROLLBACK_FAILED, finished_at=draft.now, status_reason=reason, block=None)
         return failed
-    if not _rolls_back(rollout, cause) or draft.service_revision(failed.settled) is None:
+    if not _rolls_back(rollout, cause) or draft.record(ServiceRevision, failed.settled) is None:
         stop(draft, rollout, f"Service deployment stopped because {cause.reason}.")
         return failed
     return roll_back(draft, failed, rollout, cause, names)
@@ -170,7 +170,7 @@ def roll_back(draft: Draft, service: Service, rollout: ServiceDeployment, cause:
 
     The target is IN_PROGRESS from now on, so it can be gone back to only once it is completed again.
     """
-    revision = draft.service_revision(service.settled)
+    revision = draft.record(ServiceRevision, service.settled)
     assert revision is not None, f"{service.arn} has nothing to go back to"
     standing = next((d for d in service.deployments[1:] if d.revision == revision.arn), None)
     target = standing or _newest(draft, revision, names)
