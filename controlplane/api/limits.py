@@ -54,7 +54,6 @@ TASK_REQUEST: dict[str, Unserved] = {
 }
 SERVICE_REQUEST: dict[str, Unserved] = {
     **TASK_REQUEST,
-    "schedulingStrategy": _other_than("REPLICA"),
     "deploymentController": lambda controller: controller.get("type", "ECS") != "ECS",
     "loadBalancers": _given,
     "serviceRegistries": _given,

@@ -34,7 +34,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         **_counts(tasks),
         "taskDefinition": service.task_definition,
         "launchType": "EC2",
-        "schedulingStrategy": "REPLICA",
+        "schedulingStrategy": str(service.scheduling),
         "deploymentController": {"type": "ECS"},
         "deploymentConfiguration": deployment_configuration.render(service),
         "deployments": [_deployment(service, deployment, tasks) for deployment in service.deployments],

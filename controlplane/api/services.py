@@ -3,21 +3,17 @@
 Source: API reference, the operations' pages; error texts as AWS gives them where they are known.
 """
 
-from typing import Any
-
 import msgspec
 
-from controlplane.api import deployment_configuration, launch_type, limits, network
+from controlplane.api import launch_type, service_settings
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import NAME, cluster_of
 from controlplane.api.paging import page
-from controlplane.api.placement import constraints_of, strategy_of
 from controlplane.api.service_shapes import render
 from controlplane.api.tag_rules import check_tags
 from controlplane.api.task_definitions import find, find_active
-from controlplane.core.model import Cluster, Service, TaskDefinition
+from controlplane.core.model import Cluster, Scheduling, Service, TaskDefinition
 from controlplane.core.reconcile import deployments
-from controlplane.core.rollouts import RolloutSettings
 from controlplane.core.view import Draft, View
 from wire.arn import parse, short_id
 from wire.errors import (
@@ -30,8 +26,6 @@ from wire.errors import (
 
 DESCRIBE_MAX = 10
 LIST_SIZE = 10
-MINIMUM_HEALTHY_PERCENT = 100
-MAXIMUM_PERCENT = 200
 
 
 def create_service(draft: Draft, call: Call) -> Answer:
@@ -49,10 +43,10 @@ def create_service(draft: Draft, call: Call) -> Answer:
         return {"service": render(draft, _same(existing, call))}
     if not call.body.get("taskDefinition"):
         raise InvalidParameterException("TaskDefinition can not be blank.")
-    if "desiredCount" not in call.body:
+    if "desiredCount" not in call.body and call.text("schedulingStrategy", "REPLICA") == "REPLICA":
         raise InvalidParameterException("desiredCount is required for a REPLICA service.")
     definition = find_active(draft, call, call.body["taskDefinition"])
-    wanted = _settings(call, definition, {})
+    wanted = service_settings.read(call, definition, None)
     service = Service(
         arn=call.arns.service(cluster.name, name),
         name=name,
@@ -77,7 +71,7 @@ def update_service(draft: Draft, call: Call) -> Answer:
     changed = msgspec.structs.replace(
         service,
         body={**service.body, **changes},
-        **_settings(call, definition, _standing(service)),
+        **service_settings.read(call, definition, service),
     )
     if call.body.get("forceNewDeployment", False) or _is_new_revision(service, changed, definition):
         changed = deployments.begin(draft, changed, task_definition=definition.arn, names=call.names)
@@ -91,7 +85,8 @@ def delete_service(draft: Draft, call: Call) -> Answer:
     cluster = cluster_of(draft, call)
     service = _existing(draft, call, cluster)
     if service.status == "ACTIVE":
-        if service.desired_count > 0 and not call.body.get("force", False):
+        is_scaled = service.desired_count > 0 and service.scheduling is Scheduling.REPLICA
+        if is_scaled and not call.body.get("force", False):
             raise InvalidParameterException("The service cannot be stopped while it is scaled above 0.")
         service = msgspec.structs.replace(service, status="DRAINING", desired_count=0)
         draft.put(service)
@@ -122,9 +117,13 @@ def describe_services(view: View, call: Call) -> Answer:
 def list_services(view: View, call: Call) -> Answer:
     """ListServices. ACTIVE ones only, ten a page unless told otherwise."""
     cluster = cluster_of(view, call)
-    asked = (call.text("launchType", "EC2"), call.text("schedulingStrategy", "REPLICA"))
-    active = [service for service in view.services(cluster.name) if service.status == "ACTIVE"]
-    chosen = active if asked == ("EC2", "REPLICA") and call.text("resourceManagementType") != "ECS" else []
+    is_ours = call.text("launchType", "EC2") == "EC2" and call.text("resourceManagementType") != "ECS"
+    asked = call.text("schedulingStrategy")
+    chosen = [
+        service
+        for service in view.services(cluster.name)
+        if is_ours and service.status == "ACTIVE" and asked in ("", service.scheduling)
+    ]
     shown, more = page(chosen, call.body, key=lambda service: (service.name,), size=LIST_SIZE)
     return {"serviceArns": [service.arn for service in shown], **more}
 
@@ -151,44 +150,6 @@ def list_services_by_namespace(view: View, call: Call) -> Answer:
     return {"serviceArns": [service.arn for service in shown], **more}
 
 
-def _settings(call: Call, definition: TaskDefinition, standing: dict[str, Any]) -> dict[str, Any]:
-    """The members of `Service` that a request sets, over those that stand; all of it checked first."""
-    body = call.body
-    limits.refuse_unserved(body, limits.SERVICE_REQUEST, call.operation)
-    limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
-    is_awsvpc = definition.body.get("networkMode") == "awsvpc"
-    former = standing.get("networkConfiguration") if is_awsvpc else None
-    network.check(definition.body, body.get("networkConfiguration", former))
-    deployment = body.get("deploymentConfiguration", {})
-    limits.refuse_unserved(deployment, limits.DEPLOYMENT_CONFIGURATION, f"{call.operation}: deploymentConfiguration")
-    settings = {name: standing.get(name, default) for name, default in _DEFAULTS.items()}
-    for member, name in (("minimumHealthyPercent", "minimum_healthy_percent"), ("maximumPercent", "maximum_percent")):
-        settings[name] = deployment.get(member, settings[name])
-    settings["desired_count"] = body.get("desiredCount", settings["desired_count"])
-    settings["health_grace_seconds"] = body.get("healthCheckGracePeriodSeconds", settings["health_grace_seconds"])
-    settings["rollout"] = deployment_configuration.read(
-        deployment, settings["rollout"], floor_percent=settings["minimum_healthy_percent"]
-    )
-    if "placementStrategy" in body:
-        settings["placement_strategy"] = strategy_of(body)
-    if "placementConstraints" in body or not standing:
-        settings["placement_constraints"] = constraints_of(body, definition)
-    _check_numbers(settings)
-    return settings
-
-
-def _check_numbers(settings: dict[str, Any]) -> None:
-    if settings["desired_count"] < 0:
-        raise InvalidParameterException("desiredCount should be 0 or more.")
-    if settings["health_grace_seconds"] < 0:
-        raise InvalidParameterException("healthCheckGracePeriodSeconds should be 0 or more.")
-    minimum, maximum = settings["minimum_healthy_percent"], settings["maximum_percent"]
-    if minimum < 0 or maximum <= 0 or maximum < minimum:
-        raise InvalidParameterException(
-            "maximumPercent should be more than 0 and at least minimumHealthyPercent, which should be 0 or more."
-        )
-
-
 def _definition(draft: Draft, call: Call, service: Service) -> TaskDefinition:
     """The task definition after an update. One that the service has already may have gone INACTIVE since."""
     if "taskDefinition" not in call.body:
@@ -205,11 +166,6 @@ def _is_new_revision(before: Service, after: Service, definition: TaskDefinition
     if definition.arn != before.task_definition:
         return True
     return any(before.body.get(member) != after.body.get(member) for member in _REVISION_MEMBERS)
-
-
-def _standing(service: Service) -> dict[str, Any]:
-    standing = {name: getattr(service, name) for name in _DEFAULTS}
-    return {**standing, "networkConfiguration": service.body.get("networkConfiguration")}
 
 
 def _same(service: Service, call: Call) -> Service:
@@ -241,15 +197,6 @@ def arn_of(call: Call, cluster: Cluster, reference: str) -> str:
     return call.arns.service(cluster.name, short_id(reference))
 
 
-_DEFAULTS: dict[str, Any] = {
-    "desired_count": 0,
-    "minimum_healthy_percent": MINIMUM_HEALTHY_PERCENT,
-    "maximum_percent": MAXIMUM_PERCENT,
-    "placement_strategy": (),
-    "placement_constraints": (),
-    "health_grace_seconds": 0,
-    "rollout": RolloutSettings(),
-}
 _REVISION_MEMBERS = (
     "networkConfiguration",
     "platformVersion",

@@ -3,8 +3,10 @@
 It decides nothing; `replica`, `daemon` and their like do. Lives as long as one evaluation.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+
+import msgspec
 
 from controlplane.core import lifecycle, tagging
 from controlplane.core.lifecycle import NewTask
@@ -16,7 +18,7 @@ from controlplane.core.placement.strategies import SERVICE_DEFAULT
 from controlplane.core.policy import CountsStopping, HoldEnds, Policy, ProtectionCovers
 from controlplane.core.reconcile import events, health, scalein, throttle
 from controlplane.core.reconcile.health import Soundness
-from controlplane.core.view import Draft
+from controlplane.core.view import Draft, View
 from wire.holds import Proof
 from wire.status import InstanceStatus, StopCode
 from wire.story import Kind
@@ -35,6 +37,30 @@ def floor_of(service: Service) -> int:
 def ceiling_of(service: Service) -> int:
     """Tasks that may be there: desired x maximumPercent, rounded down."""
     return service.desired_count * service.maximum_percent // 100
+
+
+def service_request(
+    view: View,
+    service: Service,
+    deployment: Deployment,
+    count: int,
+    *,
+    caution: Caution = Caution.NONE,
+    avoid: frozenset[str] = frozenset(),
+) -> Request:
+    """The placement request for so many copies of one of a service's deployments."""
+    definition = view.task_definition(deployment.task_definition)
+    assert definition is not None, f"{deployment.task_definition} is in use and gone"
+    return Request(
+        cluster=service.cluster,
+        group=f"service:{service.name}",
+        amounts=definition.amounts,
+        count=count,
+        strategy=service.placement_strategy or SERVICE_DEFAULT,
+        constraints=service.placement_constraints,
+        caution=caution,
+        avoid=avoid,
+    )
 
 
 @dataclass
@@ -68,6 +94,8 @@ class Look:
         """Epoch seconds at which another look is worth it."""
         self.unplaced = 0
         """Tasks that found no room in this look."""
+        self.kept_free: Callable[[], frozenset[str]] = frozenset
+        """Instances (ARN) that wait for a daemon task; asked only where something starts."""
         self.stopped: set[str] = set()
         """ARNs of those told to stop in this look."""
         self.read()
@@ -163,12 +191,27 @@ class Look:
         self.service = events.stopped(self.draft, self.service, tasks, self.names)
         self.read()
 
-    def start(self, deployment: Deployment, count: int, *, replaces: Sequence[Task] = ()) -> list[Task]:
-        """Start up to `count` tasks of a deployment where they fit; each of `replaces` is stood in for by one."""
+    def start(
+        self,
+        deployment: Deployment,
+        count: int,
+        *,
+        replaces: Sequence[Task] = (),
+        only: frozenset[str] | None = None,
+    ) -> list[Task]:
+        """Start up to `count` tasks of a deployment where they fit; each of `replaces` is stood in for by one.
+
+        `only`: at most one on each of these instances (ARN) and nowhere else.
+        """
         count = min(count, STARTS_PER_STEP_MAX, self._launches_left(count))
         if count <= 0:
             return []
-        outcome = place(self.draft, self.request(deployment, count), self.dice)
+        request = self.request(deployment, count, avoid=self.kept_free())
+        if only is not None:
+            rest = frozenset(i.arn for i in self.draft.instances(self.service.cluster)) - only
+            constraints = (*request.constraints, {"type": "distinctInstance"})
+            request = msgspec.structs.replace(request, avoid=rest, constraints=constraints)
+        outcome = place(self.draft, request, self.dice)
         started = [
             self.create(deployment, instance, replaces=replaces[nth].arn if nth < len(replaces) else None)
             for nth, instance in enumerate(outcome.placed)
@@ -187,7 +230,7 @@ class Look:
         assert definition is not None, f"{deployment.task_definition} is in use and gone"
         new = NewTask(
             cluster=self.service.cluster,
-            group=self.group,
+            group=f"service:{self.service.name}",
             instance=instance,
             service=self.service.arn,
             deployment=deployment.id,
@@ -206,23 +249,8 @@ class Look:
         avoid: frozenset[str] = frozenset(),
     ) -> Request:
         """The placement request for so many copies of a deployment."""
-        definition = self.draft.task_definition(deployment.task_definition)
-        assert definition is not None, f"{deployment.task_definition} is in use and gone"
-        return Request(
-            cluster=self.service.cluster,
-            group=self.group,
-            amounts=definition.amounts,
-            count=count,
-            strategy=self.service.placement_strategy or SERVICE_DEFAULT,
-            constraints=self.service.placement_constraints,
-            caution=caution_of(self.policy) if caution is None else caution,
-            avoid=avoid,
-        )
-
-    @property
-    def group(self) -> str:
-        """`group` of its tasks."""
-        return f"service:{self.service.name}"
+        caution = caution_of(self.policy) if caution is None else caution
+        return service_request(self.draft, self.service, deployment, count, caution=caution, avoid=avoid)
 
     def _launches_left(self, count: int) -> int:
         left, at = throttle.launches_left(self.tasks, self.draft.now, self.policy)

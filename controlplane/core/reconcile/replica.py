@@ -6,6 +6,7 @@ Source: `DeploymentConfiguration` (floor, ceiling, rounding); the order within a
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from controlplane.core.model import Task
 from controlplane.core.placement.engine import Caution, place
@@ -18,28 +19,30 @@ from wire.holds import Proof
 from wire.status import TaskStatus
 
 
-class Formation:
-    """Which tasks are meant to be there, by deployment, and which are to leave.
+class Formation(NamedTuple):
+    """Which tasks are meant to be there, by deployment, and which are to leave. The newest deployment comes first."""
 
-    `teams`: the newest deployment comes first. What belongs to no team, or stands on a DRAINING instance, leaves.
-    """
+    teams: list[Team]
+    leave: list[Task]
 
-    def __init__(self, look: Look, wanted: dict[str, int]) -> None:
-        deployments = {deployment.id: deployment for deployment in look.service.deployments}
-        staying = [task for task in look.live if task.deployment in wanted and not look.on_draining(task)]
-        self.teams = [
-            Team(deployments[id_], count, [task for task in staying if task.deployment == id_])
-            for id_, count in wanted.items()
-        ]
-        stays = {task.arn for task in staying}
-        self.leave = [task for task in look.live if task.arn not in stays]
-        for team in self.teams:
-            unhealthy.pair(look, team)
+
+def form(look: Look, wanted: dict[str, int]) -> Formation:
+    """The formation now. What belongs to no deployment in `wanted`, or stands on a DRAINING instance, leaves."""
+    deployments = {deployment.id: deployment for deployment in look.service.deployments}
+    staying = [task for task in look.live if task.deployment in wanted and not look.on_draining(task)]
+    teams = [
+        Team(deployments[id_], count, [task for task in staying if task.deployment == id_])
+        for id_, count in wanted.items()
+    ]
+    for team in teams:
+        unhealthy.pair(look, team)
+    stays = {task.arn for task in staying}
+    return Formation(teams, [task for task in look.live if task.arn not in stays])
 
 
 def move(look: Look, wanted: dict[str, int]) -> Formation:
     """Stop, then start, towards the `wanted` numbers (by deployment id). Returns the formation as it is then."""
-    formation = Formation(look, wanted)
+    formation = form(look, wanted)
     going = [task for team in formation.teams for task in surplus(look, team)]
     going += leaving(look, formation.leave, gone=going)
     look.stop(going)
@@ -48,12 +51,12 @@ def move(look: Look, wanted: dict[str, int]) -> Formation:
         for task, reason in unhealthy.stops(look, team, is_rolling=is_rolling):
             if task.arn not in look.stopped:
                 look.stop([task], reason=reason)
-    formation = Formation(look, wanted)
+    formation = form(look, wanted)
     move_waiting(look, formation.teams[0])
-    _replace_old(look, Formation(look, wanted))
+    _replace_old(look, form(look, wanted))
     for nth in range(len(formation.teams)):
-        start_missing(look, Formation(look, wanted).teams[nth])
-    return Formation(look, wanted)
+        start_missing(look, form(look, wanted).teams[nth])
+    return form(look, wanted)
 
 
 def surplus(look: Look, team: Team) -> list[Task]:

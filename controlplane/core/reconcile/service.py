@@ -1,8 +1,10 @@
 """One look at one service."""
 
-from controlplane.core.model import Service
+from functools import partial
+
+from controlplane.core.model import Scheduling, Service
 from controlplane.core.names import Dice, Names
-from controlplane.core.reconcile import course, replica, rollout
+from controlplane.core.reconcile import course, daemon, replica, rollout
 from controlplane.core.reconcile.look import Look
 from controlplane.core.view import Draft, View
 
@@ -21,7 +23,12 @@ def reconcile(draft: Draft, service: str, *, names: Names, dice: Dice) -> float 
         drain(look)
         return None
     course.take_in(look)
-    course.finish(look, replica.move(look, {look.service.deployments[0].id: look.service.desired_count}))
+    if look.service.scheduling is Scheduling.DAEMON:
+        formation = daemon.move(look)
+    else:
+        look.kept_free = partial(daemon.awaiting, draft, look.service.cluster, dice)
+        formation = replica.move(look, {look.service.deployments[0].id: look.service.desired_count})
+    course.finish(look, formation)
     return look.look_again_at()
 
 
@@ -36,8 +43,13 @@ def drain(look: Look) -> None:
 
 
 def is_short(view: View, service: Service) -> bool:
-    """Whether a service may wait for room: it has fewer live tasks of its newest deployment than it wants."""
+    """Whether a service may wait for room: it has fewer live tasks of its newest deployment than it wants.
+
+    A DAEMON service wants a look whenever an instance changes.
+    """
     if service.status != "ACTIVE" or not service.deployments:
         return False
+    if service.scheduling is Scheduling.DAEMON:
+        return True
     newest = service.deployments[0].id
     return sum(t.is_live and t.deployment == newest for t in view.tasks_of(service.arn)) < service.desired_count
