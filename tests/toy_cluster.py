@@ -176,7 +176,7 @@ class ToyCluster:
 
     def course(self, service: str) -> ServiceDeployment:
         """The newest service deployment."""
-        course = self.state.rollout(self.service(service).current)
+        course = self.state.record(ServiceDeployment, self.service(service).current)
         assert course is not None
         return course
 

@@ -17,6 +17,7 @@ from aiohttp import web
 from controlplane.agents.reports import story_lines
 from controlplane.api import auth
 from controlplane.api.call import Account, Answer, Call
+from controlplane.api.keys import KeyRing
 from controlplane.api.operations import READERS, REPORTS, WRITERS
 from controlplane.api.refusals import REFUSED
 from controlplane.api.role_keys import Claims
@@ -29,6 +30,7 @@ from controlplane.store.port import Store
 from wire import ecs_shapes, envelope
 from wire.errors import AwsError, ClientException, SerializationException, ServerException, UnknownOperationException
 from wire.extensions import (
+    EXPLAIN_PLACEMENT,
     FORCE_STOP_TASK,
     SUBMIT_INSTANCE_INTERRUPTION,
     SUBMIT_RESOURCE_RELEASE,
@@ -40,7 +42,14 @@ from wire.story import Kind, StoryLine
 
 BODY_BYTES_MAX = 1024 * 1024
 OURS = frozenset(
-    {FORCE_STOP_TASK, SUBMIT_INSTANCE_INTERRUPTION, SUBMIT_RESOURCE_RELEASE, SUBMIT_STORY, SUBMIT_TASK_ADDRESS}
+    {
+        EXPLAIN_PLACEMENT,
+        FORCE_STOP_TASK,
+        SUBMIT_INSTANCE_INTERRUPTION,
+        SUBMIT_RESOURCE_RELEASE,
+        SUBMIT_STORY,
+        SUBMIT_TASK_ADDRESS,
+    }
 )
 
 _log = structlog.get_logger(__name__)
@@ -64,7 +73,7 @@ class Dispatcher:
         store: Store,
         committer: Committer,
         account: Account,
-        keys: auth.Keys | None,
+        keys: KeyRing | None,
         clock: Callable[[], float],
         metrics: Metrics,
         logs: LogsApi,
@@ -79,10 +88,10 @@ class Dispatcher:
         self._logs = logs
         self._check_answers = check_answers
 
-    async def handle(self, request: web.Request) -> web.Response:
-        """Answer one request, always."""
+    async def handle(self, request: web.Request, ours: str = "") -> web.Response:
+        """Answer one request, always. `ours` is an operation that a path of ours stands for."""
         request_id = str(uuid.uuid4())
-        operation, code = "?", "OK"
+        operation, code = ours or "?", "OK"
         try:
             body = await _read(request)
             role = self.authenticate(request, body)
@@ -92,9 +101,10 @@ class Dispatcher:
                 served = await self._logs.serve(log_operation, _parse(body))
                 operation = log_operation
             else:
-                operation = _operation(request.headers)
+                operation = ours or _operation(request.headers)
                 auth.permit(role, operation)
-                served = await self._serve(operation, _parse(body), request, request_id)
+                members = dict(request.query) if request.method == "GET" else _parse(body)
+                served = await self._serve(operation, members, request, request_id)
             answer = msgspec.json.encode(served)
             status = 200
         except AwsError as error:
@@ -189,6 +199,8 @@ async def _read(request: web.Request) -> bytes:
         raise AwsError(
             f"The request is larger than {BODY_BYTES_MAX} bytes.", code="RequestEntityTooLargeException", status=413
         ) from None
+    except web.RequestPayloadError:
+        raise SerializationException("The request body is not as its Content-Encoding or its length says.") from None
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -196,6 +208,8 @@ def _parse(body: bytes) -> dict[str, Any]:
         return msgspec.json.decode(body or b"{}", type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise SerializationException("The request body is no JSON object.") from None
+    except RecursionError:
+        raise SerializationException("The request body is nested too deeply.") from None
 
 
 def _operation(headers: Mapping[str, str]) -> str:

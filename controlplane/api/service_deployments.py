@@ -60,7 +60,7 @@ def list_service_deployments(view: View, call: Call) -> Answer:
 
 def describe_service_deployments(view: View, call: Call) -> Answer:
     """DescribeServiceDeployments, at most twenty; unknown ones are failures with reason MISSING."""
-    found, failures = _found(call, "serviceDeploymentArns", view.rollout)
+    found, failures = _found(call, "serviceDeploymentArns", partial(view.record, ServiceDeployment))
     return {"serviceDeployments": [render(view, rollout) for rollout in found], "failures": failures}
 
 
@@ -257,7 +257,7 @@ def _found(call: Call, member: str, lookup: Callable[[str], R | None]) -> tuple[
 def _open(draft: Draft, call: Call, verb: str) -> ServiceDeployment:
     """The service deployment that a request names, one that is not over."""
     arn = call.body["serviceDeploymentArn"]
-    rollout = draft.rollout(arn)
+    rollout = draft.record(ServiceDeployment, arn)
     if rollout is None:
         raise AwsError("Service deployment not found.", code="ServiceDeploymentNotFoundException")
     if rollout.status.is_over:

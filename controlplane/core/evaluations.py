@@ -53,7 +53,7 @@ def _because_of_task(view: View, arn: str, look: dict[str, str], crowded: dict[s
 
 def _because_of_rollout(view: View, table: str, key: str, look: dict[str, str]) -> None:
     if table == ServiceDeployment.table:
-        course = view.rollout(key)
+        course = view.record(ServiceDeployment, key)
         if course is not None and not course.status.is_over:
             look.setdefault(course.service, "its deployment changed")
         return

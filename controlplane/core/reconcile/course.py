@@ -17,7 +17,7 @@ MINUTE_SECONDS = 60.0
 
 def current(look: Look) -> ServiceDeployment | None:
     """The service deployment that is under way; None where none is."""
-    course = look.draft.rollout(look.service.current)
+    course = look.draft.record(ServiceDeployment, look.service.current)
     return course if course is not None and not course.status.is_over else None
 
 

@@ -9,9 +9,10 @@ import msgspec
 from controlplane.core.model import Deployment, Scheduling, Service, Task
 from controlplane.core.names import Dice
 from controlplane.core.placement.engine import place
+from controlplane.core.placement.request import service_request
 from controlplane.core.reconcile import events, throttle, unhealthy
 from controlplane.core.reconcile.health import Soundness
-from controlplane.core.reconcile.look import Look, Team, floor_of, service_request
+from controlplane.core.reconcile.look import Look, Team, definition_of, floor_of
 from controlplane.core.reconcile.replica import Formation
 from controlplane.core.view import View
 from wire.resources import Amounts
@@ -45,7 +46,7 @@ def awaiting(view: View, cluster: str, dice: Dice) -> frozenset[str]:
     kept: set[str] = set()
     for service in view.services(cluster):
         if service.scheduling is Scheduling.DAEMON and service.status == "ACTIVE" and service.deployments:
-            amounts = _amounts(view, service.deployments[0])
+            amounts = definition_of(view, service.deployments[0]).amounts
             kept |= {
                 instance
                 for instance in _matching(view, service, service.deployments[0], dice)
@@ -68,7 +69,7 @@ def _wanted(look: Look) -> set[str]:
 def _matching(view: View, service: Service, deployment: Deployment, dice: Dice) -> tuple[str, ...]:
     """Instances that meet the constraints, full or not: where a task that costs nothing could go."""
     instances = len(view.instances(service.cluster))
-    request = service_request(view, service, deployment, instances)
+    request = service_request(service, definition_of(view, deployment), instances)
     free = msgspec.structs.replace(
         request,
         amounts=Amounts(),
@@ -77,12 +78,6 @@ def _matching(view: View, service: Service, deployment: Deployment, dice: Dice) 
         constraints=(*request.constraints, _ONE_EACH),
     )
     return place(view, free, dice).placed
-
-
-def _amounts(view: View, deployment: Deployment) -> Amounts:
-    definition = view.task_definition(deployment.task_definition)
-    assert definition is not None, f"{deployment.task_definition} is in use and gone"
-    return definition.amounts
 
 
 def _count(look: Look, wanted: set[str]) -> None:

@@ -101,7 +101,7 @@ def begin(draft: Draft, service: Service, *, task_definition: str, names: Names)
 
 def supersede(draft: Draft, service: Service) -> None:
     """A newer deployment begins, or the service ends: what was under way is stopped."""
-    former = draft.rollout(service.current)
+    former = draft.record(ServiceDeployment, service.current)
     if former is not None and not former.status.is_over:
         stop(draft, former, "Service deployment was superseded by a newer one.")
 

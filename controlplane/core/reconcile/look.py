@@ -10,11 +10,11 @@ import msgspec
 
 from controlplane.core import lifecycle, tagging
 from controlplane.core.lifecycle import NewTask
-from controlplane.core.model import Deployment, Release, Service, Task
+from controlplane.core.model import Deployment, Release, Service, Task, TaskDefinition
 from controlplane.core.names import Dice, Names
 from controlplane.core.placement import explain
-from controlplane.core.placement.engine import Caution, Outcome, Request, caution_of, place
-from controlplane.core.placement.strategies import SERVICE_DEFAULT
+from controlplane.core.placement.engine import Outcome, place
+from controlplane.core.placement.request import Caution, Request, caution_of, service_request
 from controlplane.core.policy import CountsStopping, HoldEnds, Policy, ProtectionCovers
 from controlplane.core.reconcile import events, health, scalein, throttle
 from controlplane.core.reconcile.health import Soundness
@@ -39,28 +39,11 @@ def ceiling_of(service: Service) -> int:
     return service.desired_count * service.maximum_percent // 100
 
 
-def service_request(
-    view: View,
-    service: Service,
-    deployment: Deployment,
-    count: int,
-    *,
-    caution: Caution = Caution.NONE,
-    avoid: frozenset[str] = frozenset(),
-) -> Request:
-    """The placement request for so many copies of one of a service's deployments."""
+def definition_of(view: View, deployment: Deployment) -> TaskDefinition:
+    """What a deployment's tasks are made from."""
     definition = view.task_definition(deployment.task_definition)
     assert definition is not None, f"{deployment.task_definition} is in use and gone"
-    return Request(
-        cluster=service.cluster,
-        group=f"service:{service.name}",
-        amounts=definition.amounts,
-        count=count,
-        strategy=service.placement_strategy or SERVICE_DEFAULT,
-        constraints=service.placement_constraints,
-        caution=caution,
-        avoid=avoid,
-    )
+    return definition
 
 
 @dataclass
@@ -226,8 +209,7 @@ class Look:
 
     def create(self, deployment: Deployment, instance: str, *, replaces: str | None = None) -> Task:
         """Make one task of a deployment on an instance (ARN)."""
-        definition = self.draft.task_definition(deployment.task_definition)
-        assert definition is not None, f"{deployment.task_definition} is in use and gone"
+        definition = definition_of(self.draft, deployment)
         new = NewTask(
             cluster=self.service.cluster,
             group=f"service:{self.service.name}",
@@ -250,7 +232,7 @@ class Look:
     ) -> Request:
         """The placement request for so many copies of a deployment."""
         caution = caution_of(self.policy) if caution is None else caution
-        return service_request(self.draft, self.service, deployment, count, caution=caution, avoid=avoid)
+        return service_request(self.service, definition_of(self.draft, deployment), count, caution, avoid)
 
     def _launches_left(self, count: int) -> int:
         left, at = throttle.launches_left(self.tasks, self.draft.now, self.policy)
@@ -269,7 +251,8 @@ class Look:
         if self.say(events.Sentence(message, "SERVICE_TASK_PLACEMENT_FAILURE")):
             reasons = explain.tally(outcome.refusals)
             instances = len(outcome.refusals)
-            self.draft.tell(Kind.PLACEMENT_FAILED, self.service.arn, reasons=reasons, instances=instances)
+            why = explain.sentence(outcome.refusals)
+            self.draft.tell(Kind.PLACEMENT_FAILED, self.service.arn, reasons=reasons, instances=instances, why=why)
 
     def _release_expected_by(self) -> float:
         """Until when an agent may still answer a stop by releasing the room at once; 0: none will."""

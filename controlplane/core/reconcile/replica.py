@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from controlplane.core.model import Task
-from controlplane.core.placement.engine import Caution, place
+from controlplane.core.placement.engine import place
 from controlplane.core.placement.field import is_phantom
+from controlplane.core.placement.request import Caution
 from controlplane.core.policy import UnhealthyInRollout
 from controlplane.core.reconcile import events, throttle, unhealthy
 from controlplane.core.reconcile.health import Soundness

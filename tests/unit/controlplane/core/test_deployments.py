@@ -18,6 +18,7 @@ from controlplane.core.rollouts import (
     Monitor,
     RolloutSettings,
     RolloutStatus,
+    ServiceDeployment,
     Threshold,
 )
 from controlplane.core.view import Draft
@@ -75,7 +76,7 @@ def test_the_breaker_goes_back_to_what_was_completed_last() -> None:
     second = world.service(service).deployments[0].id
     world.run(60)
     now = world.service(service)
-    course = world.state.rollout(rollout)
+    course = world.state.record(ServiceDeployment, rollout)
     assert [d.id for d in now.deployments] == [first]
     assert now.deployments[0].rollout_state == "COMPLETED"
     assert now.task_definition.endswith(":1")
@@ -114,7 +115,7 @@ def test_without_rollback_a_failed_deployment_starts_no_more_tasks_and_the_old_o
     tries = [task for task in world.tasks(service) if task.task_definition.endswith(":2")]
     assert len(tries) == 4, "two at a time: three failures are the threshold"
     assert len(running(world, service)) == 2
-    assert world.state.rollout(rollout).status is RolloutStatus.STOPPED
+    assert world.state.record(ServiceDeployment, rollout).status is RolloutStatus.STOPPED
 
 
 def test_a_first_deployment_has_nothing_to_go_back_to() -> None:
@@ -134,7 +135,7 @@ def test_a_rollback_that_fails_too_is_the_end() -> None:
     for task in world.live(service):
         world.exit(task.arn)
     world.run(3600)
-    assert world.state.rollout(rollout).status is RolloutStatus.ROLLBACK_FAILED
+    assert world.state.record(ServiceDeployment, rollout).status is RolloutStatus.ROLLBACK_FAILED
     assert world.service(service).deployments[0].rollout_state == "FAILED"
 
 
@@ -200,7 +201,7 @@ def test_a_new_update_supersedes_the_one_before_and_starts_afresh() -> None:
     world, service = settled()
     second = broken(world, service)
     world.deploy(service, world.define(SMALL))
-    assert world.state.rollout(second).status is RolloutStatus.STOPPED
+    assert world.state.record(ServiceDeployment, second).status is RolloutStatus.STOPPED
     world.run(60)
     assert world.course(service).status is RolloutStatus.SUCCESSFUL
     assert world.service(service).task_definition.endswith(":3")
@@ -215,11 +216,11 @@ def test_an_alarm_fails_a_deployment_and_one_that_rang_before_is_left_aside() ->
     rollout = world.service(service).current
     world.alarm("errors", rings=True)
     world.run(1)
-    course = world.state.rollout(rollout)
+    course = world.state.record(ServiceDeployment, rollout)
     assert (course.alarms, course.triggered_alarms) == (Monitor.TRIGGERED, ("errors",))
     assert any("deployment failed: alarm detected." in message for message in world.messages(service))
     world.run(60)
-    assert world.state.rollout(rollout).status is RolloutStatus.ROLLBACK_SUCCESSFUL
+    assert world.state.record(ServiceDeployment, rollout).status is RolloutStatus.ROLLBACK_SUCCESSFUL
     world.deploy(service, world.define(SMALL))
     world.run(60)
     course = world.course(service)
@@ -275,7 +276,7 @@ def test_a_stop_by_a_user_goes_back() -> None:
     rollout = world.course(service)
     world.decide("stop", lambda d: deployments.step(d, rollout, RolloutStatus.ROLLBACK_REQUESTED))
     world.run(60)
-    course = world.state.rollout(rollout.arn)
+    course = world.state.record(ServiceDeployment, rollout.arn)
     assert course.status is RolloutStatus.ROLLBACK_SUCCESSFUL
     assert Cause.STOPPED.reason in course.rollback.reason
     assert world.service(service).task_definition.endswith(":1")
