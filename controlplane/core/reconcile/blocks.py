@@ -116,7 +116,7 @@ def _protection(look: Look, formation: Formation) -> Block | None:
     is_waiting = any(not look.is_(task, Soundness.HEALTHY) for task in newest.tasks)
     if not held or len(held) < len(formation.leave) or is_waiting:
         return None
-    if len(newest.tasks) < newest.wanted and look.room() > 0:
+    if len(newest.tasks) < newest.wanted and (look.room() > 0 or look.counted_stopping()):
         return None
     return Block(why=Why.PROTECTION, by=_arns(held), until=max(task.protected_until or 0 for task in held))
 
