@@ -25,6 +25,7 @@ from controlplane.agents.acs import Sessions
 from controlplane.agents.refusal import refused_by
 from controlplane.agents.tcs import Telemetry
 from controlplane.api import auth
+from controlplane.api.alarms import Alarms
 from controlplane.api.call import Account
 from controlplane.api.clusters import DEFAULT_CLUSTER
 from controlplane.api.dispatch import BODY_BYTES_MAX, Dispatcher, wrong_service
@@ -103,6 +104,7 @@ class ControlPlane:
             logs=LogsApi(self.logs, names.arns),
             check_answers=config.check_answers,
         )
+        self.alarms = Alarms(store=store, committer=self._committer, new_id=names.uuid)
         self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
         self.reset = Reset(store, self._committer, self.logs, self._new_cluster, is_allowed=config.allow_reset)
@@ -157,6 +159,8 @@ class ControlPlane:
         app.router.add_get("/events", self.events.handle)
         app.router.add_get("/_berth/health", self._health)
         app.router.add_get("/_berth/story", self.feed.handle)
+        app.router.add_post("/_berth/alarms", self.alarms.set)
+        app.router.add_get("/_berth/alarms", self.alarms.list)
         app.router.add_get("/_berth/explain", partial(self.dispatcher.handle, ours=EXPLAIN_PLACEMENT))
         app.router.add_get("/_berth/telemetry", self.telemetry.newest)
         app.router.add_post("/_berth/reset", self._reset)
