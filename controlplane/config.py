@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from controlplane.api.keys import KeyRing
+from controlplane.api.rates import Throttle
 from controlplane.core.policy import PRESETS
 
 HOST = "127.0.0.1"
@@ -37,6 +38,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the preset that new clusters get."""
     healthy_after_seconds: float = HEALTHY_AFTER_SECONDS
     keys: KeyRing | None = None
+    tls_cert: Path | None = None
+    """Certificate (PEM, its chain behind it); None: plain HTTP."""
+    tls_key: Path | None = None
+    throttle: Throttle = Throttle.OFF
     log_level: str = "warning"
     allow_reset: bool = False
     """Whether `POST /_berth/reset` empties everything."""
@@ -54,8 +59,11 @@ def check(config: Config) -> None:
         raise SetupError(f"Unknown policy {config.policy!r}; there are {', '.join(PRESETS)}.")
     if config.keys is None and not is_loopback(config.host):
         raise SetupError(
-            f"To listen on {config.host}, beyond this machine, set BERTH_ACCESS_KEY_ID and BERTH_SECRET_ACCESS_KEY."
+            f"To listen on {config.host}, beyond this machine, set BERTH_ACCESS_KEY_ID and BERTH_SECRET_ACCESS_KEY, "
+            "or BERTH_KEYS_FILE."
         )
+    if (config.tls_cert is None) != (config.tls_key is None):
+        raise SetupError("BERTH_TLS_CERT and BERTH_TLS_KEY go together.")
     if config.healthy_after_seconds < 0:
         raise SetupError("BERTH_HEALTHY_AFTER_SECONDS must be 0 or more.")
     if config.data_dir is not None:
