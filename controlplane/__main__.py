@@ -57,6 +57,12 @@ GARBAGE_ALLOCATIONS = 50_000
     help="aws: ThrottlingException at AWS's published rates. [env: BERTH_THROTTLE]",
 )
 @click.option("--log-level", default="warning", type=click.Choice(settings.LOG_LEVELS), help="[env: BERTH_LOG_LEVEL]")
+@click.option("--events-webhook", default="", help="URL that every event is POSTed to. [env: BERTH_EVENTS_WEBHOOK]")
+@click.option(
+    "--events-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File that every event is appended to, as JSON lines. [env: BERTH_EVENTS_FILE]",
+)
 @click.option("--allow-reset", is_flag=True, help="POST /_berth/reset empties everything. [env: BERTH_ALLOW_RESET]")
 @click.option(
     "--check-answers",

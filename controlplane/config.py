@@ -43,6 +43,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     tls_key: Path | None = None
     throttle: Throttle = Throttle.OFF
     log_level: str = "warning"
+    events_webhook: str = ""
+    """URL that every event is POSTed to."""
+    events_file: Path | None = None
+    """File that every event is appended to."""
     allow_reset: bool = False
     """Whether `POST /_berth/reset` empties everything."""
     check_answers: bool = False
@@ -64,6 +68,10 @@ def check(config: Config) -> None:
         )
     if (config.tls_cert is None) != (config.tls_key is None):
         raise SetupError("BERTH_TLS_CERT and BERTH_TLS_KEY go together.")
+    if config.events_webhook and not config.events_webhook.startswith(("http://", "https://")):
+        raise SetupError(f"BERTH_EVENTS_WEBHOOK is {config.events_webhook!r}, but must be an http or https URL.")
+    if config.events_file is not None and not config.events_file.absolute().parent.is_dir():
+        raise SetupError(f"The folder of BERTH_EVENTS_FILE, {config.events_file.absolute().parent}, is not there.")
     if config.healthy_after_seconds < 0:
         raise SetupError("BERTH_HEALTHY_AFTER_SECONDS must be 0 or more.")
     if config.data_dir is not None:

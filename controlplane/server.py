@@ -9,8 +9,9 @@ import errno
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from random import SystemRandom
 from secrets import token_hex
@@ -36,7 +37,11 @@ from controlplane.core.names import Names
 from controlplane.core.policy import PRESETS
 from controlplane.core.view import Draft
 from controlplane.door import Door, signed_only, tls
-from controlplane.events.feed import Feed
+from controlplane.events.emitter import Emitter
+from controlplane.events.feed import Bell, Feed
+from controlplane.events.pump import Cursor, Pump, Sink
+from controlplane.events.sinks import EventFile, Webhook
+from controlplane.events.stream import EventStream
 from controlplane.logs.api import LogsApi
 from controlplane.logs.store import LogStore
 from controlplane.metrics import Metrics
@@ -49,6 +54,7 @@ from controlplane.store.sqlite import SqliteStore
 from wire import envelope
 from wire.arn import ArnMaker
 from wire.errors import AwsError
+from wire.extensions import EXPLAIN_PLACEMENT
 
 STORE_FILE = "controlplane.sqlite"
 LOGS_FILE = "logs.sqlite"
@@ -77,6 +83,9 @@ class ControlPlane:
         self.account = Account(names, policy)
         self.metrics = Metrics()
         self.feed = Feed(store, self.metrics)
+        self.events = EventStream(store, self.metrics)
+        self._sinks = list(_sinks(config))
+        self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
         self.logs = LogStore(config.data_dir / LOGS_FILE if config.data_dir is not None else None)
         self._committer = Committer(store, clock=time.time, on_conflict=self._met)
         self.sessions = Sessions(
@@ -134,12 +143,14 @@ class ControlPlane:
             raise SetupError(str(error)) from None
         self.port = self._listener.sockets[0].getsockname()[1]
         await self._committer.commit(self._ensure_default_cluster, cause="start")
-        for job in (self._follow(), self.worker.run(), self.sweeper.run(), self._forget_absent()):
+        pumps = [pump.run() for pump in self._pumps]
+        for job in (self._follow(), self.worker.run(), self.sweeper.run(), self._forget_absent(), *pumps):
             self._spawn(job)
 
     async def close(self) -> None:
         """Stop serving, then make everything durable."""
-        self.feed.close()
+        for bell in self._bells:
+            bell.close()
         self.sessions.close()
         await self.telemetry.close()
         if self._listener is not None:
@@ -148,6 +159,8 @@ class ControlPlane:
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
+        for sink in self._sinks:
+            await sink.close()
         await self.logs.close()
         await self.store.close()
 
@@ -157,8 +170,10 @@ class ControlPlane:
         app.router.add_post("/", self.dispatcher.handle)
         app.router.add_get("/acs/ws", partial(self._agents, self.sessions.handle))
         app.router.add_get("/tcs/ws", partial(self._agents, self.telemetry.handle))
+        app.router.add_get("/events", self.events.handle)
         app.router.add_get("/_berth/health", self._health)
         app.router.add_get("/_berth/story", self.feed.handle)
+        app.router.add_get("/_berth/explain", partial(self.dispatcher.handle, ours=EXPLAIN_PLACEMENT))
         app.router.add_get("/_berth/telemetry", self.telemetry.newest)
         app.router.add_post("/_berth/reset", self._reset)
         app.router.add_get("/metrics", self._metrics)
@@ -205,11 +220,19 @@ class ControlPlane:
         """Wake whoever a commit concerns. After a gap everybody looks anew."""
         while True:
             watch = self.store.watch()
-            self.feed.wake()
+            self._ring()
             self.sessions.wake_all()
             async for commit in watch:
-                self.feed.wake()
+                self._ring()
                 self._wake_sessions(commit)
+
+    @property
+    def _bells(self) -> list[Bell]:
+        return [self.feed, self.events, *self._pumps]
+
+    def _ring(self) -> None:
+        for bell in self._bells:
+            bell.wake()
 
     def _wake_sessions(self, commit: Commit) -> None:
         view = self.store.view()
@@ -267,12 +290,27 @@ def set_up_logging(level: str) -> None:
 
 
 def _open_store(config: Config) -> Store:
+    emit = Emitter(ArnMaker(config.region, config.account), time.time)
     if config.data_dir is None:
-        return MemoryStore()
+        return MemoryStore(emit=emit)
     try:
-        return SqliteStore(Path(config.data_dir) / STORE_FILE)
+        return SqliteStore(Path(config.data_dir) / STORE_FILE, emit=emit)
     except StoreBusy as busy:
         raise SetupError(str(busy)) from None
+
+
+def _sinks(config: Config) -> Iterator[Sink]:
+    if config.events_webhook:
+        yield Webhook(config.events_webhook)
+    if config.events_file is not None:
+        yield EventFile(config.events_file)
+
+
+def _cursor_file(config: Config, sink: Sink) -> Path | None:
+    """Each sink its own: another URL or file begins anew."""
+    if config.data_dir is None:
+        return None
+    return config.data_dir / f"events-{sha256(sink.name.encode()).hexdigest()[:12]}.cursor"
 
 
 def _why_no_port(config: Config, error: OSError) -> str:
