@@ -47,7 +47,7 @@ from controlplane.store.sqlite import SqliteStore
 from wire import envelope
 from wire.arn import ArnMaker
 from wire.errors import AwsError
-from wire.extensions import EXPLAIN_PLACEMENT
+from wire.extensions import EXPLAIN_PLACEMENT, GET_POLICY, PUT_POLICY
 
 STORE_FILE = "controlplane.sqlite"
 LOGS_FILE = "logs.sqlite"
@@ -145,6 +145,8 @@ class ControlPlane:
         app.router.add_get("/_berth/health", self._health)
         app.router.add_get("/_berth/story", self.feed.handle)
         app.router.add_get("/_berth/explain", partial(self.dispatcher.handle, ours=EXPLAIN_PLACEMENT))
+        app.router.add_get("/_berth/policy", partial(self.dispatcher.handle, ours=GET_POLICY))
+        app.router.add_put("/_berth/policy", partial(self.dispatcher.handle, ours=PUT_POLICY))
         app.router.add_get("/_berth/telemetry", self.telemetry.newest)
         app.router.add_post("/_berth/reset", self._reset)
         app.router.add_get("/metrics", self._metrics)
@@ -196,6 +198,8 @@ class ControlPlane:
     def _wake_sessions(self, commit: Commit) -> None:
         view = self.store.view()
         for table, key in commit.changed:
+            if table == Cluster.table:
+                self.sessions.wake_all()
             task = view.task(key) if table == Task.table else None
             instance = task.instance if task is not None else key if table == Instance.table else None
             if instance is not None:

@@ -8,6 +8,7 @@ from controlplane.api import (
     clusters,
     container_instances,
     explaining,
+    policies,
     protection,
     services,
     tags,
@@ -18,6 +19,8 @@ from controlplane.api.call import Reader, Writer
 from wire.extensions import (
     EXPLAIN_PLACEMENT,
     FORCE_STOP_TASK,
+    GET_POLICY,
+    PUT_POLICY,
     SUBMIT_INSTANCE_INTERRUPTION,
     SUBMIT_RESOURCE_RELEASE,
     SUBMIT_TASK_ADDRESS,
@@ -43,6 +46,7 @@ READERS: dict[str, Reader] = {
     "ListTagsForResource": tags.list_tags_for_resource,
     "DiscoverPollEndpoint": registration.discover_poll_endpoint,
     EXPLAIN_PLACEMENT: explaining.explain,
+    GET_POLICY: policies.get_policy,
 }
 """Change nothing."""
 
@@ -72,6 +76,7 @@ WRITERS: dict[str, Writer] = {
     "StartTask": tasks.start_task,
     "StopTask": tasks.stop_task,
     FORCE_STOP_TASK: tasks.force_stop_task,
+    PUT_POLICY: policies.put_policy,
     "UpdateTaskProtection": protection.update_task_protection,
     "CreateService": services.create_service,
     "UpdateService": services.update_service,

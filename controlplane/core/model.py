@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from controlplane.core.policy import Policy
+from controlplane.core.policy import AgentPolicy, Policy
 from wire.holds import Hold
 from wire.resources import Amounts
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, InstanceStatus, StopCode, TaskStatus
@@ -38,6 +38,8 @@ class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
     arn: str
     status: str = "ACTIVE"
     policy: Policy = Policy()
+    agent_policy: AgentPolicy | None = None
+    """What its agents are told, those of ours; None: each goes by its own environment."""
     body: dict[str, Any] = {}
     ended_at: float | None = None
     """When it went INACTIVE."""

@@ -4,6 +4,7 @@ When a hold on the placement ledger ends is a policy; nothing in the scheduler a
 """
 
 from enum import StrEnum
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -49,10 +50,12 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
 class AgentPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
     """The agents' half of a preset, as the environment variables of our agent."""
 
-    release: str = "eager"
-    """ECS_RESOURCE_RELEASE: eager or on-exit."""
-    task_queue: str = "fifo"
+    release: Literal["eager", "on-exit"] = "eager"
+    """ECS_RESOURCE_RELEASE."""
+    task_queue: Annotated[str, msgspec.Meta(pattern="^(fifo|serial|greedy|greedy:[1-9][0-9]{0,8})$")] = "fifo"
     """ECS_TASK_QUEUE: fifo, serial, greedy or greedy:SECONDS."""
+    stop_give_up: Literal["hold", "declare"] = "hold"
+    """ECS_STOP_GIVE_UP."""
 
 
 class Preset(msgspec.Struct, frozen=True):
