@@ -20,6 +20,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from controlplane import schedulers
 from controlplane.agents.acs import Sessions
 from controlplane.agents.refusal import refused_by
 from controlplane.agents.tcs import Telemetry
@@ -114,6 +115,7 @@ class ControlPlane:
         Raises:
             SetupError: the port is taken, or not ours to take.
         """
+        schedulers.load()
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.config.host, self.config.port)
         try:

@@ -7,6 +7,7 @@ import msgspec
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.core.model import Cluster
+from controlplane.core.placement import custom
 from controlplane.core.switches import SwitchError, preset_of, set_preset, set_switches
 from controlplane.core.view import Draft, View
 from wire.errors import InvalidParameterException
@@ -29,6 +30,10 @@ def put_policy(draft: Draft, call: Call) -> Answer:
         changed = set_switches(changed, switches)
     except SwitchError as error:
         raise InvalidParameterException(str(error)) from None
+    scheduler = changed.policy.scheduler
+    if scheduler not in (custom.BUILT_IN, *custom.installed):
+        known = ", ".join((custom.BUILT_IN, *custom.installed))
+        raise InvalidParameterException(f"No scheduler '{scheduler}' is installed; there are {known}.")
     if changed != cluster:
         draft.put(changed)
         draft.tell(Kind.POLICY_SET, cluster.arn, **_switches(changed))

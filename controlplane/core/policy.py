@@ -43,6 +43,8 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     healthy_after_seconds: float = 40
     """A task counts as healthy this long after it reached RUNNING; 0: at once. Source: API reference,
     `DeploymentConfiguration.minimumHealthyPercent` (40 s for tasks without load balancer and health check)."""
+    scheduler: str = "berth"
+    """Who chooses instances: the engine, or an installed scheduler of that name (entry point `berth.schedulers`)."""
     pending_lease_seconds: float | None = None
     """A task that waits longer than this in PENDING on a full host is placed anew; None: it stays, as in ECS."""
 

@@ -13,8 +13,8 @@ from controlplane.core.policy import PRESETS, AgentPolicy, Policy
 
 P = TypeVar("P", Policy, AgentPolicy)
 
-KEPT_BY_PRESETS = ("healthy_after_seconds",)
-"""What no preset is about: it says how long a test may take, not how an orchestrator thinks."""
+KEPT_BY_PRESETS = ("healthy_after_seconds", "scheduler")
+"""What no preset is about: the pace of tests, and who chooses."""
 
 
 class SwitchError(ValueError):
