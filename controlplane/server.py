@@ -21,6 +21,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from controlplane import schedulers
 from controlplane.agents.acs import Sessions
 from controlplane.agents.refusal import refused_by
 from controlplane.agents.tcs import Telemetry
@@ -55,7 +56,7 @@ from controlplane.store.sqlite import SqliteStore
 from wire import envelope
 from wire.arn import ArnMaker
 from wire.errors import AwsError
-from wire.extensions import EXPLAIN_PLACEMENT
+from wire.extensions import EXPLAIN_PLACEMENT, GET_POLICY, PUT_POLICY
 
 STORE_FILE = "controlplane.sqlite"
 LOGS_FILE = "logs.sqlite"
@@ -131,6 +132,7 @@ class ControlPlane:
         Raises:
             SetupError: the port is taken, or not ours to take.
         """
+        schedulers.load()
         await self._runner.setup()
         assert self._runner.server is not None
         door, config = Door(self._runner.server), self.config
@@ -178,6 +180,8 @@ class ControlPlane:
         app.router.add_post("/_berth/alarms", self.alarms.set)
         app.router.add_get("/_berth/alarms", self.alarms.list)
         app.router.add_get("/_berth/explain", partial(self.dispatcher.handle, ours=EXPLAIN_PLACEMENT))
+        app.router.add_get("/_berth/policy", partial(self.dispatcher.handle, ours=GET_POLICY))
+        app.router.add_put("/_berth/policy", partial(self.dispatcher.handle, ours=PUT_POLICY))
         app.router.add_get("/_berth/telemetry", self.telemetry.newest)
         app.router.add_post("/_berth/reset", self._reset)
         app.router.add_get("/metrics", self._metrics)
@@ -241,6 +245,8 @@ class ControlPlane:
     def _wake_sessions(self, commit: Commit) -> None:
         view = self.store.view()
         for table, key in commit.changed:
+            if table == Cluster.table:
+                self.sessions.wake_all()
             task = view.task(key) if table == Task.table else None
             if task is not None and task.instance is not None:
                 self.sessions.wake(task.instance, task.arn)
