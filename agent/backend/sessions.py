@@ -44,13 +44,21 @@ def sessions(
     doctor: Doctor,
     cgroups: Cgroups | None = None,
     sends_metrics: bool = True,
+    set_policy: Callable[[str, str, str], None],
     renew: Callable[[], Awaitable[None]],
 ) -> tuple[AcsSession, TcsSession]:
     """ACS and TCS of the instance (ARN); they share the answer of DiscoverPollEndpoint. `renew` as in `AcsSession`."""
     names = {"cluster": cluster, "instance": instance}
     speaker = Speaker(**names, agent_version=agent_version, docker_version=docker_version)
     endpoints = Endpoints(client, **names)
-    desk = Desk(submit=engine.submit, tasks=engine.tasks, facts=facts, credentials=credentials, examine=doctor.examine)
+    desk = Desk(
+        submit=engine.submit,
+        tasks=engine.tasks,
+        facts=facts,
+        credentials=credentials,
+        examine=doctor.examine,
+        set_policy=set_policy,
+    )
     telemetry = Telemetry(
         **names,
         tasks=engine.tasks,

@@ -24,7 +24,6 @@ from agent.runtime.exits import Exits
 from agent.runtime.finishing import finish
 from agent.runtime.images import explain
 from agent.runtime.inspected import OUT_OF_MEMORY, found_of
-from agent.runtime.logconfig import GROUP_LABEL
 from agent.runtime.options import Options
 from agent.runtime.port import (
     ContainerLife,
@@ -100,16 +99,10 @@ class DockerRuntime:
         self._stream: EventStream | None = None
         self._telling: set[asyncio.Task[None]] = set()
         self._on_found: OnFound = lambda _found: None  # before the watch nobody listens; what ends then is listed
-        self._exits = Exits(self._tell)
+        self._exits = Exits(lambda found: self._on_found(found))  # noqa: PLW0108 - which it is, the watch says
 
-    def _tell(self, found: Found) -> None:
-        self._on_found(found)
-
-    async def _call(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
-
-    async def _clear(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._clearing, call)
+    async def _call(self, call: Callable[[], T], pool: ThreadPoolExecutor | None = None) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool or self._pool, call)
 
     async def version(self) -> str:
         def version() -> str:
@@ -124,24 +117,17 @@ class DockerRuntime:
         return await self._call(lambda: images.local(self._quick, name))
 
     async def manifest(self, name: str, login: Login | None) -> str:
-        def ask() -> str:
-            return images.manifest(self._quick, name, login)
-
-        return await asyncio.get_running_loop().run_in_executor(self._pulls, ask)
+        return await self._call(lambda: images.manifest(self._quick, name, login), self._pulls)
 
     async def pull(self, name: str, login: Login | None, inactivity_seconds: float) -> None:
         left = threading.Event()
-
-        def pull() -> None:
-            images.pull(self._slow, name, login, inactivity_seconds, left)
-
         try:
-            await asyncio.get_running_loop().run_in_executor(self._pulls, pull)
+            await self._call(lambda: images.pull(self._slow, name, login, inactivity_seconds, left), self._pulls)
         finally:
             left.set()
 
     async def remove_image(self, name: str) -> None:
-        await self._clear(lambda: images.remove(self._slow, name))
+        await self._call(lambda: images.remove(self._slow, name), self._clearing)
 
     async def create(self, task: TaskSpec, container: ContainerSpec) -> Found:
         return await self._call(lambda: self._create(task, container))
@@ -265,20 +251,21 @@ class DockerRuntime:
             except (docker.errors.APIError, requests.exceptions.RequestException) as error:
                 raise RuntimeCallError("CannotRemoveContainerError", explain(error)) from error
 
-        await self._clear(remove)
+        await self._call(remove, self._clearing)
+        self._without_ports.discard(docker_id)
         self._exits.forget(docker_id)
 
     async def remove_resources(self, task: TaskSpec) -> None:
         for _ in range(GONE_LOOKS):
-            if not await self._clear(lambda: self._resources.containers_left(task)):
+            if not await self._call(lambda: self._resources.containers_left(task), self._clearing):
                 break
             await asyncio.sleep(GONE_LOOK_SECONDS)
-        await self._clear(lambda: self._resources.remove(task))
+        await self._call(lambda: self._resources.remove(task), self._clearing)
 
     async def remove_orphans(self, known: frozenset[str]) -> None:
         """Remove what is left of tasks (ARN) that are not `known`; what Docker keeps now, the next start looks at."""
         try:
-            await self._clear(lambda: self._resources.remove_orphans(known))
+            await self._call(lambda: self._resources.remove_orphans(known), self._clearing)
         except RuntimeCallError as error:
             log.warning("Something of a forgotten task was left behind: %s", error)
 
@@ -309,19 +296,22 @@ class DockerRuntime:
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
 
+        def gap() -> None:  # who was read from ended with the stream, and it is how one begins
+            if self._shipper is not None:
+                loop.run_in_executor(self._pool, self._shipper.follow_all, self._quick, _filters(self._owner))
+            on_gap()
+
         self._stream = EventStream(
             loop,
             connect(None),
             _filters(self._owner),
             on_die=lambda die: tell(self._tell_exit(die, on_found)),
             on_change=lambda change: tell(self._tell_change(change, on_found)),
-            on_gap=on_gap,
+            on_gap=gap,
         )
-        self._stream.start()
         if self._shipper is not None:
             self._shipper.start(loop)
-            for row in self._quick.containers(all=True, filters={"label": [*_filters(self._owner), GROUP_LABEL]}):
-                self._shipper.follow(row["Id"], row["Labels"])
+        self._stream.start()
 
     async def _tell_change(self, change: Change, on_found: OnFound) -> None:
         """A start or a change of health: the event says that there is something to look at."""
@@ -363,7 +353,6 @@ class DockerRuntime:
             if inspected is not None and inspected.life is not ContainerLife.EXITED:
                 return  # somebody has started it again: it has not ended
             found = inspected or found
-        self._without_ports.discard(die.docker_id)
         on_found(found)
 
     async def close(self) -> None:
