@@ -196,7 +196,13 @@ async def test_lists_are_filtered(plane: ControlPlane, ecs: Ecs) -> None:
     ("operation", "members", "code", "sentence"),
     [
         ("RunTask", {"taskDefinition": "none"}, "ClientException", "TaskDefinition not found."),
-        ("RunTask", {"taskDefinition": "web:1"}, "ClientException", "TaskDefinition is inactive"),
+        ("RunTask", {"taskDefinition": "web:1"}, "InvalidParameterException", "TaskDefinition is inactive"),
+        (
+            "CreateService",
+            {"serviceName": "s", "taskDefinition": "web:1", "desiredCount": 1},
+            "ClientException",
+            "TaskDefinition is inactive",
+        ),
         ("RunTask", {"taskDefinition": "web", "count": 11}, "InvalidParameterException", "between 1 and 10"),
         ("RunTask", {"taskDefinition": "web", "cluster": "none"}, "ClusterNotFoundException", "Cluster not found."),
         ("RunTask", {"taskDefinition": "web", "launchType": "FARGATE"}, "ClientException", "launchType (FARGATE)"),
