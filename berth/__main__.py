@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "berth.cli.demo",
     "dev": "berth.cli.dev",
     "events": "berth.cli.events",
+    "explain": "berth.cli.explain",
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",
     "reset": "berth.cli.reset",

@@ -52,6 +52,7 @@ from controlplane.store.sqlite import SqliteStore
 from wire import envelope
 from wire.arn import ArnMaker
 from wire.errors import AwsError
+from wire.extensions import EXPLAIN_PLACEMENT
 
 STORE_FILE = "controlplane.sqlite"
 LOGS_FILE = "logs.sqlite"
@@ -156,6 +157,7 @@ class ControlPlane:
         app.router.add_get("/events", self.events.handle)
         app.router.add_get("/_berth/health", self._health)
         app.router.add_get("/_berth/story", self.feed.handle)
+        app.router.add_get("/_berth/explain", partial(self.dispatcher.handle, ours=EXPLAIN_PLACEMENT))
         app.router.add_get("/_berth/telemetry", self.telemetry.newest)
         app.router.add_post("/_berth/reset", self._reset)
         app.router.add_get("/metrics", self._metrics)

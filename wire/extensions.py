@@ -21,6 +21,8 @@ FORCE_STOP_TASK = "ForceStopTask"
 Input and answer are StopTask's. The agent is told by the member `berthForce` of a task in a PayloadMessage; Amazon's
 agent passes it over.
 """
+EXPLAIN_PLACEMENT = "ExplainPlacement"
+"""Asked for by people (`berth explain`): the verdict on every instance for `subject` in `cluster`."""
 
 RELEASE_ATTRIBUTE = "berth.resource-release"
 """Attribute of a registration: `eager` or `on-exit`. Its presence says that the agent reports releases."""

@@ -6,6 +6,7 @@ Source: API reference, `Volume`, `ContainerDefinition`, `LinuxParameters`; error
 from collections.abc import Mapping
 from typing import Any
 
+from controlplane.core.placement.constraints import refuse
 from wire.errors import ClientException
 from wire.logs import AWSLOGS
 
@@ -24,6 +25,9 @@ def check_rest(body: Mapping[str, Any]) -> None:
     names = [volume.get("name", "") for volume in volumes]
     for volume in volumes:
         _check_volume(volume, names)
+    sentence = refuse(body.get("placementConstraints", ()))
+    if sentence is not None:
+        raise ClientException(sentence)
     for container in body["containerDefinitions"]:
         _check_mounts(container, names)
         _check_references(container)

@@ -29,6 +29,7 @@ from controlplane.store.port import Store
 from wire import ecs_shapes, envelope
 from wire.errors import AwsError, ClientException, SerializationException, ServerException, UnknownOperationException
 from wire.extensions import (
+    EXPLAIN_PLACEMENT,
     FORCE_STOP_TASK,
     SUBMIT_INSTANCE_INTERRUPTION,
     SUBMIT_RESOURCE_RELEASE,
@@ -40,7 +41,14 @@ from wire.story import Kind, StoryLine
 
 BODY_BYTES_MAX = 1024 * 1024
 OURS = frozenset(
-    {FORCE_STOP_TASK, SUBMIT_INSTANCE_INTERRUPTION, SUBMIT_RESOURCE_RELEASE, SUBMIT_STORY, SUBMIT_TASK_ADDRESS}
+    {
+        EXPLAIN_PLACEMENT,
+        FORCE_STOP_TASK,
+        SUBMIT_INSTANCE_INTERRUPTION,
+        SUBMIT_RESOURCE_RELEASE,
+        SUBMIT_STORY,
+        SUBMIT_TASK_ADDRESS,
+    }
 )
 
 _log = structlog.get_logger(__name__)
@@ -79,10 +87,10 @@ class Dispatcher:
         self._logs = logs
         self._check_answers = check_answers
 
-    async def handle(self, request: web.Request) -> web.Response:
-        """Answer one request, always."""
+    async def handle(self, request: web.Request, ours: str = "") -> web.Response:
+        """Answer one request, always. `ours` is an operation that a path of ours stands for."""
         request_id = str(uuid.uuid4())
-        operation, code = "?", "OK"
+        operation, code = ours or "?", "OK"
         try:
             body = await _read(request)
             role = self.authenticate(request, body)
@@ -92,9 +100,10 @@ class Dispatcher:
                 served = await self._logs.serve(log_operation, _parse(body))
                 operation = log_operation
             else:
-                operation = _operation(request.headers)
+                operation = ours or _operation(request.headers)
                 auth.permit(role, operation)
-                served = await self._serve(operation, _parse(body), request, request_id)
+                members = dict(request.query) if request.method == "GET" else _parse(body)
+                served = await self._serve(operation, members, request, request_id)
             answer = msgspec.json.encode(served)
             status = 200
         except AwsError as error:

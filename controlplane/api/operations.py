@@ -7,6 +7,7 @@ from controlplane.api import (
     capacity_providers,
     clusters,
     container_instances,
+    explaining,
     protection,
     services,
     tags,
@@ -15,6 +16,7 @@ from controlplane.api import (
 )
 from controlplane.api.call import Reader, Writer
 from wire.extensions import (
+    EXPLAIN_PLACEMENT,
     FORCE_STOP_TASK,
     SUBMIT_INSTANCE_INTERRUPTION,
     SUBMIT_RESOURCE_RELEASE,
@@ -40,6 +42,7 @@ READERS: dict[str, Reader] = {
     "GetTaskProtection": protection.get_task_protection,
     "ListTagsForResource": tags.list_tags_for_resource,
     "DiscoverPollEndpoint": registration.discover_poll_endpoint,
+    EXPLAIN_PLACEMENT: explaining.explain,
 }
 """Change nothing."""
 

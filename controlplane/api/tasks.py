@@ -5,6 +5,7 @@ What does not fit is a failure in an answer with HTTP 200, never an error. Sourc
 """
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -20,12 +21,15 @@ from controlplane.api.task_shapes import render
 from controlplane.core import lifecycle, tagging
 from controlplane.core.cost import task_amounts
 from controlplane.core.model import Cluster, Task, TaskDefinition
-from controlplane.core.placement.engine import Request, examine, place
+from controlplane.core.placement import explain
+from controlplane.core.placement.engine import Outcome, examine, place
+from controlplane.core.placement.request import Request, caution_of, required_of
 from controlplane.core.view import Draft, View
 from wire.arn import parse, short_id
 from wire.errors import InvalidParameterException
 from wire.resources import Amounts
 from wire.status import InstanceStatus, StopCode
+from wire.story import Kind
 
 DESCRIBE_MAX = 100
 COUNT_MAX = 10
@@ -54,14 +58,25 @@ def run_task(draft: Draft, call: Call) -> Answer:
         count=count,
         strategy=strategy_of(call.body),
         constraints=constraints_of(call.body, definition),
+        required=required_of(definition),
+        caution=caution_of(cluster.policy),
     )
     if not any(i.status is not InstanceStatus.INACTIVE for i in draft.instances(cluster.name)):
         raise InvalidParameterException("No Container Instances were found in your cluster.")
     outcome = place(draft, request, call.names.dice)
     tasks = [_create(draft, call, cluster, definition, instance) for instance in outcome.placed]
-    failures = [{"arn": refusal.instance, "reason": refusal.reason} for refusal in outcome.refusals]
+    failures = _failures(draft, cluster, outcome)
     tokens.remember_token(draft, call, cluster, tasks, failures)
     return {"tasks": [render(draft, task) for task in tasks], "failures": failures}
+
+
+def _failures(draft: Draft, cluster: Cluster, outcome: Outcome) -> list[dict[str, Any]]:
+    """AWS's reason for each instance that took no more, and all of them in one sentence, which the story gets too."""
+    if not outcome.refusals:
+        return []
+    reasons, why = explain.tally(outcome.refusals), explain.sentence(outcome.refusals)
+    draft.tell(Kind.PLACEMENT_FAILED, cluster.arn, reasons=reasons, instances=len(outcome.refusals), why=why)
+    return [{"arn": refusal.instance, "reason": refusal.reason, "detail": why} for refusal in outcome.refusals]
 
 
 def start_task(draft: Draft, call: Call) -> Answer:
@@ -75,7 +90,7 @@ def start_task(draft: Draft, call: Call) -> Answer:
     for reference in references:
         instance = find_instance(draft, call, cluster, reference)
         arn = instance.arn if instance else reference
-        reason = examine(draft, arn, _amounts(call, definition)) if instance else "MISSING"
+        reason = examine(draft, arn, _amounts(call, definition), required_of(definition)) if instance else "MISSING"
         if reason is None:
             tasks.append(_create(draft, call, cluster, definition, arn))
         else:

@@ -12,9 +12,9 @@ from controlplane.core.lifecycle import NewTask
 from controlplane.core.model import Release, Service, Task
 from controlplane.core.names import Dice, Names
 from controlplane.core.placement import explain
-from controlplane.core.placement.engine import Caution, Outcome, Request, caution_of, place
+from controlplane.core.placement.engine import Outcome, place
 from controlplane.core.placement.field import is_phantom
-from controlplane.core.placement.strategies import SERVICE_DEFAULT
+from controlplane.core.placement.request import Caution, Request, caution_of, service_request
 from controlplane.core.policy import CountsStopping, HoldEnds, Policy
 from controlplane.core.reconcile import events, rollout, scalein
 from controlplane.core.view import Draft
@@ -197,16 +197,7 @@ class Replica:
     def _request(self, count: int, caution: Caution, avoid: frozenset[str] = frozenset()) -> Request:
         definition = self.draft.task_definition(self.service.deployments[0].task_definition)
         assert definition is not None
-        return Request(
-            cluster=self.service.cluster,
-            group=self._group,
-            amounts=definition.amounts,
-            count=count,
-            strategy=self.service.placement_strategy or SERVICE_DEFAULT,
-            constraints=self.service.placement_constraints,
-            caution=caution,
-            avoid=avoid,
-        )
+        return service_request(self.service, definition, count, caution, avoid)
 
     @property
     def _group(self) -> str:
@@ -221,7 +212,8 @@ class Replica:
         if events.is_news(self.draft, self.service, message):
             reasons = explain.tally(outcome.refusals)
             instances = len(outcome.refusals)
-            self.draft.tell(Kind.PLACEMENT_FAILED, self.service.arn, reasons=reasons, instances=instances)
+            why = explain.sentence(outcome.refusals)
+            self.draft.tell(Kind.PLACEMENT_FAILED, self.service.arn, reasons=reasons, instances=instances, why=why)
             self.service = events.tell(self.draft, self.service, message, self.names)
 
     def _release_expected_by(self) -> float:

@@ -146,7 +146,7 @@ def test_on_exit_waits_for_the_exit_and_takes_the_third_host() -> None:
         )
     ]
     failed = [line.data for line in case.world.story if line.kind == "placement.failed"]
-    assert failed == [{"reasons": {"RESOURCE:CPU": 2}, "instances": 2}]
+    assert failed == [{"reasons": {"RESOURCE:CPU": 2}, "instances": 2, "why": "2 of 2 instances lack CPU."}]
 
 
 ON_EXIT = """\
