@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane.api.auth import Keys
+from controlplane.api.keys import KeyRing
 from controlplane.core.policy import PRESETS
 
 HOST = "127.0.0.1"
@@ -36,7 +36,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     policy: str = POLICY
     """Name of the preset that new clusters get."""
     healthy_after_seconds: float = HEALTHY_AFTER_SECONDS
-    keys: Keys | None = None
+    keys: KeyRing | None = None
     log_level: str = "warning"
     events_webhook: str = ""
     """URL that every event is POSTed to."""

@@ -90,7 +90,7 @@ class ControlPlane:
             account=self.account,
             clock=time.time,
             metrics=self.metrics,
-            mint=Mint(config.keys.secret_access_key if config.keys else token_hex()),
+            mint=Mint(config.keys.first.secret_access_key if config.keys else token_hex()),
         )
         self.telemetry = Telemetry(store=store, committer=self._committer)
         self.dispatcher = Dispatcher(
@@ -218,9 +218,10 @@ class ControlPlane:
         view = self.store.view()
         for table, key in commit.changed:
             task = view.task(key) if table == Task.table else None
-            instance = task.instance if task is not None else key if table == Instance.table else None
-            if instance is not None:
-                self.sessions.wake(instance)
+            if task is not None and task.instance is not None:
+                self.sessions.wake(task.instance, task.arn)
+            elif table == Instance.table:
+                self.sessions.wake(key)
 
     async def _forget_absent(self) -> None:
         await asyncio.sleep(RECONNECT_SECONDS)
@@ -264,6 +265,7 @@ def set_up_logging(level: str) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
     )
 
 

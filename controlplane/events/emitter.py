@@ -7,6 +7,7 @@ import msgspec
 from controlplane.core.batch import Batch
 from controlplane.core.model import Task
 from controlplane.core.plan import Key, Plan
+from controlplane.core.roster import Roster
 from controlplane.core.view import R, State, View
 from controlplane.events.eventbridge import Moment, events_of
 from wire.arn import ArnMaker
@@ -60,3 +61,6 @@ class _After(View):
 
     def revision_of(self, key: Key) -> int:
         return self._state.revision_of(key)
+
+    def roster(self, cluster: str) -> Roster:
+        return self._state.roster(cluster)
