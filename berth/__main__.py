@@ -24,6 +24,7 @@ COMMANDS = {
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",
     "reset": "berth.cli.reset",
+    "policy": "berth.cli.policy",
     "schedule": "berth.cli.schedule",
     "stop": "berth.cli.stop",
 }

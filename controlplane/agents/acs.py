@@ -8,6 +8,7 @@ Source: amazon-ecs-agent `ecs-agent/acs/session`; recorded traffic.
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from controlplane.agents import manifest
 from controlplane.agents.payload import run_payload, stop_payload
+from controlplane.agents.policies import PolicyNews
 from controlplane.agents.refusal import refusal
 from controlplane.agents.roles import Roles
 from controlplane.api.call import Account
@@ -29,6 +31,7 @@ from controlplane.core.view import ACTOR, Draft
 from controlplane.metrics import Metrics
 from controlplane.store.port import Store, StoreClosed
 from wire import acs_session_shapes, acs_shapes, envelope
+from wire.errors import AwsError
 from wire.status import DesiredStatus, InstanceStatus, TaskStatus
 from wire.story import Kind, StoryLine
 
@@ -199,6 +202,7 @@ class Session:
         self._socket = socket
         self._acknowledged, self._roles = known
         self._on_its_way: dict[Matter, Told] = {}
+        self._policy = PolicyNews()
         self._changed = asyncio.Event()
         self._stirred: dict[str, None] | None = None
         """Tasks to look at, in the order of their changes; None: all."""
@@ -243,8 +247,8 @@ class Session:
             self._heard_at = self._sessions.clock()
             try:
                 await self._take(envelope.decode_frame(message.data))
-            except msgspec.MsgspecError as error:
-                _log.warning("unreadable frame", instance=self._instance, error=str(error))
+            except (msgspec.MsgspecError, AwsError) as error:  # what is not acknowledged is told again
+                _log.warning("a frame was not taken", instance=self._instance, error=str(error))
 
     async def _take(self, frame: envelope.Frame) -> None:
         """Other types (acks of heartbeats, refusals of updates) are word that somebody is there."""
@@ -261,6 +265,9 @@ class Session:
 
     async def _take_ack(self, ack: acs_shapes.AckRequest) -> None:
         """The instance has a message on disk. Match on the id only, as agents echo the rest in several forms."""
+        if self._policy.is_answered_by(ack.message_id):
+            note = partial(self._policy.note, arn=self._instance)
+            await self._sessions.committer.commit(note, cause=ack.message_id)
         for matter, told in list(self._on_its_way.items()):
             if told.message_id == ack.message_id:
                 if matter[1] is DesiredStatus.STOPPED:
@@ -285,6 +292,9 @@ class Session:
             instance = view.instance(self._instance)
             if instance is None or instance.status is InstanceStatus.INACTIVE:
                 return
+            policy = self._policy.message(view, instance, self._sessions.account.names.uuid())
+            if policy is not None:
+                await self._send_frame(policy)
             stirred, self._stirred = self._stirred, {}
             looked_at = assignments(view, self._instance, stirred)
             if stirred is None:

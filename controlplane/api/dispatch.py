@@ -4,6 +4,7 @@ A writer's answer goes out only after its plan is durable. Whatever happens, the
 Source: botocore's ECS model (protocol JSON 1.1); API reference, "Common errors".
 """
 
+import asyncio
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,6 +20,7 @@ from controlplane.api.call import Account, Answer, Call
 from controlplane.api.keys import KeyRing
 from controlplane.api.neighbours import Dialect
 from controlplane.api.operations import READERS, REPORTS, WRITERS
+from controlplane.api.rates import Rates
 from controlplane.api.refusals import REFUSED
 from controlplane.api.role_keys import Claims
 from controlplane.committing import Committer
@@ -31,6 +33,8 @@ from wire.errors import AwsError, ClientException, SerializationException, Serve
 from wire.extensions import (
     EXPLAIN_PLACEMENT,
     FORCE_STOP_TASK,
+    GET_POLICY,
+    PUT_POLICY,
     SUBMIT_INSTANCE_INTERRUPTION,
     SUBMIT_RESOURCE_RELEASE,
     SUBMIT_STORY,
@@ -39,10 +43,14 @@ from wire.extensions import (
 from wire.story import Kind, StoryLine
 
 BODY_BYTES_MAX = 1024 * 1024
+BODY_SECONDS_MAX = 20
+"""Between the headers and the end of the body: who sends it byte by byte keeps nobody waiting. Assumed."""
 OURS = frozenset(
     {
         EXPLAIN_PLACEMENT,
         FORCE_STOP_TASK,
+        GET_POLICY,
+        PUT_POLICY,
         SUBMIT_INSTANCE_INTERRUPTION,
         SUBMIT_RESOURCE_RELEASE,
         SUBMIT_STORY,
@@ -86,6 +94,7 @@ class Dispatcher:
         clock: Callable[[], float],
         metrics: Metrics,
         by_prefix: Mapping[str, Neighbour],
+        rates: Rates,
         check_answers: bool,
     ) -> None:
         self._store = store
@@ -95,6 +104,7 @@ class Dispatcher:
         self._clock = clock
         self._metrics = metrics
         self._by_prefix = by_prefix
+        self._rates = rates
         self._check_answers = check_answers
 
     async def handle(self, request: web.Request, ours: str = "") -> web.Response:
@@ -117,6 +127,7 @@ class Dispatcher:
             else:
                 operation = ours or _operation(request.headers)
                 auth.permit(role, operation)
+                self._rates.take(operation)
                 members = dict(request.query) if request.method == "GET" else _parse(body)
                 served = await self._serve(operation, members, request, request_id)
             answer = msgspec.json.encode(served)
@@ -168,7 +179,7 @@ class Dispatcher:
             id=request_id,
             now=self._clock(),
             account=self._account,
-            url=f"http://{request.host}",
+            url=f"{request.scheme}://{request.host}",
         )
         if operation == SUBMIT_STORY:
             await self._store.tell(story_lines(call))
@@ -220,7 +231,12 @@ def _introduced(call: Call, plan: Plan, answer: Answer) -> Plan:
 
 async def _read(request: web.Request) -> bytes:
     try:
-        return await request.read()
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            return await request.read()
+    except TimeoutError:
+        raise AwsError(
+            f"The request was not here within {BODY_SECONDS_MAX} s.", code="RequestTimeoutException", status=408
+        ) from None
     except web.HTTPRequestEntityTooLarge:
         raise AwsError(
             f"The request is larger than {BODY_BYTES_MAX} bytes.", code="RequestEntityTooLargeException", status=413
