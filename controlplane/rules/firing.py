@@ -148,18 +148,24 @@ class EventRules:
         self._firing = firing
         self._patterns: dict[str, dict[str, Any]] = {}
 
+    def is_idle(self) -> bool:
+        """No rule waits for events."""
+        return not self._waiting()
+
     async def deliver(self, sequence: int, event: bytes) -> None:
-        """Fire what waits for this event."""
-        rules = [r for r in self._store.view().records(Rule) if r.pattern and r.state == ENABLED and r.targets]
-        if not rules:
-            return
-        shape = msgspec.json.decode(event)
-        for rule in rules:
-            if pattern.matches(self._pattern(rule.pattern), shape):
+        """Fire what waits for this event. A rule waits for what is committed after its own last change."""
+        view, shape = self._store.view(), msgspec.json.decode(event)
+        for rule in self._waiting():
+            is_later = sequence > view.revision_of((Rule.table, rule.key))
+            if is_later and pattern.matches(self._pattern(rule.pattern), shape):
                 try:
                     await self._firing.fire(rule, shape["id"])
                 except AwsError as error:
                     _log.error("a rule was not fired", rule=rule.name, sequence=sequence, error=str(error))
+
+    def _waiting(self) -> list[Rule]:
+        rules = self._store.view().records(Rule)
+        return [rule for rule in rules if rule.pattern and rule.state == ENABLED and rule.targets]
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -103,11 +103,19 @@ async def test_an_event_starts_a_task_once(world: World) -> None:
     await world.rule("", wanted={"source": ["aws.ecs"], "detail": {"lastStatus": ["STOPPED"]}})
     other = {**EVENT, "id": "2", "detail": {"lastStatus": "RUNNING"}}
     for event in (EVENT, EVENT, other):
-        await world.events.deliver(1, json.dumps(event).encode())
+        await world.events.deliver(9, json.dumps(event).encode())
     assert len(world.tasks()) == 1
     assert isinstance(world.store, MemoryStore)
-    await world.events.deliver(3, json.dumps({**EVENT, "id": "3"}).encode())
+    await world.events.deliver(10, json.dumps({**EVENT, "id": "3"}).encode())
     assert len(world.tasks()) == 2
+
+
+async def test_a_rule_does_not_wait_for_what_was_before_it(world: World) -> None:
+    assert world.events.is_idle()
+    await world.rule("", wanted={"source": ["aws.ecs"]})
+    assert not world.events.is_idle()
+    await world.events.deliver(world.store.view().revision, json.dumps(EVENT).encode())
+    assert world.tasks() == []
 
 
 @pytest.fixture
