@@ -25,6 +25,7 @@ COMMANDS = {
     "logs": "berth.cli.logs",
     "reset": "berth.cli.reset",
     "policy": "berth.cli.policy",
+    "schedule": "berth.cli.schedule",
     "stop": "berth.cli.stop",
 }
 """Name of the command and its module, which has it under the same name."""

@@ -370,6 +370,31 @@ class Token(Record, frozen=True, kw_only=True, omit_defaults=True):
         return f"{self.scope} {self.token}"
 
 
+class Rule(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A rule of EventBridge that starts tasks, by a schedule or by events. Key: its name."""
+
+    table: ClassVar[str] = "rules"
+
+    name: str
+    arn: str
+    schedule: str = ""
+    """`rate(...)` or `cron(...)`; "" for a rule of events."""
+    pattern: str = ""
+    """JSON of its event pattern; "" for a rule of the clock."""
+    state: str = "ENABLED"
+    body: dict[str, Any] = {}
+    """Description, role and tags, kept and given back."""
+    targets: tuple[dict[str, Any], ...] = ()
+    """EventBridge's `Target`s."""
+    next_at: float | None = None
+    """Epoch seconds of its next tick; None: it has none."""
+    created_at: float = 0
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
 RECORDS: tuple[type[Record], ...] = (
     Cluster,
     CapacityProvider,
@@ -383,5 +408,6 @@ RECORDS: tuple[type[Record], ...] = (
     Alarm,
     Task,
     Token,
+    Rule,
 )
 BY_TABLE = {record.table: record for record in RECORDS}
