@@ -45,6 +45,7 @@ from controlplane.logs.api import LogsApi
 from controlplane.logs.store import LogStore
 from controlplane.metrics import Metrics
 from controlplane.reset import Reset
+from controlplane.scheduling.hooks import Hooks
 from controlplane.scheduling.sweeper import Sweeper
 from controlplane.scheduling.worker import Worker
 from controlplane.store.memory import MemoryStore
@@ -108,6 +109,7 @@ class ControlPlane:
         self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
         self.reset = Reset(store, self._committer, self.logs, self._new_cluster, is_allowed=config.allow_reset)
+        self.hooks = Hooks(store, self._committer, clock=time.time)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._jobs: list[asyncio.Task[None]] = []
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
@@ -133,7 +135,14 @@ class ControlPlane:
         self.port = self._runner.addresses[0][1]
         await self._committer.commit(self._ensure_default_cluster, cause="start")
         pumps = [pump.run() for pump in self._pumps]
-        for job in (self._follow(), self.worker.run(), self.sweeper.run(), self._forget_absent(), *pumps):
+        for job in (
+            self._follow(),
+            self.worker.run(),
+            self.sweeper.run(),
+            self.hooks.run(),
+            self._forget_absent(),
+            *pumps,
+        ):
             self._spawn(job)
 
     async def close(self) -> None:
