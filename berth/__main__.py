@@ -26,6 +26,7 @@ COMMANDS = {
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",
     "reset": "berth.cli.reset",
+    "policy": "berth.cli.policy",
     "stop": "berth.cli.stop",
     "watch": "berth.cli.watch",
 }

@@ -8,6 +8,7 @@ from controlplane.api import (
     clusters,
     container_instances,
     explaining,
+    policies,
     protection,
     service_deployments,
     services,
@@ -20,6 +21,8 @@ from controlplane.api.call import Reader, Writer
 from wire.extensions import (
     EXPLAIN_PLACEMENT,
     FORCE_STOP_TASK,
+    GET_POLICY,
+    PUT_POLICY,
     SUBMIT_INSTANCE_INTERRUPTION,
     SUBMIT_RESOURCE_RELEASE,
     SUBMIT_TASK_ADDRESS,
@@ -49,6 +52,7 @@ READERS: dict[str, Reader] = {
     "ListTagsForResource": tags.list_tags_for_resource,
     "DiscoverPollEndpoint": registration.discover_poll_endpoint,
     EXPLAIN_PLACEMENT: explaining.explain,
+    GET_POLICY: policies.get_policy,
 }
 """Change nothing."""
 
@@ -78,6 +82,7 @@ WRITERS: dict[str, Writer] = {
     "StartTask": tasks.start_task,
     "StopTask": tasks.stop_task,
     FORCE_STOP_TASK: tasks.force_stop_task,
+    PUT_POLICY: policies.put_policy,
     "UpdateTaskProtection": protection.update_task_protection,
     "CreateTaskSet": task_sets.create_task_set,
     "UpdateTaskSet": task_sets.update_task_set,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from controlplane.core.policy import Policy
+from controlplane.core.policy import AgentPolicy, Policy
 from controlplane.core.record import Record
 from controlplane.core.rollouts import Alarm, RolloutSettings, ServiceDeployment, ServiceRevision, TaskSet
 from wire.holds import Hold
@@ -29,6 +29,8 @@ class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
     arn: str
     status: str = "ACTIVE"
     policy: Policy = Policy()
+    agent_policy: AgentPolicy | None = None
+    """What its agents are told, those of ours; None: each goes by its own environment."""
     body: dict[str, Any] = {}
     ended_at: float | None = None
     """When it went INACTIVE."""

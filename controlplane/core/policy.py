@@ -4,6 +4,7 @@ When a hold on the placement ledger ends is a policy; nothing in the scheduler a
 """
 
 from enum import StrEnum
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -79,6 +80,8 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     abort_stops: AbortStops = AbortStops.REFUSED
     launches_per_minute: int | None = None
     """Tasks that one service starts at most; None: no limit. Source: ECS service quotas (500)."""
+    scheduler: str = "berth"
+    """Who chooses instances: the engine, or an installed scheduler of that name (entry point `berth.schedulers`)."""
     pending_lease_seconds: float | None = None
     """A task that waits longer than this in PENDING on a full host is placed anew; None: it stays, as in ECS."""
 
@@ -86,10 +89,12 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
 class AgentPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
     """The agents' half of a preset, as the environment variables of our agent."""
 
-    release: str = "eager"
-    """ECS_RESOURCE_RELEASE: eager or on-exit."""
-    task_queue: str = "fifo"
+    release: Literal["eager", "on-exit"] = "eager"
+    """ECS_RESOURCE_RELEASE."""
+    task_queue: Annotated[str, msgspec.Meta(pattern="^(fifo|serial|greedy|greedy:[1-9][0-9]{0,8})$")] = "fifo"
     """ECS_TASK_QUEUE: fifo, serial, greedy or greedy:SECONDS."""
+    stop_give_up: Literal["hold", "declare"] = "hold"
+    """ECS_STOP_GIVE_UP."""
 
 
 class Preset(msgspec.Struct, frozen=True):
