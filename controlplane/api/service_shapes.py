@@ -5,7 +5,7 @@ Source: API reference, `Service` and `Deployment`; botocore's waiter `ServicesSt
 
 from collections.abc import Iterable
 
-from controlplane.api import deployment_configuration
+from controlplane.api import deployment_configuration, task_set_shapes
 from controlplane.api.call import Answer
 from controlplane.core.model import Deployment, Service, Task
 from controlplane.core.view import View
@@ -32,12 +32,19 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "status": service.status,
         "desiredCount": service.desired_count,
         **_counts(tasks),
-        "taskDefinition": service.task_definition,
+        **({"taskDefinition": service.task_definition} if service.task_definition else {}),
         "launchType": "EC2",
         "schedulingStrategy": str(service.scheduling),
-        "deploymentController": {"type": "ECS"},
+        "deploymentController": {"type": str(service.controller)},
         "deploymentConfiguration": deployment_configuration.render(service),
-        "deployments": [_deployment(service, deployment, tasks) for deployment in service.deployments],
+        "deployments": [
+            _deployment(service, deployment, tasks) for deployment in service.deployments if deployment.task_set is None
+        ],
+        "taskSets": [
+            task_set_shapes.render(view, service, deployment)
+            for deployment in service.deployments
+            if deployment.task_set is not None
+        ],
         **_current(service, tasks),
         "events": [
             {"id": event.id, "createdAt": event.created_at, "message": event.message}
@@ -62,8 +69,6 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
 def _current(service: Service, tasks: list[Task]) -> Answer:
     """The newest service deployment, and the revisions that have tasks or are to have some."""
     shown: Answer = {}
-    if "healthCheckGracePeriodSeconds" in service.body:
-        shown["healthCheckGracePeriodSeconds"] = service.health_grace_seconds
     if not service.current or not service.deployments:
         return shown
     shown["currentServiceDeployment"] = service.current
