@@ -19,6 +19,7 @@ def _version() -> str:
 COMMANDS = {
     "demo": "berth.cli.demo",
     "dev": "berth.cli.dev",
+    "events": "berth.cli.events",
     "explain": "berth.cli.explain",
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",

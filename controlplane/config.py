@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane.api.auth import Keys
+from controlplane.api.keys import KeyRing
 from controlplane.core.policy import PRESETS
 
 HOST = "127.0.0.1"
@@ -36,8 +36,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     policy: str = POLICY
     """Name of the preset that new clusters get."""
     healthy_after_seconds: float = HEALTHY_AFTER_SECONDS
-    keys: Keys | None = None
+    keys: KeyRing | None = None
     log_level: str = "warning"
+    events_webhook: str = ""
+    """URL that every event is POSTed to."""
+    events_file: Path | None = None
+    """File that every event is appended to."""
     allow_reset: bool = False
     """Whether `POST /_berth/reset` empties everything."""
     check_answers: bool = False
@@ -56,6 +60,10 @@ def check(config: Config) -> None:
         raise SetupError(
             f"To listen on {config.host}, beyond this machine, set BERTH_ACCESS_KEY_ID and BERTH_SECRET_ACCESS_KEY."
         )
+    if config.events_webhook and not config.events_webhook.startswith(("http://", "https://")):
+        raise SetupError(f"BERTH_EVENTS_WEBHOOK is {config.events_webhook!r}, but must be an http or https URL.")
+    if config.events_file is not None and not config.events_file.absolute().parent.is_dir():
+        raise SetupError(f"The folder of BERTH_EVENTS_FILE, {config.events_file.absolute().parent}, is not there.")
     if config.healthy_after_seconds < 0:
         raise SetupError("BERTH_HEALTHY_AFTER_SECONDS must be 0 or more.")
     if config.data_dir is not None:

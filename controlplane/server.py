@@ -9,8 +9,9 @@ import errno
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from random import SystemRandom
 from secrets import token_hex
@@ -35,7 +36,11 @@ from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.names import Names
 from controlplane.core.policy import PRESETS
 from controlplane.core.view import Draft
-from controlplane.events.feed import Feed
+from controlplane.events.emitter import Emitter
+from controlplane.events.feed import Bell, Feed
+from controlplane.events.pump import Cursor, Pump, Sink
+from controlplane.events.sinks import EventFile, Webhook
+from controlplane.events.stream import EventStream
 from controlplane.logs.api import LogsApi
 from controlplane.logs.store import LogStore
 from controlplane.metrics import Metrics
@@ -75,6 +80,9 @@ class ControlPlane:
         self.account = Account(names, policy)
         self.metrics = Metrics()
         self.feed = Feed(store, self.metrics)
+        self.events = EventStream(store, self.metrics)
+        self._sinks = list(_sinks(config))
+        self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
         self.logs = LogStore(config.data_dir / LOGS_FILE if config.data_dir is not None else None)
         self._committer = Committer(store, clock=time.time, on_conflict=self._met)
         self.sessions = Sessions(
@@ -83,7 +91,7 @@ class ControlPlane:
             account=self.account,
             clock=time.time,
             metrics=self.metrics,
-            mint=Mint(config.keys.secret_access_key if config.keys else token_hex()),
+            mint=Mint(config.keys.first.secret_access_key if config.keys else token_hex()),
         )
         self.telemetry = Telemetry(store=store, committer=self._committer)
         self.dispatcher = Dispatcher(
@@ -124,18 +132,22 @@ class ControlPlane:
             raise SetupError(_why_no_port(self.config, error)) from None
         self.port = self._runner.addresses[0][1]
         await self._committer.commit(self._ensure_default_cluster, cause="start")
-        for job in (self._follow(), self.worker.run(), self.sweeper.run(), self._forget_absent()):
+        pumps = [pump.run() for pump in self._pumps]
+        for job in (self._follow(), self.worker.run(), self.sweeper.run(), self._forget_absent(), *pumps):
             self._spawn(job)
 
     async def close(self) -> None:
         """Stop serving, then make everything durable."""
-        self.feed.close()
+        for bell in self._bells:
+            bell.close()
         self.sessions.close()
         await self.telemetry.close()
         await self._runner.cleanup()
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
+        for sink in self._sinks:
+            await sink.close()
         await self.logs.close()
         await self.store.close()
 
@@ -144,6 +156,7 @@ class ControlPlane:
         app.router.add_post("/", self.dispatcher.handle)
         app.router.add_get("/acs/ws", partial(self._agents, self.sessions.handle))
         app.router.add_get("/tcs/ws", partial(self._agents, self.telemetry.handle))
+        app.router.add_get("/events", self.events.handle)
         app.router.add_get("/_berth/health", self._health)
         app.router.add_get("/_berth/story", self.feed.handle)
         app.router.add_get("/_berth/explain", partial(self.dispatcher.handle, ours=EXPLAIN_PLACEMENT))
@@ -191,11 +204,19 @@ class ControlPlane:
         """Wake whoever a commit concerns. After a gap everybody looks anew."""
         while True:
             watch = self.store.watch()
-            self.feed.wake()
+            self._ring()
             self.sessions.wake_all()
             async for commit in watch:
-                self.feed.wake()
+                self._ring()
                 self._wake_sessions(commit)
+
+    @property
+    def _bells(self) -> list[Bell]:
+        return [self.feed, self.events, *self._pumps]
+
+    def _ring(self) -> None:
+        for bell in self._bells:
+            bell.wake()
 
     def _wake_sessions(self, commit: Commit) -> None:
         view = self.store.view()
@@ -203,9 +224,10 @@ class ControlPlane:
             if table == Cluster.table:
                 self.sessions.wake_all()
             task = view.task(key) if table == Task.table else None
-            instance = task.instance if task is not None else key if table == Instance.table else None
-            if instance is not None:
-                self.sessions.wake(instance)
+            if task is not None and task.instance is not None:
+                self.sessions.wake(task.instance, task.arn)
+            elif table == Instance.table:
+                self.sessions.wake(key)
 
     async def _forget_absent(self) -> None:
         await asyncio.sleep(RECONNECT_SECONDS)
@@ -249,16 +271,32 @@ def set_up_logging(level: str) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
     )
 
 
 def _open_store(config: Config) -> Store:
+    emit = Emitter(ArnMaker(config.region, config.account), time.time)
     if config.data_dir is None:
-        return MemoryStore()
+        return MemoryStore(emit=emit)
     try:
-        return SqliteStore(Path(config.data_dir) / STORE_FILE)
+        return SqliteStore(Path(config.data_dir) / STORE_FILE, emit=emit)
     except StoreBusy as busy:
         raise SetupError(str(busy)) from None
+
+
+def _sinks(config: Config) -> Iterator[Sink]:
+    if config.events_webhook:
+        yield Webhook(config.events_webhook)
+    if config.events_file is not None:
+        yield EventFile(config.events_file)
+
+
+def _cursor_file(config: Config, sink: Sink) -> Path | None:
+    """Each sink its own: another URL or file begins anew."""
+    if config.data_dir is None:
+        return None
+    return config.data_dir / f"events-{sha256(sink.name.encode()).hexdigest()[:12]}.cursor"
 
 
 def _why_no_port(config: Config, error: OSError) -> str:

@@ -33,8 +33,11 @@ class _Payload(msgspec.Struct, rename="camel"):
     seq_num: int = 0
 
 
-class _Named(msgspec.Struct):
+class _Named(msgspec.Struct, rename="camel"):
+    """The two members that a stop needs."""
+
     arn: str = ""
+    desired_status: str = ""
 
 
 async def heartbeat(frame: Frame, desk: Desk) -> list[str]:
@@ -109,7 +112,10 @@ def _credentials(desk: Desk, message_id: str, raw: msgspec.Raw) -> list[str]:
 
 
 def _desired(raw: msgspec.Raw, message_id: str) -> Desired | None:
-    """A task that cannot be read is refused by its ARN, with the reason; without an ARN there is nobody to refuse."""
+    """A task that cannot be read is refused by its ARN, with the reason; without an ARN there is nobody to refuse.
+
+    A stop is a stop, whatever else is said with it: refusing it would leave the task running for good.
+    """
     try:
         task = msgspec.json.decode(raw, type=acs_shapes.Task)
         desired = DesiredStatus(task.desired_status)
@@ -117,13 +123,15 @@ def _desired(raw: msgspec.Raw, message_id: str) -> Desired | None:
         return Desired(task=task.arn, cause=message_id, desired=desired, spec=spec, force=task.berth_force)
     except (msgspec.MsgspecError, ValueError) as error:
         try:
-            arn = msgspec.json.decode(raw, type=_Named).arn
+            named = msgspec.json.decode(raw, type=_Named)
         except msgspec.MsgspecError:
-            arn = ""
-        if not arn:
+            named = _Named()
+        if not named.arn:
             log.warning("A task without a readable ARN was passed over: %s", error)
             return None
-        return Desired(task=arn, cause=message_id, desired=DesiredStatus.RUNNING, refusal=str(error))
+        if named.desired_status == DesiredStatus.STOPPED:
+            return Desired(task=named.arn, cause=message_id, desired=DesiredStatus.STOPPED)
+        return Desired(task=named.arn, cause=message_id, desired=DesiredStatus.RUNNING, refusal=str(error))
 
 
 def _spec(task: acs_shapes.Task) -> TaskSpec:

@@ -4,9 +4,11 @@ import docker
 import docker.errors
 import docker.utils
 
-from agent.runtime.port import UnreachableError
+from agent.runtime.port import ForbiddenError, UnreachableError
 
 THREADS = 4
+PROBE_SECONDS = 2
+"""Limit of the question whether an engine is there. Source: `doctor/docker_runtime_healthcheck.go`."""
 QUICK_SECONDS = 30
 """Limit of inspect, list and kill. Source: `dockerclient/timeout.go`."""
 SLOW_SECONDS = 240
@@ -17,7 +19,8 @@ def connect(timeout_seconds: int | None) -> docker.APIClient:
     """A client of the engine that `DOCKER_HOST` names, or of the local socket.
 
     Raises:
-        UnreachableError: no engine answers, or its socket may not be opened; one sentence says what to do.
+        UnreachableError: no engine answers; one sentence says what to do.
+        ForbiddenError: its socket may not be opened by this user.
     """
     try:
         return docker.APIClient(
@@ -27,7 +30,12 @@ def connect(timeout_seconds: int | None) -> docker.APIClient:
             **docker.utils.kwargs_from_env(),
         )
     except docker.errors.DockerException as error:
-        raise UnreachableError(_why_unreachable(error)) from error
+        raise _unreachable(str(error)) from error
+
+
+def probe() -> None:
+    """See whether an engine answers. Raises as `connect` does."""
+    connect(PROBE_SECONDS).close()
 
 
 def sweep(run: str) -> int:
@@ -50,11 +58,12 @@ def sweep(run: str) -> int:
     return len(rows)
 
 
-def _why_unreachable(error: Exception) -> str:
-    text = str(error)
+def _unreachable(text: str) -> UnreachableError:
     if "Permission denied" in text or "PermissionError" in text:
-        return "The Docker socket may not be opened by this user: join the group `docker`, or run as root."
-    return (
+        return ForbiddenError(
+            "The Docker socket may not be opened by this user: join the group `docker`, or run as root."
+        )
+    return UnreachableError(
         "No Docker Engine answers: start it (`systemctl start docker`, Docker Desktop, or `make engine` in a checkout)"
         " or point DOCKER_HOST at one."
     )

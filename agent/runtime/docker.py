@@ -38,6 +38,7 @@ from agent.runtime.port import (
     OnFound,
     OnGap,
     RuntimeCallError,
+    UnreachableError,
 )
 from agent.runtime.resources import Resources, address_of
 from agent.runtime.secrets import Secrets
@@ -113,7 +114,13 @@ class DockerRuntime:
         return await asyncio.get_running_loop().run_in_executor(self._clearing, call)
 
     async def version(self) -> str:
-        return str((await self._call(self._quick.version))["Version"])
+        def version() -> str:
+            try:
+                return str(self._quick.version()["Version"])
+            except (docker.errors.APIError, requests.exceptions.RequestException) as error:
+                raise UnreachableError(f"The Docker Engine does not answer: {explain(error)}") from error
+
+        return await self._call(version)
 
     async def image(self, name: str) -> Image | None:
         return await self._call(lambda: images.local(self._quick, name))

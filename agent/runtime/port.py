@@ -88,6 +88,10 @@ class UnreachableError(Exception):
     """There is no container runtime to talk to; the message is one sentence with the fix."""
 
 
+class ForbiddenError(UnreachableError):
+    """It is there, and not for this user: waiting is no use."""
+
+
 class LogLine(NamedTuple):
     """A line that a container wrote. `stamp` is the runtime's own, of fixed width: as text it sorts as time does."""
 

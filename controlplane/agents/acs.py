@@ -1,7 +1,7 @@
 """The ACS sessions: one websocket for each connected instance, over which it is told what it is to do.
 
-Level-driven: whatever wakes a session, it looks at all that `core/assignment` says its instance must know, and sends
-what has not been acknowledged. A missed wake-up costs time, a repeated message nothing: agents take both.
+Level-driven: a session looks at what `core/assignment` says its instance must know (at once about a task that changed,
+with each heartbeat about all) and sends what is not acknowledged. A missed wake-up costs time, a repeat nothing.
 Source: amazon-ecs-agent `ecs-agent/acs/session`; recorded traffic.
 """
 
@@ -16,7 +16,7 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from controlplane.agents import manifest
-from controlplane.agents.payload import run_payload, stop_payload
+from controlplane.agents.payload import payload_of
 from controlplane.agents.policies import PolicyNews
 from controlplane.agents.refusal import refusal
 from controlplane.agents.roles import Roles
@@ -97,12 +97,12 @@ class Sessions:
         self._timeline = max(self._timeline + 1, int(self.clock() * 1000))
         return self._timeline
 
-    def wake(self, instance: str) -> None:
-        """Something about `instance` (ARN) may have changed."""
+    def wake(self, instance: str, task: str | None = None) -> None:
+        """Something about `instance` (ARN) may have changed; where `task` (ARN) is given, nothing but that one."""
         session = self._open.get(instance)
         if session is not None:
-            session.wake()
-        else:
+            session.wake(task)
+        elif task is None:
             self._forget_gone([instance])
 
     def wake_all(self) -> None:
@@ -203,12 +203,18 @@ class Session:
         self._on_its_way: dict[Matter, Told] = {}
         self._policy = PolicyNews()
         self._changed = asyncio.Event()
+        self._stirred: dict[str, None] | None = None
+        """Tasks to look at, in the order of their changes; None: all."""
         self._leaving = asyncio.Event()
         self._close_code = WSCloseCode.OK
         self._heard_at = sessions.clock()
 
-    def wake(self) -> None:
-        """Look again at what the instance must be told."""
+    def wake(self, task: str | None = None) -> None:
+        """Look again at what the instance must be told, about one task or about all."""
+        if task is None:
+            self._stirred = None
+        elif self._stirred is not None:
+            self._stirred[task] = None
         self._changed.set()
 
     def leave(self, *, code: WSCloseCode) -> None:
@@ -288,15 +294,19 @@ class Session:
             policy = self._policy.message(view, instance, self._sessions.account.names.uuid())
             if policy is not None:
                 await self._send_frame(policy)
-            all_of_it = assignments(view, self._instance)
-            matters = {_matter(assignment) for assignment in all_of_it}
-            self._acknowledged &= matters
-            self._on_its_way = {matter: told for matter, told in self._on_its_way.items() if matter in matters}
-            news = [assignment for assignment in all_of_it if self._is_news(assignment)]
+            stirred, self._stirred = self._stirred, {}
+            looked_at = assignments(view, self._instance, stirred)
+            if stirred is None:
+                self._forget_all_but({_matter(assignment) for assignment in looked_at})
+            news = [assignment for assignment in looked_at if self._is_news(assignment)]
             if news:
                 await self._send(news)
             else:
                 await self._changed.wait()
+
+    def _forget_all_but(self, matters: set[Matter]) -> None:
+        self._acknowledged &= matters
+        self._on_its_way = {matter: told for matter, told in self._on_its_way.items() if matter in matters}
 
     async def _send_manifest(self) -> None:
         sessions, message_id = self._sessions, self._sessions.account.names.uuid()
@@ -354,22 +364,15 @@ class Session:
             sessions.metrics.payloads.inc()
 
     def _message(self, assignment: Assignment, message_id: str, now: float) -> acs_shapes.PayloadMessage:
-        view, task = self._sessions.store.view(), assignment.task
-        cluster, definition = view.cluster(task.cluster), view.task_definition(task.task_definition)
-        assert cluster is not None
-        assert definition is not None
-        account = self._sessions.account.names.arns.account
+        view, account = self._sessions.store.view(), self._sessions.account.names.arns.account
+        payload, cluster = payload_of(view, assignment, account=account, roles=self._roles, now=now)
         return acs_shapes.PayloadMessage(
             message_id=message_id,
-            cluster_arn=cluster.arn,
+            cluster_arn=cluster,
             container_instance_arn=self._instance,
             generated_at=int(now * 1000),
             seq_num=view.revision,
-            tasks=[
-                stop_payload(task, definition, cluster, account=account)
-                if assignment.desired is DesiredStatus.STOPPED
-                else run_payload(task, definition, cluster, account=account, role=self._roles.of(task, definition, now))
-            ],
+            tasks=[payload],
         )
 
     async def _beat(self) -> None:
@@ -385,8 +388,7 @@ class Session:
             late = [matter for matter, told in self._on_its_way.items() if now - told.at > RETELL_SECONDS]
             for matter in late:
                 del self._on_its_way[matter]
-            if late:
-                self.wake()
+            self.wake()
             await self._send_credentials()
 
     async def _send_frame(self, message: msgspec.Struct) -> None:

@@ -99,6 +99,7 @@ def _instance(draft: Draft, call: Call, cluster: Cluster, known: Instance | None
         cluster=cluster.name,
         status=known.status if known else InstanceStatus.ACTIVE,
         agent_connected=known.agent_connected if known else False,
+        connected_at=known.connected_at if known else None,
         registered=_amounts(call),
         attributes=tuple(attributes.values()),
         tags=tuple(call.body.get("tags", ())),
@@ -107,8 +108,8 @@ def _instance(draft: Draft, call: Call, cluster: Cluster, known: Instance | None
         release=_release(attributes),
         agent_version=known.agent_version if known else "",
         docker_version=known.docker_version if known else "",
+        runtime=known.runtime if known else None,
         client_token=call.text("clientToken"),
-        custom=tuple(name for name in (known.custom if known else ()) if name in attributes),
         version=known.version if known else 1,
     )
 

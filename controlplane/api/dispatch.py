@@ -17,6 +17,7 @@ from aiohttp import web
 from controlplane.agents.reports import story_lines
 from controlplane.api import auth
 from controlplane.api.call import Account, Answer, Call
+from controlplane.api.keys import KeyRing
 from controlplane.api.operations import READERS, REPORTS, WRITERS
 from controlplane.api.refusals import REFUSED
 from controlplane.api.role_keys import Claims
@@ -76,7 +77,7 @@ class Dispatcher:
         store: Store,
         committer: Committer,
         account: Account,
-        keys: auth.Keys | None,
+        keys: KeyRing | None,
         clock: Callable[[], float],
         metrics: Metrics,
         logs: LogsApi,
@@ -202,6 +203,8 @@ async def _read(request: web.Request) -> bytes:
         raise AwsError(
             f"The request is larger than {BODY_BYTES_MAX} bytes.", code="RequestEntityTooLargeException", status=413
         ) from None
+    except web.RequestPayloadError:
+        raise SerializationException("The request body is not as its Content-Encoding or its length says.") from None
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -209,6 +212,8 @@ def _parse(body: bytes) -> dict[str, Any]:
         return msgspec.json.decode(body or b"{}", type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise SerializationException("The request body is no JSON object.") from None
+    except RecursionError:
+        raise SerializationException("The request body is nested too deeply.") from None
 
 
 def _operation(headers: Mapping[str, str]) -> str:

@@ -8,9 +8,9 @@ import msgspec
 
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
+from controlplane.api.references import task_arn
 from controlplane.core.model import Cluster, Task
 from controlplane.core.view import Draft, View
-from wire.arn import parse
 from wire.errors import InvalidParameterException
 from wire.status import TaskStatus
 
@@ -61,7 +61,7 @@ def _found(view: View, call: Call, cluster: Cluster, references: list[str]) -> t
     """Tasks that can be protected, and for each other one why it cannot."""
     found, failures = [], []
     for reference in references:
-        arn = reference if parse(reference) else call.arns.task(cluster.name, reference)
+        arn = task_arn(call, cluster, reference)
         task = view.task(arn)
         if task is None or task.cluster != cluster.name or task.last_status is TaskStatus.STOPPED:
             failures.append({"arn": arn, "reason": "MISSING"})

@@ -11,6 +11,10 @@ from controlplane.core.view import View
 from wire.status import TaskStatus
 
 EVENTS_MAX = 100
+SERVICE_ROLE = "arn:aws:iam::{account}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS"
+
+_OF_DEPLOYMENTS = ("networkConfiguration", "serviceConnectConfiguration", "volumeConfigurations")
+"""Members of a service that are shown with its deployments."""
 
 
 def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
@@ -19,6 +23,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
     cluster = view.cluster(service.cluster)
     assert cluster is not None, f"{service.arn} is in no cluster"
     body = service.body
+    maybe = {member: body.get(member) for member in ("networkConfiguration", "healthCheckGracePeriodSeconds")}
     return {
         "serviceArn": service.arn,
         "serviceName": service.name,
@@ -37,11 +42,12 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
             "minimumHealthyPercent": service.minimum_healthy_percent,
             "strategy": "ROLLING",
         },
-        "deployments": [_deployment(deployment, tasks) for deployment in service.deployments],
+        "deployments": [_deployment(service, deployment, tasks) for deployment in service.deployments],
         "events": [
             {"id": event.id, "createdAt": event.created_at, "message": event.message}
             for event in service.events[:EVENTS_MAX]
         ],
+        "roleArn": body.get("role") or SERVICE_ROLE.format(account=cluster.arn.split(":")[4]),
         "loadBalancers": [],
         "serviceRegistries": [],
         "placementStrategy": list(service.placement_strategy),
@@ -53,10 +59,11 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "createdAt": service.created_at,
         "createdBy": body["createdBy"],
         "tags": body.get("tags", []) if with_tags else [],
+        **{member: value for member, value in maybe.items() if value is not None},
     }
 
 
-def _deployment(deployment: Deployment, tasks: Iterable[Task]) -> Answer:
+def _deployment(service: Service, deployment: Deployment, tasks: Iterable[Task]) -> Answer:
     return {
         "id": deployment.id,
         "status": deployment.status,
@@ -69,6 +76,7 @@ def _deployment(deployment: Deployment, tasks: Iterable[Task]) -> Answer:
         "launchType": "EC2",
         "rolloutState": deployment.rollout_state,
         "rolloutStateReason": deployment.rollout_reason,
+        **{member: service.body[member] for member in _OF_DEPLOYMENTS if member in service.body},
     }
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import msgspec
 
-from controlplane.api import limits, network
+from controlplane.api import launch_type, limits, network
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import NAME, cluster_of
 from controlplane.api.paging import page
 from controlplane.api.placement import constraints_of, strategy_of
 from controlplane.api.service_shapes import render
+from controlplane.api.tag_rules import check_tags
 from controlplane.api.task_definitions import find, find_active
 from controlplane.core.model import Cluster, Service, TaskDefinition
 from controlplane.core.reconcile import rollout
@@ -36,6 +37,8 @@ def create_service(draft: Draft, call: Call) -> Answer:
     """CreateService. The same request again is answered with the service that it made."""
     cluster = cluster_of(draft, call)
     name = call.body["serviceName"]
+    check_tags(call.body.get("tags", ()))
+    launch_type.check(draft, cluster, call.body, operation=call.operation)
     if not NAME.fullmatch(name):
         raise InvalidParameterException(
             "Service name should be 1 to 255 letters (uppercase and lowercase), numbers, hyphens, and underscores."
@@ -199,7 +202,8 @@ def _same(service: Service, call: Call) -> Service:
     """The existing service, where the request is the one that made it."""
     if service.status == "DRAINING":
         raise InvalidParameterException("Unable to Start a service that is still Draining.")
-    if {**service.body, **call.body} != service.body:
+    again = {member: value for member, value in call.body.items() if member not in ("cluster", "clientToken")}
+    if {**service.body, **again} != service.body:
         raise InvalidParameterException("Creation of service was not idempotent.")
     return service
 

@@ -4,28 +4,30 @@ What does not fit is a failure in an answer with HTTP 200, never an error. Sourc
 `StartTask`, `StopTask`, `ListTasks`; ECS Developer Guide, "API failures messages".
 """
 
-from hashlib import sha256
+import re
 from typing import Any
 
 import msgspec
 
-from controlplane.api import limits, network
+from controlplane.api import launch_type, limits, network, overrides, tokens
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.container_instances import find as find_instance
 from controlplane.api.paging import page
 from controlplane.api.placement import constraints_of, strategy_of
+from controlplane.api.references import instance_arn, task_arn
+from controlplane.api.tag_rules import check_tags
 from controlplane.api.task_definitions import find_active
 from controlplane.api.task_shapes import render
-from controlplane.core import lifecycle
+from controlplane.core import lifecycle, tagging
 from controlplane.core.cost import task_amounts
-from controlplane.core.model import Cluster, Task, TaskDefinition, Token
+from controlplane.core.model import Cluster, Task, TaskDefinition
 from controlplane.core.placement import explain
 from controlplane.core.placement.engine import Outcome, examine, place
 from controlplane.core.placement.request import Request, caution_of, required_of
 from controlplane.core.view import Draft, View
-from wire.arn import parse, short_id
-from wire.errors import AwsError, InvalidParameterException
+from wire.arn import short_id
+from wire.errors import InvalidParameterException
 from wire.resources import Amounts
 from wire.status import InstanceStatus, StopCode
 from wire.story import Kind
@@ -33,20 +35,23 @@ from wire.story import Kind
 DESCRIBE_MAX = 100
 COUNT_MAX = 10
 """Tasks in one RunTask, instances in one StartTask. Source: API reference."""
-OVERRIDES_CHARACTERS_MAX = 8192
-STARTED_BY_CHARACTERS_MAX = 128
+STARTED_BY_CHARACTERS_MAX = {"RunTask": 128, "StartTask": 36}
+REFERENCE_ID_CHARACTERS_MAX = 1024
+
+_STARTED_BY = re.compile(r"[A-Za-z0-9_/-]*")
+_KEPT = ("networkConfiguration", "referenceId")
 
 
 def run_task(draft: Draft, call: Call) -> Answer:
     """RunTask: as many of `count` tasks as fit, and a failure for each instance that took no more."""
     cluster = cluster_of(draft, call)
-    used = _used_token(draft, call, cluster)
+    used = tokens.used_token(draft, call, cluster)
     if used is not None:
-        return _again(draft, used)
+        return tokens.again(draft, used)
     count = call.body.get("count", 1)
     if not 1 <= count <= COUNT_MAX:
         raise InvalidParameterException(f"count should be between 1 and {COUNT_MAX}.")
-    definition = _runnable(draft, call)
+    definition = _runnable(draft, call, cluster)
     request = Request(
         cluster=cluster.name,
         group=_group(call, definition),
@@ -62,7 +67,7 @@ def run_task(draft: Draft, call: Call) -> Answer:
     outcome = place(draft, request, call.names.dice)
     tasks = [_create(draft, call, cluster, definition, instance) for instance in outcome.placed]
     failures = _failures(draft, cluster, outcome)
-    _remember_token(draft, call, cluster, tasks, failures)
+    tokens.remember_token(draft, call, cluster, tasks, failures)
     return {"tasks": [render(draft, task) for task in tasks], "failures": failures}
 
 
@@ -81,7 +86,7 @@ def start_task(draft: Draft, call: Call) -> Answer:
     references = call.body["containerInstances"]
     if not 1 <= len(references) <= COUNT_MAX:
         raise InvalidParameterException(f"containerInstances should have 1 to {COUNT_MAX} elements.")
-    definition = _runnable(draft, call)
+    definition = _runnable(draft, call, cluster)
     tasks, failures = [], []
     for reference in references:
         instance = find_instance(draft, call, cluster, reference)
@@ -90,9 +95,7 @@ def start_task(draft: Draft, call: Call) -> Answer:
         if reason is None:
             tasks.append(_create(draft, call, cluster, definition, arn))
         else:
-            if parse(arn) is None:
-                arn = call.arns.container_instance(cluster.name, arn)
-            failures.append({"arn": arn, "reason": reason})
+            failures.append({"arn": instance_arn(call, cluster, arn), "reason": reason})
     return {"tasks": [render(draft, task) for task in tasks], "failures": failures}
 
 
@@ -104,7 +107,7 @@ def stop_task(draft: Draft, call: Call) -> Answer:
         raise InvalidParameterException("The referenced task was not found.")
     reason = call.text("reason") or "Task stopped by user"
     stopped = lifecycle.request_stop(draft, task, stop_code=StopCode.USER_INITIATED, reason=reason)
-    return {"task": render(draft, stopped)}
+    return {"task": render(draft, _untagged(draft, stopped))}
 
 
 def force_stop_task(draft: Draft, call: Call) -> Answer:
@@ -114,7 +117,16 @@ def force_stop_task(draft: Draft, call: Call) -> Answer:
     if task is None:
         raise InvalidParameterException("The referenced task was not found.")
     stopped = lifecycle.force_stop(draft, task, reason=call.text("reason") or "Task stopped by user, by force")
-    return {"task": render(draft, stopped)}
+    return {"task": render(draft, _untagged(draft, stopped))}
+
+
+def _untagged(draft: Draft, task: Task) -> Task:
+    """StopTask takes a task's tags away. Source: API reference, StopTask."""
+    if not task.body.get("tags"):
+        return task
+    bare = msgspec.structs.replace(task, body={**task.body, "tags": []})
+    draft.put(bare)
+    return bare
 
 
 def describe_tasks(view: View, call: Call) -> Answer:
@@ -130,7 +142,7 @@ def describe_tasks(view: View, call: Call) -> Answer:
     for reference in references:
         task = _find(view, call, cluster, reference)
         if task is None:
-            failures.append({"arn": _arn(call, cluster, reference), "reason": "MISSING"})
+            failures.append({"arn": task_arn(call, cluster, reference), "reason": "MISSING"})
         else:
             tasks.append(render(view, task, with_tags=with_tags))
     return {"tasks": tasks, "failures": failures}
@@ -140,6 +152,8 @@ def list_tasks(view: View, call: Call) -> Answer:
     """ListTasks. Unless told otherwise those that are wanted: a task told to stop leaves this list at once."""
     cluster = cluster_of(view, call)
     wanted = call.text("desiredStatus", "RUNNING")
+    if "startedBy" in call.body and any(member in call.body for member in _FILTERS):
+        raise InvalidParameterException("startedBy cannot be combined with another filter.")
     chosen = [
         task
         for task in view.tasks(cluster.name)
@@ -149,26 +163,32 @@ def list_tasks(view: View, call: Call) -> Answer:
     return {"taskArns": [task.arn for task in shown], **more}
 
 
-def _runnable(draft: Draft, call: Call) -> TaskDefinition:
+def _runnable(draft: Draft, call: Call, cluster: Cluster) -> TaskDefinition:
     """The task definition of a request, once nothing about the two stands against running it."""
     body = call.body
+    if call.operation == "RunTask":
+        launch_type.check(draft, cluster, body, operation=call.operation)
     limits.refuse_unserved(body, limits.TASK_REQUEST, call.operation)
     definition = find_active(draft, call, body["taskDefinition"])
     limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
     network.check(definition.body, body.get("networkConfiguration"))
-    if len(body.get("startedBy", "")) > STARTED_BY_CHARACTERS_MAX:
-        raise InvalidParameterException(f"startedBy should have at most {STARTED_BY_CHARACTERS_MAX} characters.")
-    overrides = body.get("overrides", {})
-    if len(msgspec.json.encode(overrides)) > OVERRIDES_CHARACTERS_MAX:
-        raise InvalidParameterException(f"overrides should have at most {OVERRIDES_CHARACTERS_MAX} characters.")
-    limits.refuse_overrides(overrides)
-    names = {container["name"] for container in definition.body["containerDefinitions"]}
-    for override in overrides.get("containerOverrides", ()):
-        if override.get("name") not in names:
-            raise InvalidParameterException(
-                f"Override for container named {override.get('name')} is not a container in the TaskDefinition."
-            )
+    _check_words(call)
+    overrides.check(definition.body, body.get("overrides", {}))
     return definition
+
+
+def _check_words(call: Call) -> None:
+    most = STARTED_BY_CHARACTERS_MAX[call.operation]
+    if not _STARTED_BY.fullmatch(call.text("startedBy")) or len(call.text("startedBy")) > most:
+        raise InvalidParameterException(
+            f"startedBy should be up to {most} letters (uppercase and lowercase), numbers, hyphens, forward slashes, "
+            "and underscores."
+        )
+    if len(call.text("referenceId")) > REFERENCE_ID_CHARACTERS_MAX:
+        raise InvalidParameterException(f"referenceId should have at most {REFERENCE_ID_CHARACTERS_MAX} characters.")
+    if call.text("propagateTags") == "SERVICE":
+        raise InvalidParameterException("propagateTags SERVICE is for the tasks of services.")
+    check_tags(call.body.get("tags", ()))
 
 
 def _amounts(call: Call, definition: TaskDefinition) -> Amounts:
@@ -183,9 +203,8 @@ def _group(call: Call, definition: TaskDefinition) -> str:
 
 
 def _create(draft: Draft, call: Call, cluster: Cluster, definition: TaskDefinition, instance: str) -> Task:
-    body: dict[str, Any] = {"tags": _tags(call, definition)}
-    if "networkConfiguration" in call.body:
-        body["networkConfiguration"] = call.body["networkConfiguration"]
+    body = {member: call.body[member] for member in _KEPT if member in call.body}
+    body["tags"] = tagging.of_task(call.body, definition, cluster.name)
     new = lifecycle.NewTask(
         cluster=cluster.name,
         group=_group(call, definition),
@@ -198,66 +217,12 @@ def _create(draft: Draft, call: Call, cluster: Cluster, definition: TaskDefiniti
     return lifecycle.create(draft, definition, new, call.names)
 
 
-def _tags(call: Call, definition: TaskDefinition) -> list[dict[str, str]]:
-    """The task's tags; with `propagateTags` those of its definition below them."""
-    if call.body.get("propagateTags") == "SERVICE":
-        raise InvalidParameterException("propagateTags SERVICE is for the tasks of services.")
-    propagated = definition.body.get("tags", []) if call.body.get("propagateTags") == "TASK_DEFINITION" else []
-    tags = {tag.get("key", ""): tag for tag in [*propagated, *call.body.get("tags", [])]}
-    return list(tags.values())
-
-
-def _fingerprint(body: dict[str, Any]) -> str:
-    rest = {member: value for member, value in body.items() if member != "clientToken"}
-    return sha256(msgspec.json.encode(rest, order="deterministic")).hexdigest()
-
-
-def _used_token(draft: Draft, call: Call, cluster: Cluster) -> Token | None:
-    """What this request's token was used for before.
-
-    Raises:
-        AwsError: ConflictException, where that was another request.
-    """
-    probe = Token(scope=f"RunTask {cluster.name}", token=call.text("clientToken"), fingerprint="")
-    used = draft.token(probe.key) if probe.token else None
-    if used is not None and used.fingerprint != _fingerprint(call.body):
-        raise AwsError(
-            "The clientToken was already used with other parameters.",
-            code="ConflictException",
-            members={"resourceIds": list(used.tasks)},
-        )
-    return used
-
-
-def _again(draft: Draft, used: Token) -> Answer:
-    tasks = [task for task in map(draft.task, used.tasks) if task is not None]
-    return {"tasks": [render(draft, task) for task in tasks], "failures": list(used.failures)}
-
-
-def _remember_token(
-    draft: Draft, call: Call, cluster: Cluster, tasks: list[Task], failures: list[dict[str, Any]]
-) -> None:
-    """A token that started something must not start it again; one that started nothing may be tried anew."""
-    if not call.text("clientToken") or not tasks:
-        return
-    token = Token(
-        scope=f"RunTask {cluster.name}",
-        token=call.text("clientToken"),
-        fingerprint=_fingerprint(call.body),
-        tasks=tuple(task.arn for task in tasks),
-        failures=tuple(failures),
-        created_at=draft.now,
-    )
-    draft.put(token)
-
-
 def _find(view: View, call: Call, cluster: Cluster, reference: str) -> Task | None:
-    task = view.task(_arn(call, cluster, reference))
+    task = view.task(task_arn(call, cluster, reference))
     return task if task is not None and task.cluster == cluster.name else None
 
 
-def _arn(call: Call, cluster: Cluster, reference: str) -> str:
-    return reference if parse(reference) else call.arns.task(cluster.name, reference)
+_FILTERS = ("containerInstance", "family", "serviceName", "launchType", "daemonName")
 
 
 def _passes(view: View, call: Call, cluster: Cluster, task: Task) -> bool:
@@ -270,6 +235,6 @@ def _passes(view: View, call: Call, cluster: Cluster, task: Task) -> bool:
         return False
     if "family" in body and short_id(task.task_definition).partition(":")[0] != body["family"]:
         return False
-    if "launchType" in body and body["launchType"] != "EC2":
+    if body.get("launchType", "EC2") != "EC2" or "daemonName" in body:
         return False
     return "startedBy" not in body or task.started_by == body["startedBy"]

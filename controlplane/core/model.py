@@ -126,6 +126,16 @@ class Release(StrEnum):
     ON_EXIT = "on-exit"
 
 
+class RuntimeHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the container runtime of an instance was found, from the first report of that on. Epoch seconds."""
+
+    status: str
+    """INITIALIZING, OK, IMPAIRED or INSUFFICIENT_DATA."""
+    reason: str = ""
+    updated_at: float = 0
+    changed_at: float = 0
+
+
 class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     """A registered container instance. Key: its ARN. `registered.ports` are the reserved, hence taken, ports."""
 
@@ -135,6 +145,8 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     cluster: str
     status: InstanceStatus = InstanceStatus.ACTIVE
     agent_connected: bool = False
+    connected_at: float | None = None
+    """When its agent last came."""
     registered: Amounts
     attributes: tuple[dict[str, str], ...] = ()
     """Amazon's `{name, value?}`."""
@@ -144,9 +156,8 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     release: Release = Release.NONE
     agent_version: str = ""
     docker_version: str = ""
+    runtime: RuntimeHealth | None = None
     client_token: str = ""
-    custom: tuple[str, ...] = ()
-    """Names of the attributes that PutAttributes gave it."""
     ended_at: float | None = None
     """When it went INACTIVE."""
     version: int = 1

@@ -221,7 +221,6 @@ class State(View):
             self._moves[task.instance] += 1
         elif ledger.get(task.arn) != task.hold:
             ledger.limit(task.arn, task.hold.until)
-        ledger.check()
 
     def _forget(self, table: str, key: str) -> None:
         record = self._tables[table].pop(key, None)

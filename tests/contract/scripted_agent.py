@@ -7,8 +7,13 @@ from typing import Any, Self
 
 import aiohttp
 
+from agent.machine.attributes import CLAIMED
 from wire import envelope
 from wire.extensions import RELEASE_ATTRIBUTE
+
+_ROLES = ("task-iam-role", "task-iam-role-network-host")
+CAPABILITIES = (*CLAIMED, *(f"com.amazonaws.ecs.capability.{name}" for name in _ROLES))
+"""What a host of ours says that it can."""
 
 WAIT_SECONDS = 30
 
@@ -50,7 +55,7 @@ class ScriptedAgent:
             "clientToken": str(uuid.uuid4()),
             "attributes": [
                 {"name": "ecs.os-type", "value": "linux"},
-                {"name": "ecs.capability.container-ordering"},
+                *({"name": name} for name in CAPABILITIES),
                 *([{"name": RELEASE_ATTRIBUTE, "value": release}] if release else []),
             ],
             "totalResources": [

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from apiside import Ecs, call, definition
 from botocore.exceptions import ClientError
-from scripted_agent import ScriptedAgent
+from scripted_agent import CAPABILITIES, ScriptedAgent
 
 from controlplane.server import ControlPlane
 
@@ -150,7 +150,7 @@ async def test_an_instance_registers_with_all_that_it_said(plane: ControlPlane, 
             "ecs.instance-type": "r5.large",
             "ecs.availability-zone": "us-east-1a",
             "ecs.os-type": "linux",
-            "ecs.capability.container-ordering": None,
+            **dict.fromkeys(CAPABILITIES),
             "berth.resource-release": "on-exit",
         }
         free = {r["name"]: r.get("stringSetValue") or r["integerValue"] for r in instance["remainingResources"]}

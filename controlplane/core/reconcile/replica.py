@@ -7,7 +7,7 @@ Source: `DeploymentConfiguration` (floor, ceiling, rounding); the order within a
 
 from collections.abc import Iterable
 
-from controlplane.core import lifecycle
+from controlplane.core import lifecycle, tagging
 from controlplane.core.lifecycle import NewTask
 from controlplane.core.model import Release, Service, Task
 from controlplane.core.names import Dice, Names
@@ -183,6 +183,7 @@ class Replica:
                     service=self.service.arn,
                     deployment=deployment.id,
                     started_by=deployment.id,
+                    body={"tags": tagging.of_service_task(self.service, definition)},
                 ),
                 self.names,
             )

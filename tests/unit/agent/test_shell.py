@@ -2,14 +2,18 @@
 
 import json
 
+import aiohttp
 import msgspec
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
 from agent.backend.credentials import CredentialStore
 from agent.backend.desk import Desk
+from agent.backend.ecsclient import BackendUnreachableError, EcsClient
 from agent.backend.responders import RESPONDERS
 from agent.backend.sigv4 import Credentials, Signer
 from agent.config import ConfigError, read, seconds
@@ -255,3 +259,32 @@ def test_ports_as_docker_bound_them_without_ipv6_doubles():
 def test_a_task_state_without_optional_members_is_readable():
     bare = msgspec.json.decode(b'{"spec":{"arn":"a"},"containers":[]}', type=TaskState)
     assert bare.outbox == []
+
+
+async def test_a_stop_is_a_stop_whatever_is_said_with_it():
+    """What cannot be read of a run is refused; a stop needs its ARN alone."""
+    bad = {"containers": "nonsense", "family": 7}
+    tasks = [
+        {"arn": "arn:run", "desiredStatus": "RUNNING", **bad},
+        {"arn": "arn:stop", "desiredStatus": "STOPPED", **bad},
+    ]
+    message = {"messageId": "m", "clusterArn": "c", "containerInstanceArn": "i", "tasks": tasks}
+    events, _ = await respond(decode_frame(json.dumps({"type": "PayloadMessage", "message": message})))
+    assert [(event.task, event.desired, bool(event.refusal)) for event in events] == [
+        ("arn:stop", DesiredStatus.STOPPED, False),
+        ("arn:run", DesiredStatus.RUNNING, True),
+    ]
+
+
+async def test_an_answer_that_is_none_of_a_control_planes_is_no_answer():
+    """A proxy's page, say, with status 200: a report that it ate would be lost."""
+
+    async def page(_request):
+        return web.Response(text="<html>")
+
+    app = web.Application()
+    app.router.add_post("/", page)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        client = EcsClient(session, str(server.make_url("")), Signer(Credentials("a", "b"), "us-east-1"))
+        with pytest.raises(BackendUnreachableError, match="SubmitTaskStateChange: the answer is no JSON object"):
+            await client.call("SubmitTaskStateChange", {})

@@ -8,7 +8,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from multidict import CIMultiDict
 
-from controlplane.api.auth import Keys, verify
+from controlplane.api.auth import verify
+from controlplane.api.keys import KeyRing, Keys
 from wire.errors import AwsError
 
 KEYS = Keys("AKIDTEST", "secret")
@@ -38,7 +39,7 @@ def check(
     headers: CIMultiDict[str], *, method: str = "POST", path: str = "/", body: bytes = BODY, late: float = 0
 ) -> None:
     now = datetime.now(UTC).timestamp() + late
-    verify(KEYS, method=method, raw_path=path, headers=headers, body=body, now=now)
+    verify(KeyRing((KEYS,)), method=method, raw_path=path, headers=headers, body=body, now=now)
 
 
 def refusal(headers: CIMultiDict[str], **changes: object) -> str:
@@ -101,4 +102,4 @@ def test_an_old_signature_is_refused():
 
 
 def test_without_keys_everything_passes():
-    verify(None, method="POST", raw_path="/", headers={}, body=b"", now=0)
+    verify(None, method="POST", raw_path="/", headers=CIMultiDict(), body=b"", now=0)
