@@ -31,6 +31,7 @@ from controlplane.core.view import ACTOR, Draft
 from controlplane.metrics import Metrics
 from controlplane.store.port import Store, StoreClosed
 from wire import acs_session_shapes, acs_shapes, envelope
+from wire.errors import AwsError
 from wire.status import DesiredStatus, InstanceStatus, TaskStatus
 from wire.story import Kind, StoryLine
 
@@ -246,8 +247,8 @@ class Session:
             self._heard_at = self._sessions.clock()
             try:
                 await self._take(envelope.decode_frame(message.data))
-            except msgspec.MsgspecError as error:
-                _log.warning("unreadable frame", instance=self._instance, error=str(error))
+            except (msgspec.MsgspecError, AwsError) as error:  # what is not acknowledged is told again
+                _log.warning("a frame was not taken", instance=self._instance, error=str(error))
 
     async def _take(self, frame: envelope.Frame) -> None:
         """Other types (acks of heartbeats, refusals of updates) are word that somebody is there."""
