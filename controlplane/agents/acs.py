@@ -266,8 +266,7 @@ class Session:
     async def _take_ack(self, ack: acs_shapes.AckRequest) -> None:
         """The instance has a message on disk. Match on the id only, as agents echo the rest in several forms."""
         if self._policy.is_answered_by(ack.message_id):
-            note = partial(self._policy.note, arn=self._instance)
-            await self._sessions.committer.commit(note, cause=ack.message_id)
+            await self._sessions.committer.commit(partial(self._policy.note, arn=self._instance), cause=ack.message_id)
         for matter, told in list(self._on_its_way.items()):
             if told.message_id == ack.message_id:
                 if matter[1] is DesiredStatus.STOPPED:
