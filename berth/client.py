@@ -80,6 +80,18 @@ class EcsClient:
                 raise envelope.decode_error(answer.status, body)
             return msgspec.json.decode(body, type=dict[str, Any])
 
+    async def set_alarm(self, name: str, state: str) -> None:
+        """Set an alarm to ALARM or OK.
+
+        Raises:
+            AwsError: the control plane refused.
+        """
+        body = msgspec.json.encode({"name": name, "state": state})
+        async with self._session.post(f"{self.endpoint}/_berth/alarms", data=body) as answer:
+            text = await answer.read()
+            if answer.status != 200:  # noqa: PLR2004 - OK
+                raise envelope.decode_error(answer.status, text)
+
     async def is_healthy(self) -> bool:
         """Whether the control plane answers."""
         try:

@@ -51,6 +51,7 @@ from controlplane.metrics import Metrics
 from controlplane.reset import Reset
 from controlplane.rules.api import RulesApi
 from controlplane.rules.firing import EventRules, Firing, Ticker
+from controlplane.scheduling.hooks import Hooks
 from controlplane.scheduling.sweeper import Sweeper
 from controlplane.scheduling.worker import Worker
 from controlplane.store.memory import MemoryStore
@@ -123,6 +124,7 @@ class ControlPlane:
         self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
         self.reset = Reset(store, self._committer, self.logs, self._new_cluster, is_allowed=config.allow_reset)
+        self.hooks = Hooks(store, self._committer, clock=time.time)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._jobs: list[asyncio.Task[None]] = []
         self._listener: asyncio.Server | None = None
@@ -162,6 +164,7 @@ class ControlPlane:
             self.worker.run(),
             self.sweeper.run(),
             self.ticker.run(),
+            self.hooks.run(),
             self._forget_absent(),
             *pumps,
         ):
