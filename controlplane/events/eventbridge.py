@@ -16,8 +16,9 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from controlplane.api import container_instances, task_shapes
-from controlplane.core.model import HOLD_MOVES, Deployment, Instance, Service, ServiceEvent, Task
+from controlplane.core.model import Deployment, Instance, Service, ServiceEvent, Task
 from controlplane.core.plan import Plan
+from controlplane.core.record import HOLD_MOVES
 from controlplane.core.view import View
 from wire.arn import ArnMaker
 
