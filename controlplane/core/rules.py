@@ -17,7 +17,7 @@ class Rule(Record, frozen=True, kw_only=True, omit_defaults=True):
     pattern: str = ""
     """JSON of its event pattern; "" for a rule of the clock."""
     state: str = "ENABLED"
-    body: dict[str, Any] = {}  # noqa: RUF012 - msgspec gives each record its own
+    body: dict[str, Any] = {}
     """Description, role and tags, kept and given back."""
     targets: tuple[dict[str, Any], ...] = ()
     """EventBridge's `Target`s."""
