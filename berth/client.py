@@ -1,6 +1,7 @@
 """A small ECS client, and a reader of the story that resumes where it was.
 
-It speaks the wire as any ECS tool does, unsigned: on loopback the control plane takes any keys, also none.
+It speaks the wire as any ECS tool does. Unsigned unless told how to sign: on loopback a control plane without keys
+takes any, also none.
 """
 
 import asyncio
@@ -28,12 +29,14 @@ _line = msgspec.json.Decoder(StoryLine)
 class EcsClient:
     """Calls to one endpoint. Use it as an async context."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, *signing: aiohttp.ClientMiddlewareType) -> None:
+        """`signing` signs every request (see `berth.signing`); without it nothing is signed."""
         self.endpoint = endpoint
+        self._signing = signing
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(read_bufsize=LINE_BYTES_MAX)
+        self._session = aiohttp.ClientSession(read_bufsize=LINE_BYTES_MAX, middlewares=self._signing)
         return self
 
     async def __aexit__(

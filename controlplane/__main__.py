@@ -11,6 +11,7 @@ import click
 
 from controlplane import config as settings
 from controlplane.api.keys import KeyRing, Keys, read_keys_file
+from controlplane.api.rates import Throttle
 from controlplane.config import Config, SetupError
 from controlplane.core.policy import PRESETS
 from controlplane.server import running, set_up_logging
@@ -46,6 +47,14 @@ GARBAGE_ALLOCATIONS = 50_000
     "--keys-file",
     type=click.Path(path_type=Path),
     help="More keys that are let in: a file like ~/.aws/credentials. [env: BERTH_KEYS_FILE]",
+)
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM). [env: BERTH_TLS_CERT]")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its key (PEM). [env: BERTH_TLS_KEY]")
+@click.option(
+    "--throttle",
+    type=click.Choice(Throttle, case_sensitive=False),
+    default=Throttle.OFF,
+    help="aws: ThrottlingException at AWS's published rates. [env: BERTH_THROTTLE]",
 )
 @click.option("--log-level", default="warning", type=click.Choice(settings.LOG_LEVELS), help="[env: BERTH_LOG_LEVEL]")
 @click.option("--events-webhook", default="", help="URL that every event is POSTed to. [env: BERTH_EVENTS_WEBHOOK]")

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from controlplane.api.keys import KeyRing
+from controlplane.api.rates import Throttle
 from controlplane.core.policy import PRESETS
 
 HOST = "127.0.0.1"
@@ -37,6 +38,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the preset that new clusters get."""
     healthy_after_seconds: float = HEALTHY_AFTER_SECONDS
     keys: KeyRing | None = None
+    tls_cert: Path | None = None
+    """Certificate (PEM, its chain behind it); None: plain HTTP."""
+    tls_key: Path | None = None
+    throttle: Throttle = Throttle.OFF
     log_level: str = "warning"
     events_webhook: str = ""
     """URL that every event is POSTed to."""
@@ -58,8 +63,11 @@ def check(config: Config) -> None:
         raise SetupError(f"Unknown policy {config.policy!r}; there are {', '.join(PRESETS)}.")
     if config.keys is None and not is_loopback(config.host):
         raise SetupError(
-            f"To listen on {config.host}, beyond this machine, set BERTH_ACCESS_KEY_ID and BERTH_SECRET_ACCESS_KEY."
+            f"To listen on {config.host}, beyond this machine, set BERTH_ACCESS_KEY_ID and BERTH_SECRET_ACCESS_KEY, "
+            "or BERTH_KEYS_FILE."
         )
+    if (config.tls_cert is None) != (config.tls_key is None):
+        raise SetupError("BERTH_TLS_CERT and BERTH_TLS_KEY go together.")
     if config.events_webhook and not config.events_webhook.startswith(("http://", "https://")):
         raise SetupError(f"BERTH_EVENTS_WEBHOOK is {config.events_webhook!r}, but must be an http or https URL.")
     if config.events_file is not None and not config.events_file.absolute().parent.is_dir():

@@ -14,6 +14,9 @@ NOT_IN_AWSVPC = ("hostname", "links", "dnsServers", "dnsSearchDomains", "extraHo
 """Members of a container that a network namespace shared with others has no room for."""
 SWAPPINESS_MAX = 100
 
+_SAME_PORTS = ("awsvpc", "host")
+"""Network modes in which a container has no other port than its own."""
+
 
 def check_rest(body: Mapping[str, Any]) -> None:
     """Refuse what cannot be run as it says.
@@ -35,6 +38,8 @@ def check_rest(body: Mapping[str, Any]) -> None:
         _check_linux(container)
         if not has_whole_gpus(container):
             raise _invalid(container, "A number of GPUs is a whole number of at least 1.")
+        if body.get("networkMode") in _SAME_PORTS:
+            _check_ports(container, body["networkMode"])
         if body.get("networkMode") == "awsvpc":
             _check_awsvpc(container)
 
@@ -103,10 +108,13 @@ def _check_awsvpc(container: Mapping[str, Any]) -> None:
     for member in NOT_IN_AWSVPC:
         if container.get(member):
             raise _invalid(container, f"'{member}' is not supported when networkMode 'awsvpc' is specified.")
+
+
+def _check_ports(container: Mapping[str, Any], mode: str) -> None:
     for mapping in container.get("portMappings", ()):
         if mapping.get("hostPort") and mapping["hostPort"] != mapping.get("containerPort"):
             raise ClientException(
-                "When networkMode=awsvpc, the host ports and container ports in port mappings must match."
+                f"When networkMode={mode}, the host ports and container ports in port mappings must match."
             )
 
 

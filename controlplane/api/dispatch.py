@@ -4,6 +4,7 @@ A writer's answer goes out only after its plan is durable. Whatever happens, the
 Source: botocore's ECS model (protocol JSON 1.1); API reference, "Common errors".
 """
 
+import asyncio
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from controlplane.api import auth
 from controlplane.api.call import Account, Answer, Call
 from controlplane.api.keys import KeyRing
 from controlplane.api.operations import READERS, REPORTS, WRITERS
+from controlplane.api.rates import Rates
 from controlplane.api.refusals import REFUSED
 from controlplane.api.role_keys import Claims
 from controlplane.committing import Committer
@@ -32,6 +34,8 @@ from wire.errors import AwsError, ClientException, SerializationException, Serve
 from wire.extensions import (
     EXPLAIN_PLACEMENT,
     FORCE_STOP_TASK,
+    GET_POLICY,
+    PUT_POLICY,
     SUBMIT_INSTANCE_INTERRUPTION,
     SUBMIT_RESOURCE_RELEASE,
     SUBMIT_STORY,
@@ -41,10 +45,14 @@ from wire.logs import TARGET_PREFIX as LOGS_PREFIX
 from wire.story import Kind, StoryLine
 
 BODY_BYTES_MAX = 1024 * 1024
+BODY_SECONDS_MAX = 20
+"""Between the headers and the end of the body: who sends it byte by byte keeps nobody waiting. Assumed."""
 OURS = frozenset(
     {
         EXPLAIN_PLACEMENT,
         FORCE_STOP_TASK,
+        GET_POLICY,
+        PUT_POLICY,
         SUBMIT_INSTANCE_INTERRUPTION,
         SUBMIT_RESOURCE_RELEASE,
         SUBMIT_STORY,
@@ -77,6 +85,7 @@ class Dispatcher:
         clock: Callable[[], float],
         metrics: Metrics,
         logs: LogsApi,
+        rates: Rates,
         check_answers: bool,
     ) -> None:
         self._store = store
@@ -86,6 +95,7 @@ class Dispatcher:
         self._clock = clock
         self._metrics = metrics
         self._logs = logs
+        self._rates = rates
         self._check_answers = check_answers
 
     async def handle(self, request: web.Request, ours: str = "") -> web.Response:
@@ -103,6 +113,7 @@ class Dispatcher:
             else:
                 operation = ours or _operation(request.headers)
                 auth.permit(role, operation)
+                self._rates.take(operation)
                 members = dict(request.query) if request.method == "GET" else _parse(body)
                 served = await self._serve(operation, members, request, request_id)
             answer = msgspec.json.encode(served)
@@ -142,7 +153,7 @@ class Dispatcher:
             id=request_id,
             now=self._clock(),
             account=self._account,
-            url=f"http://{request.host}",
+            url=f"{request.scheme}://{request.host}",
         )
         if operation == SUBMIT_STORY:
             await self._store.tell(story_lines(call))
@@ -194,7 +205,12 @@ def _introduced(call: Call, plan: Plan, answer: Answer) -> Plan:
 
 async def _read(request: web.Request) -> bytes:
     try:
-        return await request.read()
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            return await request.read()
+    except TimeoutError:
+        raise AwsError(
+            f"The request was not here within {BODY_SECONDS_MAX} s.", code="RequestTimeoutException", status=408
+        ) from None
     except web.HTTPRequestEntityTooLarge:
         raise AwsError(
             f"The request is larger than {BODY_BYTES_MAX} bytes.", code="RequestEntityTooLargeException", status=413

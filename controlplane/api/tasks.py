@@ -15,6 +15,7 @@ from controlplane.api.clusters import cluster_of
 from controlplane.api.container_instances import find as find_instance
 from controlplane.api.paging import page
 from controlplane.api.placement import constraints_of, strategy_of
+from controlplane.api.references import instance_arn, task_arn
 from controlplane.api.tag_rules import check_tags
 from controlplane.api.task_definitions import find_active
 from controlplane.api.task_shapes import render
@@ -25,7 +26,7 @@ from controlplane.core.placement import explain
 from controlplane.core.placement.engine import Outcome, examine, place
 from controlplane.core.placement.request import Request, caution_of, required_of
 from controlplane.core.view import Draft, View
-from wire.arn import parse, short_id
+from wire.arn import short_id
 from wire.errors import InvalidParameterException
 from wire.resources import Amounts
 from wire.status import InstanceStatus, StopCode
@@ -94,9 +95,7 @@ def start_task(draft: Draft, call: Call) -> Answer:
         if reason is None:
             tasks.append(_create(draft, call, cluster, definition, arn))
         else:
-            if parse(arn) is None:
-                arn = call.arns.container_instance(cluster.name, arn)
-            failures.append({"arn": arn, "reason": reason})
+            failures.append({"arn": instance_arn(call, cluster, arn), "reason": reason})
     return {"tasks": [render(draft, task) for task in tasks], "failures": failures}
 
 
@@ -143,7 +142,7 @@ def describe_tasks(view: View, call: Call) -> Answer:
     for reference in references:
         task = _find(view, call, cluster, reference)
         if task is None:
-            failures.append({"arn": _arn(call, cluster, reference), "reason": "MISSING"})
+            failures.append({"arn": task_arn(call, cluster, reference), "reason": "MISSING"})
         else:
             tasks.append(render(view, task, with_tags=with_tags))
     return {"tasks": tasks, "failures": failures}
@@ -219,12 +218,8 @@ def _create(draft: Draft, call: Call, cluster: Cluster, definition: TaskDefiniti
 
 
 def _find(view: View, call: Call, cluster: Cluster, reference: str) -> Task | None:
-    task = view.task(_arn(call, cluster, reference))
+    task = view.task(task_arn(call, cluster, reference))
     return task if task is not None and task.cluster == cluster.name else None
-
-
-def _arn(call: Call, cluster: Cluster, reference: str) -> str:
-    return reference if parse(reference) else call.arns.task(cluster.name, reference)
 
 
 _FILTERS = ("containerInstance", "family", "serviceName", "launchType", "daemonName")

@@ -23,7 +23,8 @@ from agent.core.spec import ContainerSpec, Port, TaskSpec, cost
 from agent.core.state import ContainerState, Release, TaskState
 from agent.core.stopping import GiveUp
 from agent.journal import Journal, JournalInUseError
-from agent.runtime.spec import bound_ports, container_name, create_config
+from agent.runtime.inspected import bound_ports
+from agent.runtime.spec import container_name, create_config
 from wire.envelope import decode_frame
 from wire.errors import AwsError
 from wire.resources import Amounts
