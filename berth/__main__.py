@@ -21,6 +21,7 @@ COMMANDS = {
     "dev": "berth.cli.dev",
     "events": "berth.cli.events",
     "explain": "berth.cli.explain",
+    "exec": "berth.cli.exec",
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",
     "reset": "berth.cli.reset",

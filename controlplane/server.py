@@ -22,6 +22,7 @@ import structlog
 from aiohttp import web
 
 from controlplane.agents.acs import Sessions
+from controlplane.agents.executing import CHANNEL_PATH, Executing
 from controlplane.agents.refusal import refused_by
 from controlplane.agents.tcs import Telemetry
 from controlplane.api import auth
@@ -54,6 +55,7 @@ from controlplane.store.sqlite import SqliteStore
 from wire import envelope
 from wire.arn import ArnMaker
 from wire.errors import AwsError
+from wire.execution import EXECUTION_PATH
 from wire.extensions import EXPLAIN_PLACEMENT
 
 STORE_FILE = "controlplane.sqlite"
@@ -96,6 +98,7 @@ class ControlPlane:
             metrics=self.metrics,
             mint=Mint(config.keys.first.secret_access_key if config.keys else token_hex()),
         )
+        self.executing = Executing(self.sessions.send, time.time)
         self.telemetry = Telemetry(store=store, committer=self._committer)
         self.dispatcher = Dispatcher(
             store=store,
@@ -106,6 +109,7 @@ class ControlPlane:
             metrics=self.metrics,
             logs=LogsApi(self.logs, names.arns),
             rates=Rates(config.throttle, time.monotonic),
+            execute=self.executing.open,
             check_answers=config.check_answers,
         )
         self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
@@ -151,6 +155,7 @@ class ControlPlane:
         """Stop serving, then make everything durable."""
         for bell in self._bells:
             bell.close()
+        self.executing.close()
         self.sessions.close()
         await self.telemetry.close()
         if self._listener is not None:
@@ -171,6 +176,8 @@ class ControlPlane:
         app.router.add_get("/acs/ws", partial(self._agents, self.sessions.handle))
         app.router.add_get("/tcs/ws", partial(self._agents, self.telemetry.handle))
         app.router.add_get("/events", self.events.handle)
+        app.router.add_get(CHANNEL_PATH + "/{session}", self.executing.serve_client)
+        app.router.add_get(EXECUTION_PATH + "/{session}", self.executing.serve_agent)
         app.router.add_get("/_berth/health", self._health)
         app.router.add_get("/_berth/story", self.feed.handle)
         app.router.add_get("/_berth/explain", partial(self.dispatcher.handle, ours=EXPLAIN_PLACEMENT))

@@ -12,6 +12,7 @@ from agent.backend.credentials import CredentialStore
 from agent.core.events import Event
 from agent.core.state import TaskState
 from wire.envelope import Frame, encode_frame
+from wire.execution import ExecuteCommandMessage
 
 Submit = Callable[[Event], Awaitable[None]]
 """Gives the engine a fact; returns when everything about it is on disk."""
@@ -53,7 +54,7 @@ class Timeline:
 
 
 class Desk:
-    """One agent's. `tasks` lists what the engine knows; `examine` has the container runtime looked at."""
+    """One agent's. `tasks` lists what the engine has; `examine` has the runtime looked at, `execute` a command run."""
 
     def __init__(
         self,
@@ -63,12 +64,14 @@ class Desk:
         facts: Facts,
         credentials: CredentialStore,
         examine: Callable[[], None] = lambda: None,
+        execute: Callable[[ExecuteCommandMessage], None] = lambda _message: None,
     ) -> None:
         self.submit = submit
         self.tasks = tasks
         self.timeline = Timeline(facts)
         self.credentials = credentials
         self.examine = examine
+        self.execute = execute
         self.manifest_id = ""
         """Id of the newest manifest, until the answer to our question about it has come."""
 

@@ -17,6 +17,7 @@ from agent.core.spec import ContainerSpec, Mount, Port, Secret, TaskSpec, Volume
 from wire import acs_shapes
 from wire.acs_shapes import AckRequest, HeartbeatAckRequest, HeartbeatMessage
 from wire.envelope import Frame
+from wire.execution import ExecuteCommandMessage
 from wire.status import DesiredStatus
 
 log = logging.getLogger(__name__)
@@ -65,12 +66,19 @@ async def payload(frame: Frame, desk: Desk) -> list[str]:
     return [encode(ack), *credentials]
 
 
+async def execute(frame: Frame, desk: Desk) -> list[str]:
+    """ExecuteCommandMessage, ours: there is no answer; what comes of it goes over a connection of its own."""
+    desk.execute(msgspec.json.decode(frame.message, type=ExecuteCommandMessage))
+    return []
+
+
 RESPONDERS: dict[str, Respond] = {
     "HeartbeatMessage": heartbeat,
     "PayloadMessage": payload,
     "TaskManifestMessage": manifest.manifest,
     "TaskStopVerificationAck": manifest.verified,
     "IAMRoleCredentialsMessage": refreshing.refreshed,
+    "ExecuteCommandMessage": execute,
     "StageUpdateMessage": updates.refuse,
     "PerformUpdateMessage": updates.refuse,
 }

@@ -15,6 +15,7 @@ from agent.core.events import Event
 from agent.core.state import TaskState
 from agent.machine.doctor import Doctor
 from agent.machine.stats import Cgroups
+from wire.execution import ExecuteCommandMessage
 
 
 class Books(Protocol):
@@ -43,13 +44,21 @@ def sessions(
     doctor: Doctor,
     cgroups: Cgroups | None = None,
     sends_metrics: bool = True,
+    execute: Callable[[ExecuteCommandMessage], None] = lambda _message: None,
     renew: Callable[[], Awaitable[None]],
 ) -> tuple[AcsSession, TcsSession]:
     """ACS and TCS of the instance (ARN); they share the answer of DiscoverPollEndpoint. `renew` as in `AcsSession`."""
     names = {"cluster": cluster, "instance": instance}
     versions = {"agent_version": agent_version, "docker_version": docker_version}
     endpoints = Endpoints(client, **names)
-    desk = Desk(submit=engine.submit, tasks=engine.tasks, facts=facts, credentials=credentials, examine=doctor.examine)
+    desk = Desk(
+        submit=engine.submit,
+        tasks=engine.tasks,
+        facts=facts,
+        credentials=credentials,
+        examine=doctor.examine,
+        execute=execute,
+    )
     telemetry = Telemetry(
         **names,
         tasks=engine.tasks,

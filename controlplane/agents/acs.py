@@ -103,6 +103,12 @@ class Sessions:
         elif task is None:
             self._forget_gone([instance])
 
+    async def send(self, instance: str, message: msgspec.Struct) -> bool:
+        """Send a message beside all that is level-driven; whether `instance` (ARN) is connected."""
+        if instance in self._open:
+            await self._open[instance].send(message)
+        return instance in self._open
+
     def wake_all(self) -> None:
         """Anything may have changed."""
         for session in self._open.values():
@@ -257,7 +263,7 @@ class Session:
             sessions = self._sessions
             answer = manifest.verdict(sessions.store.view(), self._instance, question, now=sessions.clock())
             if answer is not None:
-                await self._send_frame(answer)
+                await self.send(answer)
 
     async def _take_ack(self, ack: acs_shapes.AckRequest) -> None:
         """The instance has a message on disk. Match on the id only, as agents echo the rest in several forms."""
@@ -288,24 +294,20 @@ class Session:
             stirred, self._stirred = self._stirred, {}
             looked_at = assignments(view, self._instance, stirred)
             if stirred is None:
-                self._forget_all_but({_matter(assignment) for assignment in looked_at})
+                matters = {_matter(assignment) for assignment in looked_at}
+                self._acknowledged &= matters
+                self._on_its_way = {matter: told for matter, told in self._on_its_way.items() if matter in matters}
             news = [assignment for assignment in looked_at if self._is_news(assignment)]
             if news:
                 await self._send(news)
             else:
                 await self._changed.wait()
 
-    def _forget_all_but(self, matters: set[Matter]) -> None:
-        self._acknowledged &= matters
-        self._on_its_way = {matter: told for matter, told in self._on_its_way.items() if matter in matters}
-
     async def _send_manifest(self) -> None:
         sessions, message_id = self._sessions, self._sessions.account.names.uuid()
         timeline, now = sessions.next_timeline(), sessions.clock()
         view = sessions.store.view()
-        await self._send_frame(
-            manifest.manifest(view, self._instance, message_id=message_id, timeline=timeline, now=now)
-        )
+        await self.send(manifest.manifest(view, self._instance, message_id=message_id, timeline=timeline, now=now))
 
     async def _send_credentials(self) -> None:
         """Of the roles of tasks that the instance has; those that it is yet to be told of come with their task."""
@@ -317,7 +319,7 @@ class Session:
             assert definition is not None
             message = self._roles.message(task, definition, sessions.account.names.uuid(), now)
             if message is not None:
-                await self._send_frame(message)
+                await self.send(message)
 
     def _has(self, assignment: Assignment) -> bool:
         task = assignment.task
@@ -351,7 +353,7 @@ class Session:
         await sessions.store.tell(lines)
         for matter, message in messages.items():
             self._on_its_way[matter] = Told(message.message_id, now)
-            await self._send_frame(message)
+            await self.send(message)
             sessions.metrics.payloads.inc()
 
     def _message(self, assignment: Assignment, message_id: str, now: float) -> acs_shapes.PayloadMessage:
@@ -377,19 +379,19 @@ class Session:
         """Heartbeats; and with each, a look at who has fallen silent and what was never acknowledged."""
         sessions = self._sessions
         while True:
-            await self._send_frame(acs_shapes.HeartbeatMessage(message_id=sessions.account.names.uuid()))
+            await self.send(acs_shapes.HeartbeatMessage(message_id=sessions.account.names.uuid()))
             await asyncio.sleep(HEARTBEAT_SECONDS)
             now = sessions.clock()
             if now - self._heard_at > SILENCE_SECONDS_MAX:
                 _log.info("agent has fallen silent", instance=self._instance)
                 return
-            late = [matter for matter, told in self._on_its_way.items() if now - told.at > RETELL_SECONDS]
-            for matter in late:
-                del self._on_its_way[matter]
+            late = now - RETELL_SECONDS
+            self._on_its_way = {matter: told for matter, told in self._on_its_way.items() if told.at >= late}
             self.wake()
             await self._send_credentials()
 
-    async def _send_frame(self, message: msgspec.Struct) -> None:
+    async def send(self, message: msgspec.Struct) -> None:
+        """One frame."""
         async with asyncio.timeout(SEND_SECONDS_MAX):
             await self._socket.send_str(envelope.encode_frame(acs_shapes.kind_of(message), message))
 

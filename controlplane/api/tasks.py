@@ -39,7 +39,7 @@ STARTED_BY_CHARACTERS_MAX = {"RunTask": 128, "StartTask": 36}
 REFERENCE_ID_CHARACTERS_MAX = 1024
 
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]*")
-_KEPT = ("networkConfiguration", "referenceId")
+_KEPT = ("networkConfiguration", "referenceId", "enableExecuteCommand")
 
 
 def run_task(draft: Draft, call: Call) -> Answer:

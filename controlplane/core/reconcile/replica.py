@@ -183,7 +183,10 @@ class Replica:
                     service=self.service.arn,
                     deployment=deployment.id,
                     started_by=deployment.id,
-                    body={"tags": tagging.of_service_task(self.service, definition)},
+                    body={
+                        "tags": tagging.of_service_task(self.service, definition),
+                        "enableExecuteCommand": self.service.body.get("enableExecuteCommand", False),
+                    },
                 ),
                 self.names,
             )
