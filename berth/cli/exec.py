@@ -84,27 +84,29 @@ async def _talk(session: ClientSession, *, has_terminal: bool) -> int:
 
 
 async def _feed(session: ClientSession) -> None:
-    """Standard input, to its end. It is read when there is something, so that nothing is left waiting at our end."""
-    loop, descriptor = asyncio.get_running_loop(), sys.stdin.fileno()
-    readable = asyncio.Event()
+    """Standard input, to its end."""
+    while data := await _readable(sys.stdin.fileno()):
+        await session.write(data)
+    await session.end_input()
+
+
+async def _readable(descriptor: int) -> bytes:
+    """The next bytes, once there are some; no thread is left waiting for them at our end."""
+    loop = asyncio.get_running_loop()
+    arrived: asyncio.Future[bytes] = loop.create_future()
+
+    def read() -> None:
+        loop.remove_reader(descriptor)
+        arrived.set_result(os.read(descriptor, READ_BYTES))
+
     try:
-        loop.add_reader(descriptor, readable.set)
-    except PermissionError:  # a file: always readable, and not for epoll
-        while data := os.read(descriptor, READ_BYTES):
-            await session.write(data)
-        await session.end_input()
-        return
+        loop.add_reader(descriptor, read)
+    except PermissionError:  # a file: there is always something, and no event for it
+        return os.read(descriptor, READ_BYTES)
     try:
-        while True:
-            await readable.wait()
-            readable.clear()
-            data = os.read(descriptor, READ_BYTES)
-            if not data:
-                break
-            await session.write(data)
+        return await arrived
     finally:
         loop.remove_reader(descriptor)
-    await session.end_input()
 
 
 async def _follow_size(session: ClientSession) -> None:

@@ -60,8 +60,8 @@ def test_a_command_in_a_running_container(host):
     code, seen = in_a_terminal(
         host,
         task,
-        *("sh", "-c", "tty; read -r word; stty size; echo said $word; exit 3"),
-        typed=[(b"/dev/pts/", b"hello\r")],
+        *("sh", "-c", "test -t 0 && echo terminal; read -r word; stty size; echo said $word; exit 3"),
+        typed=[(b"terminal", b"hello\r")],
         columns=133,
         rows=37,
     )
