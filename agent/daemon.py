@@ -33,6 +33,7 @@ from agent.local.recent import Recent
 from agent.local.serving import About, Local
 from agent.machine import attributes, identity, size
 from agent.machine.doctor import Doctor
+from agent.policy import remembered, setter
 from agent.pulling import Puller
 from agent.runtime.cgroups import NoCgroupsError
 from agent.runtime.credentials import Logins
@@ -101,6 +102,7 @@ async def run(config: Config, leaving: Leaving) -> None:
 
 async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession, departure: Departure) -> None:
     _check_cluster(config, journal)
+    config = remembered(config, journal)
     await _find_engine(config.runtime)
     client = EcsClient(session, config.backend, Signer(config.credentials, config.region))
     local = await Local.open(config.local, journal, open_looks(config.runtime))
@@ -181,6 +183,7 @@ async def _serve(
         doctor=doctor,
         sends_metrics=config.sends_metrics,
         execute=executions.begin,
+        set_policy=setter(journal, config.settings, engine.go_by),
         renew=renew,
     )
     engine.attach(Outlet(storyteller, reporter, local.recent))

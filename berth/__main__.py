@@ -25,6 +25,7 @@ COMMANDS = {
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",
     "reset": "berth.cli.reset",
+    "policy": "berth.cli.policy",
     "stop": "berth.cli.stop",
 }
 """Name of the command and its module, which has it under the same name."""

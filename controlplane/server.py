@@ -21,11 +21,13 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from controlplane import schedulers
 from controlplane.agents.acs import Sessions
 from controlplane.agents.executing import CHANNEL_PATH, Executing
 from controlplane.agents.refusal import refused_by
 from controlplane.agents.tcs import Telemetry
 from controlplane.api import auth
+from controlplane.api.alarms import Alarms
 from controlplane.api.call import Account
 from controlplane.api.clusters import DEFAULT_CLUSTER
 from controlplane.api.dispatch import BODY_BYTES_MAX, Dispatcher, wrong_service
@@ -56,7 +58,7 @@ from wire import envelope
 from wire.arn import ArnMaker
 from wire.errors import AwsError
 from wire.execution import EXECUTION_PATH
-from wire.extensions import EXPLAIN_PLACEMENT
+from wire.extensions import EXPLAIN_PLACEMENT, GET_POLICY, PUT_POLICY
 
 STORE_FILE = "controlplane.sqlite"
 LOGS_FILE = "logs.sqlite"
@@ -112,6 +114,7 @@ class ControlPlane:
             execute=self.executing.open,
             check_answers=config.check_answers,
         )
+        self.alarms = Alarms(store=store, committer=self._committer, new_id=names.uuid)
         self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
         self.reset = Reset(store, self._committer, self.logs, self._new_cluster, is_allowed=config.allow_reset)
@@ -133,6 +136,7 @@ class ControlPlane:
         Raises:
             SetupError: the port is taken, or not ours to take.
         """
+        schedulers.load()
         await self._runner.setup()
         assert self._runner.server is not None
         door, config = Door(self._runner.server), self.config
@@ -180,7 +184,11 @@ class ControlPlane:
         app.router.add_get(EXECUTION_PATH + "/{session}", self.executing.serve_agent)
         app.router.add_get("/_berth/health", self._health)
         app.router.add_get("/_berth/story", self.feed.handle)
+        app.router.add_post("/_berth/alarms", self.alarms.set)
+        app.router.add_get("/_berth/alarms", self.alarms.list)
         app.router.add_get("/_berth/explain", partial(self.dispatcher.handle, ours=EXPLAIN_PLACEMENT))
+        app.router.add_get("/_berth/policy", partial(self.dispatcher.handle, ours=GET_POLICY))
+        app.router.add_put("/_berth/policy", partial(self.dispatcher.handle, ours=PUT_POLICY))
         app.router.add_get("/_berth/telemetry", self.telemetry.newest)
         app.router.add_post("/_berth/reset", self._reset)
         app.router.add_get("/metrics", self._metrics)
@@ -244,6 +252,8 @@ class ControlPlane:
     def _wake_sessions(self, commit: Commit) -> None:
         view = self.store.view()
         for table, key in commit.changed:
+            if table == Cluster.table:
+                self.sessions.wake_all()
             task = view.task(key) if table == Task.table else None
             if task is not None and task.instance is not None:
                 self.sessions.wake(task.instance, task.arn)

@@ -23,6 +23,9 @@ agent passes it over.
 """
 EXPLAIN_PLACEMENT = "ExplainPlacement"
 """Asked for by people (`berth explain`): the verdict on every instance for `subject` in `cluster`."""
+GET_POLICY = "GetClusterPolicy"
+PUT_POLICY = "PutClusterPolicy"
+"""Asked for by people (`berth policy`): the switches of a cluster, on both sides."""
 
 RELEASE_ATTRIBUTE = "berth.resource-release"
 """Attribute of a registration: `eager` or `on-exit`. Its presence says that the agent reports releases."""

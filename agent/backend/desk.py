@@ -54,7 +54,11 @@ class Timeline:
 
 
 class Desk:
-    """One agent's. `tasks` lists what the engine has; `examine` has the runtime looked at, `execute` a command run."""
+    """One agent's. `tasks` lists what the engine knows; `examine` has the runtime looked at, `execute` a command run.
+
+    `set_policy` takes what goes for `ECS_RESOURCE_RELEASE`, `ECS_TASK_QUEUE` and `ECS_STOP_GIVE_UP`; on disk when it
+    returns. It raises ValueError where it cannot be read.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class Desk:
         credentials: CredentialStore,
         examine: Callable[[], None] = lambda: None,
         execute: Callable[[ExecuteCommandMessage], None] = lambda _message: None,
+        set_policy: Callable[[str, str, str], None] = lambda _release, _queue, _give_up: None,
     ) -> None:
         self.submit = submit
         self.tasks = tasks
@@ -72,6 +77,7 @@ class Desk:
         self.credentials = credentials
         self.examine = examine
         self.execute = execute
+        self.set_policy = set_policy
         self.manifest_id = ""
         """Id of the newest manifest, until the answer to our question about it has come."""
 

@@ -58,7 +58,7 @@ class EcsClient:
             async with self.session.post(url, data=body, headers=headers, timeout=timeout) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise BackendUnreachableError(f"{operation}: {error or type(error).__name__}") from error
+            raise BackendUnreachableError(f"{operation}: {str(error) or type(error).__name__}") from error
         if response.status >= 400:  # noqa: PLR2004 - HTTP's own border
             refused = decode_error(response.status, answer)
             refused.request_id = response.headers.get("x-amzn-RequestId", "")

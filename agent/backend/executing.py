@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 
 from agent.backend.ecsclient import EcsClient
-from agent.backend.websocket import dial, hang_up
+from agent.backend.websocket import connect, hang_up
 from agent.core.state import TaskState
 from agent.runtime.port import RuntimeCallError
 from wire.execution import EXECUTION_PATH, Control, ExecuteCommandMessage, Stream
@@ -77,7 +77,7 @@ class Executions:
         endpoint, token = self._client.endpoint, quote(message.token, safe="")
         try:
             url = f"{endpoint}{EXECUTION_PATH}/{message.session_id}?token={token}"
-            socket = await dial(self._client, url)
+            socket = await connect(self._client, url)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning("The session %s could not be connected: %s", message.session_id, error)
             return

@@ -15,6 +15,7 @@ from agent.backend.desk import Desk, Respond, encode
 from agent.core.events import Desired
 from agent.core.spec import ContainerSpec, Mount, Port, Secret, TaskSpec, Volume, cost
 from wire import acs_shapes
+from wire.acs_session_shapes import BerthPolicyMessage
 from wire.acs_shapes import AckRequest, HeartbeatAckRequest, HeartbeatMessage
 from wire.envelope import Frame
 from wire.execution import ExecuteCommandMessage
@@ -72,9 +73,26 @@ async def execute(frame: Frame, desk: Desk) -> list[str]:
     return []
 
 
+async def policy(frame: Frame, desk: Desk) -> list[str]:
+    """BerthPolicyMessage, ours: another policy goes from now on, also for the tasks that are here."""
+    message = msgspec.json.decode(frame.message, type=BerthPolicyMessage)
+    try:
+        desk.set_policy(message.resource_release, message.task_queue, message.stop_give_up)
+    except ValueError as error:
+        log.warning("A policy that this agent does not know was passed over: %s", error)
+        return []
+    ack = AckRequest(
+        cluster=message.cluster_arn,
+        container_instance=message.container_instance_arn,
+        message_id=message.message_id,
+    )
+    return [encode(ack)]
+
+
 RESPONDERS: dict[str, Respond] = {
     "HeartbeatMessage": heartbeat,
     "PayloadMessage": payload,
+    "BerthPolicyMessage": policy,
     "TaskManifestMessage": manifest.manifest,
     "TaskStopVerificationAck": manifest.verified,
     "IAMRoleCredentialsMessage": refreshing.refreshed,

@@ -11,6 +11,7 @@ from agent.backend.ecsclient import EcsClient
 from agent.backend.endpoints import Endpoints
 from agent.backend.tcs import TcsSession
 from agent.backend.telemetry import HealthRow, Telemetry
+from agent.backend.websocket import Speaker
 from agent.core.events import Event
 from agent.core.state import TaskState
 from agent.machine.doctor import Doctor
@@ -45,11 +46,12 @@ def sessions(
     cgroups: Cgroups | None = None,
     sends_metrics: bool = True,
     execute: Callable[[ExecuteCommandMessage], None] = lambda _message: None,
+    set_policy: Callable[[str, str, str], None],
     renew: Callable[[], Awaitable[None]],
 ) -> tuple[AcsSession, TcsSession]:
     """ACS and TCS of the instance (ARN); they share the answer of DiscoverPollEndpoint. `renew` as in `AcsSession`."""
     names = {"cluster": cluster, "instance": instance}
-    versions = {"agent_version": agent_version, "docker_version": docker_version}
+    speaker = Speaker(**names, agent_version=agent_version, docker_version=docker_version)
     endpoints = Endpoints(client, **names)
     desk = Desk(
         submit=engine.submit,
@@ -58,6 +60,7 @@ def sessions(
         credentials=credentials,
         examine=doctor.examine,
         execute=execute,
+        set_policy=set_policy,
     )
     telemetry = Telemetry(
         **names,
@@ -69,6 +72,6 @@ def sessions(
         sends_metrics=sends_metrics,
     )
     return (
-        AcsSession(client, endpoints, desk, **names, **versions, renew=renew),
-        TcsSession(client, endpoints, telemetry, **names, **versions),
+        AcsSession(client, endpoints, desk, speaker, renew=renew),
+        TcsSession(client, endpoints, telemetry, speaker),
     )

@@ -34,7 +34,13 @@ def local(client: docker.APIClient, name: str) -> Image | None:
         raise RuntimeCallError("CannotPullContainerError", explain(error)) from error
     repository = parse_repository_tag(name)[0]
     digests = dict(digest.split("@", 1) for digest in found.get("RepoDigests") or ())
-    return Image(image_id=found["Id"], digest=digests.get(repository, next(iter(digests.values()), "")))
+    config = found.get("Config") or {}
+    return Image(
+        image_id=found["Id"],
+        digest=digests.get(repository, next(iter(digests.values()), "")),
+        variables=frozenset(pair.partition("=")[0] for pair in config.get("Env") or ()),
+        stop_signal=config.get("StopSignal") or "",
+    )
 
 
 def manifest(client: docker.APIClient, name: str, login: Login | None) -> str:

@@ -47,6 +47,10 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     image_id: str
     digest: str = ""
     """`sha256:...` of the registry it came from; empty for an image that only this host knows."""
+    variables: frozenset[str] = frozenset()
+    """Names of the environment variables that it sets."""
+    stop_signal: str = ""
+    """Its STOPSIGNAL; empty where it says none."""
 
 
 class Login(msgspec.Struct, frozen=True):

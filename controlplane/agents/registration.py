@@ -9,6 +9,7 @@ import msgspec
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import DEFAULT_CLUSTER, cluster_name, cluster_of, ensure_cluster
 from controlplane.api.container_instances import render
+from controlplane.api.tag_rules import check_tags
 from controlplane.core.model import Cluster, Instance, Release
 from controlplane.core.view import Draft, View
 from wire.arn import parse
@@ -35,6 +36,7 @@ def register_container_instance(draft: Draft, call: Call) -> Answer:
     """RegisterContainerInstance. The cluster `default` is made where it is missing; no other is."""
     name = cluster_name(call.text("cluster") or DEFAULT_CLUSTER)
     cluster = ensure_cluster(draft, call, name) if name == DEFAULT_CLUSTER else cluster_of(draft, call)
+    check_tags(call.body.get("tags", ()))
     known = _known(draft, call, cluster)
     instance = _instance(draft, call, cluster, known)
     if instance != known:

@@ -34,6 +34,8 @@ from wire.errors import AwsError, ClientException, SerializationException, Serve
 from wire.extensions import (
     EXPLAIN_PLACEMENT,
     FORCE_STOP_TASK,
+    GET_POLICY,
+    PUT_POLICY,
     SUBMIT_INSTANCE_INTERRUPTION,
     SUBMIT_RESOURCE_RELEASE,
     SUBMIT_STORY,
@@ -49,6 +51,8 @@ OURS = frozenset(
     {
         EXPLAIN_PLACEMENT,
         FORCE_STOP_TASK,
+        GET_POLICY,
+        PUT_POLICY,
         SUBMIT_INSTANCE_INTERRUPTION,
         SUBMIT_RESOURCE_RELEASE,
         SUBMIT_STORY,

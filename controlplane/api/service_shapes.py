@@ -5,6 +5,7 @@ Source: API reference, `Service` and `Deployment`; botocore's waiter `ServicesSt
 
 from collections.abc import Iterable
 
+from controlplane.api import deployment_configuration
 from controlplane.api.call import Answer
 from controlplane.core.model import Deployment, Service, Task
 from controlplane.core.view import View
@@ -33,16 +34,11 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         **_counts(tasks),
         "taskDefinition": service.task_definition,
         "launchType": "EC2",
-        "schedulingStrategy": "REPLICA",
+        "schedulingStrategy": str(service.scheduling),
         "deploymentController": {"type": "ECS"},
-        "deploymentConfiguration": {
-            "deploymentCircuitBreaker": {"enable": False, "rollback": False},
-            **body.get("deploymentConfiguration", {}),
-            "maximumPercent": service.maximum_percent,
-            "minimumHealthyPercent": service.minimum_healthy_percent,
-            "strategy": "ROLLING",
-        },
+        "deploymentConfiguration": deployment_configuration.render(service),
         "deployments": [_deployment(service, deployment, tasks) for deployment in service.deployments],
+        **_current(service, tasks),
         "events": [
             {"id": event.id, "createdAt": event.created_at, "message": event.message}
             for event in service.events[:EVENTS_MAX]
@@ -61,6 +57,31 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "tags": body.get("tags", []) if with_tags else [],
         **{member: value for member, value in maybe.items() if value is not None},
     }
+
+
+def _current(service: Service, tasks: list[Task]) -> Answer:
+    """The newest service deployment, and the revisions that have tasks or are to have some."""
+    shown: Answer = {}
+    if "healthCheckGracePeriodSeconds" in service.body:
+        shown["healthCheckGracePeriodSeconds"] = service.health_grace_seconds
+    if not service.current or not service.deployments:
+        return shown
+    shown["currentServiceDeployment"] = service.current
+    shown["currentServiceRevisions"] = [
+        {
+            "arn": deployment.revision,
+            "requestedTaskCount": deployment.desired_count,
+            **_task_counts([task for task in tasks if task.deployment == deployment.id]),
+        }
+        for deployment in service.deployments
+        if deployment.revision
+    ]
+    return shown
+
+
+def _task_counts(tasks: list[Task]) -> Answer:
+    counts = _counts(tasks)
+    return {"runningTaskCount": counts["runningCount"], "pendingTaskCount": counts["pendingCount"]}
 
 
 def _deployment(service: Service, deployment: Deployment, tasks: Iterable[Task]) -> Answer:

@@ -26,6 +26,8 @@ CONTAINERS_MAX = 10
 """Source: ECS Developer Guide, "Service quotas" (containers per task definition)."""
 
 DELETE_MAX = 10
+DEFINITION_BYTES_MAX = 64 * 1024
+"""Source: ECS Developer Guide, "Service quotas" (task definition size)."""
 
 
 def register_task_definition(draft: Draft, call: Call) -> Answer:
@@ -196,6 +198,9 @@ def check(body: dict[str, Any]) -> None:
         raise ClientException("A task definition must have at least one essential container.")
     _check_sizes(containers, body)
     check_rest(body)
+    length = len(msgspec.json.encode(body))
+    if length > DEFINITION_BYTES_MAX:
+        raise ClientException(f"Actual length: '{length}'. Max allowed length is '{DEFINITION_BYTES_MAX}' bytes.")
 
 
 def _check_container(container: dict[str, Any], body: dict[str, Any]) -> None:

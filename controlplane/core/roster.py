@@ -11,7 +11,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from controlplane.core.model import Instance, Record, Task
+from controlplane.core.model import Instance, Task
+from controlplane.core.record import Record
 from wire.resources import Room
 
 K = TypeVar("K", bound=Hashable)

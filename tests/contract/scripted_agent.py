@@ -47,6 +47,7 @@ class ScriptedAgent:
         self.manifests: list[dict[str, Any]] = []
         self.credentials: list[dict[str, Any]] = []
         """Credentials of roles that came beside payloads."""
+        self.policies: list[dict[str, Any]] = []
         self.verdicts: list[dict[str, Any]] = []
         self.executions: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         """What it was asked to run in its containers."""
@@ -144,6 +145,11 @@ class ScriptedAgent:
         async with asyncio.timeout(WAIT_SECONDS), self._news:
             await self._news.wait_for(lambda: (task, desired) in self.told)
 
+    async def is_told_policies(self, number: int) -> None:
+        """Wait until told so many policies."""
+        async with asyncio.timeout(WAIT_SECONDS), self._news:
+            await self._news.wait_for(lambda: len(self.policies) >= number)
+
     async def is_told_of(self, number: int) -> None:
         """Wait until told so many things in all."""
         async with asyncio.timeout(WAIT_SECONDS), self._news:
@@ -192,18 +198,17 @@ class ScriptedAgent:
                     await self._take_role(socket, frame["message"]["messageId"], role)
             elif frame["type"] == "ExecuteCommandMessage":
                 self.executions.put_nowait(frame["message"])
+            elif frame["type"] == "BerthPolicyMessage":
+                async with self._news:
+                    self.policies.append(frame["message"])
+                    self._news.notify_all()
+                await self._acknowledge(socket, frame["message"])
             elif frame["type"] == "PayloadMessage":
                 await self._take(socket, frame["message"])
 
     async def _take(self, socket: aiohttp.ClientWebSocketResponse, payload: dict[str, Any]) -> None:
         if self.acknowledges:
-            await self._answer(
-                socket,
-                "AckRequest",
-                cluster=payload["clusterArn"],
-                containerInstance=payload["containerInstanceArn"],
-                messageId=payload["messageId"],
-            )
+            await self._acknowledge(socket, payload)
             for task in payload["tasks"]:
                 if "roleCredentials" in task:
                     await self._take_role(socket, payload["messageId"], task["roleCredentials"])
@@ -218,6 +223,10 @@ class ScriptedAgent:
                 self._news.notify_all()
             if self.obedient:
                 await self.report(task["arn"], task["desiredStatus"])
+
+    async def _acknowledge(self, socket: aiohttp.ClientWebSocketResponse, message: dict[str, Any]) -> None:
+        names = {"cluster": message["clusterArn"], "containerInstance": message["containerInstanceArn"]}
+        await self._answer(socket, "AckRequest", **names, messageId=message["messageId"])
 
     async def _take_role(self, socket: aiohttp.ClientWebSocketResponse, message_id: str, role: dict[str, str]) -> None:
         members = {"credentialsId": role["credentialsId"], "expiration": role["expiration"]}

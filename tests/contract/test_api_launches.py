@@ -206,3 +206,33 @@ async def test_a_task_definition_says_what_it_requires(ecs: Ecs) -> None:
     assert made["compatibilities"] == ["EC2", "EXTERNAL"]
     plain = (await ecs.register_task_definition(**definition("plain")))["taskDefinition"]
     assert plain["requiresAttributes"] == []
+
+
+async def test_a_service_is_made_once(ecs: Ecs) -> None:
+    await ecs.register_task_definition(**definition())
+    request = {"serviceName": "s", "taskDefinition": "web", "desiredCount": 0}
+    made = await ecs.create_service(**request, clientToken="one")
+    again = await ecs.create_service(**request, clientToken="two", cluster="default")
+    assert again["service"]["createdAt"] == made["service"]["createdAt"]
+    with pytest.raises(ClientError, match="Creation of service was not idempotent"):
+        await ecs.create_service(**{**request, "desiredCount": 1})
+    assert made["service"]["roleArn"].endswith("AWSServiceRoleForECS")
+
+
+async def test_a_task_goes_only_where_an_agent_can_do_what_it_requires(plane: ControlPlane, ecs: Ecs) -> None:
+    log = {"logConfiguration": {"logDriver": "gelf"}}
+    await ecs.register_task_definition(**definition("odd", cpu=1, memory=10, **log))
+    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/web:1"
+    await ecs.register_task_definition(**definition("ecr", cpu=1, memory=10, image=image))
+    async with ScriptedAgent(plane.url) as agent:
+        refused = [
+            await ecs.run_task(taskDefinition="odd"),
+            await ecs.start_task(taskDefinition="odd", containerInstances=[agent.arn]),
+        ]
+        for answer in refused:
+            assert answer["tasks"] == []
+            assert [(failure["arn"], failure["reason"]) for failure in answer["failures"]] == [(agent.arn, "ATTRIBUTE")]
+        assert (await ecs.run_task(taskDefinition="ecr"))["tasks"], "its image may be there already"
+        capable = {"name": "com.amazonaws.ecs.capability.logging-driver.gelf", "targetId": agent.arn}
+        with pytest.raises(ClientError, match="reserved by ECS"):
+            await ecs.put_attributes(attributes=[capable])

@@ -113,6 +113,19 @@ async def test_a_bad_container_is_one_sentence_and_registers_nothing(
         ({"containerDefinitions": definition()["containerDefinitions"] * 2}, "'main' is used 2 times"),
         ({"family": "a/b"}, "Family should be"),
         ({"cpu": "many"}, "many"),
+        (
+            {"containerDefinitions": definition(command=["x" * 65536])["containerDefinitions"]},
+            "Max allowed length is '6",
+        ),
+        (
+            {
+                "networkMode": "host",
+                "containerDefinitions": definition(portMappings=[{"containerPort": 1, "hostPort": 2}])[
+                    "containerDefinitions"
+                ],
+            },
+            "When networkMode=host, the host ports and container ports in port mappings must match.",
+        ),
         ({"memory": "100"}, "less than the container's"),
     ],
 )

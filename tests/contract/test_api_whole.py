@@ -18,15 +18,10 @@ from wire import ecs_shapes
 
 LATER = frozenset(
     {
-        "ContinueServiceDeployment",
         "CreateTaskSet",
         "DeleteTaskSet",
-        "DescribeServiceDeployments",
-        "DescribeServiceRevisions",
         "DescribeTaskSets",
         "ExecuteCommand",
-        "ListServiceDeployments",
-        "StopServiceDeployment",
         "UpdateServicePrimaryTaskSet",
         "UpdateTaskSet",
     }
@@ -84,6 +79,10 @@ WALK: list[tuple[str, Callable[[Seen], dict[str, Any]]]] = [
     ("SubmitAttachmentStateChanges", lambda _: {"attachments": [{"attachmentArn": "a", "status": "ATTACHED"}]}),
     ("StopTask", lambda s: {"task": s["task"]}),
     ("CreateService", lambda _: {"serviceName": "s", "taskDefinition": "web", "desiredCount": 1}),
+    ("ListServiceDeployments", lambda _: {"service": "s"}),
+    ("DescribeServiceDeployments", lambda s: {"serviceDeploymentArns": [s["rollout"]]}),
+    ("DescribeServiceRevisions", lambda s: {"serviceRevisionArns": [s["revision"]]}),
+    ("StopServiceDeployment", lambda s: {"serviceDeploymentArn": s["rollout"]}),
     ("ListServices", lambda _: {}),
     ("DescribeServices", lambda _: {"services": ["s"], "include": ["TAGS"]}),
     ("UpdateService", lambda _: {"service": "s", "desiredCount": 0}),
@@ -127,8 +126,11 @@ async def test_all_operations_answer(ecs: Ecs) -> None:
             walked.add(operation)
             if operation == "RunTask":
                 seen["task"] = answer["tasks"][0]["taskArn"]
+            if operation == "CreateService":
+                seen["rollout"] = answer["service"]["currentServiceDeployment"]
+                seen["revision"] = answer["service"]["currentServiceRevisions"][0]["arn"]
     refused = {**dict.fromkeys(REFUSED, " is for "), **dict.fromkeys(LATER, "not served here yet")}
-    refused["UpdateContainerAgent"] = "not found"
+    refused["UpdateContainerAgent"] = refused["ContinueServiceDeployment"] = "not found"
     for operation, sentence in refused.items():
         shape = ecs_shapes.service_model().operation_model(operation).input_shape
         with pytest.raises(ClientError, match=sentence) as error:

@@ -9,7 +9,8 @@ from toy_cluster import Behaviour, ToyCluster
 
 from controlplane.core.model import Release
 from controlplane.core.policy import CountsStopping, HoldEnds, Policy
-from controlplane.core.reconcile.replica import ceiling_of, floor_of, is_healthy
+from controlplane.core.reconcile.health import Soundness, soundness
+from controlplane.core.reconcile.look import ceiling_of, floor_of
 from controlplane.core.roster import Roster
 from wire.holds import Proof
 from wire.resources import Amounts
@@ -111,7 +112,9 @@ class Checked:
             if task.arn in stopped and task.started_at and now - task.started_at >= world.policy.healthy_after_seconds
         ]
         if were_healthy:
-            assert sum(is_healthy(task, now, world.policy) for task in live) >= floor_of(service)
+            assert sum(soundness(task, service, now, world.policy) is Soundness.HEALTHY for task in live) >= floor_of(
+                service
+            )
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

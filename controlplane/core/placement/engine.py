@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from controlplane.core.names import Dice
-from controlplane.core.placement import explain, group
+from controlplane.core.placement import custom, explain, group
 from controlplane.core.placement.explain import Refusal
 from controlplane.core.placement.field import Field, missing, ranked, refused
 from controlplane.core.placement.request import Attribute, Caution, Request
@@ -33,6 +33,10 @@ def place(view: View, request: Request, dice: Dice) -> Outcome:
 
     Refusals, one for each instance looked at, come only where fewer than `count` fit. No instance: no refusal.
     """
+    cluster = view.cluster(request.cluster)
+    if cluster is not None and cluster.policy.scheduler != custom.BUILT_IN:
+        placed_by, refusals = custom.choose(cluster.policy.scheduler, view, request, dice)
+        return Outcome(tuple(placed_by), tuple(refusals))
     field = Field(view, request, request.caution)
     chosen = _choose(field, request, request.count, dice)
     if request.caution is Caution.PREFER_EMPTY and len(chosen) < request.count:

@@ -17,6 +17,8 @@ ATTRIBUTE = "ATTRIBUTE"
 MEMBER_OF = "MemberOf placement constraint unsatisfied."
 DISTINCT = "DistinctInstance placement constraint unsatisfied."
 """Worded after AWS's own `MemberOf placement constraint unsatisfied.` (assumed)."""
+SCHEDULER = "SCHEDULER"
+"""The reason where a scheduler of one's own, not an instance, is at fault. Ours."""
 RESOURCE_PREFIX = "RESOURCE:"
 
 _WORDS = {"CPU": "CPU", "MEMORY": "memory", "PORTS": "a free host port", "GPU": "GPUs"}
@@ -66,13 +68,16 @@ def member_of(text: str) -> str:
 
 def sentence(refusals: Iterable[Refusal]) -> str:
     """All refusals in one sentence: "3 of 5 instances lack memory, 2 lack the attribute gpu=true."."""
-    counts = Counter(refusal.lacks for refusal in refusals)
+    refusals = list(refusals)
+    faults = "; ".join(refusal.lacks for refusal in refusals if refusal.reason == SCHEDULER)
+    counts = Counter(refusal.lacks for refusal in refusals if refusal.reason != SCHEDULER)
     if not counts:
-        return "There are no instances."
+        return f"{faults[:1].upper()}{faults[1:]}." if faults else "There are no instances."
     (most, first), *rest = counts.most_common()
     instances = counts.total()
     text = f"{first} of {instances} instance{'s' * (instances > 1)} lack{'s' * (first == 1)} {most}"
-    return "".join([text, *(f", {count} lack{'s' * (count == 1)} {lacks}" for lacks, count in rest)]) + "."
+    text += "".join(f", {count} lack{'s' * (count == 1)} {lacks}" for lacks, count in rest)
+    return f"{text}; {faults}." if faults else f"{text}."
 
 
 def tally(refusals: Iterable[Refusal]) -> dict[str, int]:

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
+from controlplane.core.capabilities import NOT_INSISTED_ON
 from controlplane.core.model import Service, TaskDefinition
 from controlplane.core.placement.constraints import together
 from controlplane.core.placement.strategies import SERVICE_DEFAULT
@@ -51,8 +52,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def required_of(definition: TaskDefinition) -> tuple[Attribute, ...]:
-    """What a task definition asks of an instance (`requiresAttributes`)."""
-    return tuple((each["name"], each.get("value")) for each in definition.body.get("requiresAttributes", ()))
+    """What a task definition asks of an instance: its `requiresAttributes`, but for what is not insisted on."""
+    required = definition.body.get("requiresAttributes", ())
+    return tuple((each["name"], each.get("value")) for each in required if each["name"] not in NOT_INSISTED_ON)
 
 
 def service_request(
