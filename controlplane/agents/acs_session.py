@@ -16,7 +16,7 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from controlplane.agents import manifest
-from controlplane.agents.payload import run_payload, stop_payload
+from controlplane.agents.payload import payload_of
 from controlplane.agents.policies import PolicyNews
 from controlplane.agents.roles import Roles
 from controlplane.api.call import Account
@@ -251,22 +251,15 @@ class Session:
             shared.metrics.payloads.inc()
 
     def _message(self, assignment: Assignment, message_id: str, now: float) -> acs_shapes.PayloadMessage:
-        view, task = self._shared.store.view(), assignment.task
-        cluster, definition = view.cluster(task.cluster), view.task_definition(task.task_definition)
-        assert cluster is not None
-        assert definition is not None
-        account = self._shared.account.names.arns.account
+        view, account = self._shared.store.view(), self._shared.account.names.arns.account
+        payload, cluster = payload_of(view, assignment, account=account, roles=self._roles, now=now)
         return acs_shapes.PayloadMessage(
             message_id=message_id,
-            cluster_arn=cluster.arn,
+            cluster_arn=cluster,
             container_instance_arn=self._instance,
             generated_at=int(now * 1000),
             seq_num=view.revision,
-            tasks=[
-                stop_payload(task, definition, cluster, account=account)
-                if assignment.desired is DesiredStatus.STOPPED
-                else run_payload(task, definition, cluster, account=account, role=self._roles.of(task, definition, now))
-            ],
+            tasks=[payload],
         )
 
     async def _beat(self) -> None:
