@@ -22,6 +22,7 @@ COMMANDS = {
     "dev": "berth.cli.dev",
     "events": "berth.cli.events",
     "explain": "berth.cli.explain",
+    "exec": "berth.cli.exec",
     "fit": "berth.cli.fit",
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",

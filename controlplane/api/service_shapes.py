@@ -57,7 +57,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "placementConstraints": body.get("placementConstraints", []),
         "propagateTags": body.get("propagateTags", "NONE"),
         "enableECSManagedTags": body.get("enableECSManagedTags", False),
-        "enableExecuteCommand": False,
+        "enableExecuteCommand": body.get("enableExecuteCommand", False),
         "availabilityZoneRebalancing": "DISABLED",
         "createdAt": service.created_at,
         "createdBy": body["createdBy"],

@@ -220,7 +220,10 @@ class Look:
             deployment=deployment.id,
             started_by=deployment.id,
             replaces=replaces,
-            body={"tags": tagging.of_service_task(self.service, definition)},
+            body={
+                "tags": tagging.of_service_task(self.service, definition),
+                "enableExecuteCommand": self.service.body.get("enableExecuteCommand", False),
+            },
         )
         return lifecycle.create(self.draft, definition, new, self.names)
 
