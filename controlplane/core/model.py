@@ -11,7 +11,7 @@ import msgspec
 
 from controlplane.core.policy import AgentPolicy, Policy
 from controlplane.core.record import Record
-from controlplane.core.rollouts import Alarm, RolloutSettings, ServiceDeployment, ServiceRevision
+from controlplane.core.rollouts import Alarm, RolloutSettings, ServiceDeployment, ServiceRevision, TaskSet
 from wire.holds import Hold
 from wire.resources import Amounts
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, InstanceStatus, StopCode, TaskStatus
@@ -186,6 +186,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When the last task that never reached RUNNING stopped."""
     failures_seen: int = 0
     """Revision of the store up to which failures are counted, so that each is counted once."""
+    task_set: TaskSet | None = None
+    """For the EXTERNAL controller; `status` is then PRIMARY, ACTIVE or DRAINING."""
     created_at: float = 0
     updated_at: float = 0
 
@@ -193,6 +195,14 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def failed_tasks(self) -> int:
         """`failedTasks`: consecutive tasks that did not come to run, or failed a health check."""
         return self.unstarted_tasks + self.unhealthy_tasks
+
+
+class Controller(StrEnum):
+    """Who makes deployments (`deploymentController`)."""
+
+    ECS = "ECS"
+    EXTERNAL = "EXTERNAL"
+    """Whoever calls: task sets."""
 
 
 class ServiceEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -229,9 +239,12 @@ class Service(Record, frozen=True, kw_only=True, omit_defaults=True):
     deployments: tuple[Deployment, ...] = ()
     events: tuple[ServiceEvent, ...] = ()
     scheduling: Scheduling = Scheduling.REPLICA
+    controller: Controller = Controller.ECS
     rollout: RolloutSettings = RolloutSettings()
     health_grace_seconds: int = 0
     """After a task has come to run, failed checks are passed over for so long."""
+    rebalances: bool = False
+    """Tasks are moved where zones have come to hold unequal numbers of them."""
     is_balanced: bool = False
     """It has load balancers: the health of its tasks' targets counts."""
     current: str = ""
@@ -370,6 +383,31 @@ class Token(Record, frozen=True, kw_only=True, omit_defaults=True):
         return f"{self.scope} {self.token}"
 
 
+class Rule(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A rule of EventBridge that starts tasks, by a schedule or by events. Key: its name."""
+
+    table: ClassVar[str] = "rules"
+
+    name: str
+    arn: str
+    schedule: str = ""
+    """`rate(...)` or `cron(...)`; "" for a rule of events."""
+    pattern: str = ""
+    """JSON of its event pattern; "" for a rule of the clock."""
+    state: str = "ENABLED"
+    body: dict[str, Any] = {}
+    """Description, role and tags, kept and given back."""
+    targets: tuple[dict[str, Any], ...] = ()
+    """EventBridge's `Target`s."""
+    next_at: float | None = None
+    """Epoch seconds of its next tick; None: it has none."""
+    created_at: float = 0
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
 RECORDS: tuple[type[Record], ...] = (
     Cluster,
     CapacityProvider,
@@ -383,5 +421,6 @@ RECORDS: tuple[type[Record], ...] = (
     Alarm,
     Task,
     Token,
+    Rule,
 )
 BY_TABLE = {record.table: record for record in RECORDS}

@@ -75,6 +75,8 @@ class Look:
         self.policy = cluster.policy if cluster is not None else Policy()
         self.times: list[float] = []
         """Epoch seconds at which another look is worth it."""
+        self.extra_room = 0
+        """Tasks that the ceiling of the service allows besides, as for green beside blue."""
         self.unplaced = 0
         """Tasks that found no room in this look."""
         self.kept_free: Callable[[], frozenset[str]] = frozenset
@@ -131,7 +133,7 @@ class Look:
 
     def room(self) -> int:
         """How many more tasks the ceiling of the service allows."""
-        return ceiling_of(self.service) - len(self.live) - len(self.counted_stopping())
+        return ceiling_of(self.service) + self.extra_room - len(self.live) - len(self.counted_stopping())
 
     # -- what it says --------------------------------------------------------------------------------------------------
 
