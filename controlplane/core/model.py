@@ -12,12 +12,10 @@ import msgspec
 from controlplane.core.policy import AgentPolicy, Policy
 from controlplane.core.record import Record
 from controlplane.core.rollouts import Alarm, RolloutSettings, ServiceDeployment, ServiceRevision, TaskSet
+from controlplane.core.rules import Rule
 from wire.holds import Hold
 from wire.resources import Amounts
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, InstanceStatus, StopCode, TaskStatus
-
-HOLD_MOVES = 2
-"""A hold begins and ends: each moves its instance's version."""
 
 
 class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -381,31 +379,6 @@ class Token(Record, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def key(self) -> str:
         return f"{self.scope} {self.token}"
-
-
-class Rule(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A rule of EventBridge that starts tasks, by a schedule or by events. Key: its name."""
-
-    table: ClassVar[str] = "rules"
-
-    name: str
-    arn: str
-    schedule: str = ""
-    """`rate(...)` or `cron(...)`; "" for a rule of events."""
-    pattern: str = ""
-    """JSON of its event pattern; "" for a rule of the clock."""
-    state: str = "ENABLED"
-    body: dict[str, Any] = {}
-    """Description, role and tags, kept and given back."""
-    targets: tuple[dict[str, Any], ...] = ()
-    """EventBridge's `Target`s."""
-    next_at: float | None = None
-    """Epoch seconds of its next tick; None: it has none."""
-    created_at: float = 0
-
-    @property
-    def key(self) -> str:
-        return self.name
 
 
 RECORDS: tuple[type[Record], ...] = (
