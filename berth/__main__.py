@@ -22,11 +22,13 @@ COMMANDS = {
     "dev": "berth.cli.dev",
     "events": "berth.cli.events",
     "explain": "berth.cli.explain",
+    "exec": "berth.cli.exec",
     "fit": "berth.cli.fit",
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",
     "reset": "berth.cli.reset",
     "policy": "berth.cli.policy",
+    "schedule": "berth.cli.schedule",
     "stop": "berth.cli.stop",
     "watch": "berth.cli.watch",
 }

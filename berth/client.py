@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 
 from wire import envelope
+from wire.events import TARGET_PREFIX as EVENTS_PREFIX
 from wire.logs import TARGET_PREFIX as LOGS_PREFIX
 from wire.story import StoryLine
 
@@ -56,6 +57,10 @@ class EcsClient:
     async def call_logs(self, operation: str, **members: Any) -> dict[str, Any]:
         """One call of CloudWatch Logs' API on the same port. Raises as `call` does."""
         return await self._post(envelope.request_headers(operation, LOGS_PREFIX), members)
+
+    async def call_events(self, operation: str, **members: Any) -> dict[str, Any]:
+        """One call of EventBridge's API on the same port. Raises as `call` does."""
+        return await self._post(envelope.request_headers(operation, EVENTS_PREFIX), members)
 
     async def reset(self) -> dict[str, Any]:
         """Empty a development control plane; what it then has to say. Raises as `call` does."""

@@ -1,14 +1,16 @@
-"""Which runtime an agent has: Docker's or the scripted one. Docker's library is loaded where it is wanted alone."""
+"""Which runtime an agent has: Docker's or the scripted one. Only the one that is wanted is loaded."""
 
 import time
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agent.local.books import Inspected, Looks, Usage
 from agent.runtime.options import Options
-from agent.runtime.port import Furnishes, LogSink, Runtime
-from agent.runtime.scripted import ScriptedRuntime
+from agent.runtime.port import Furnishes, LogSink, Runtime, RuntimeCallError
+
+if TYPE_CHECKING:
+    from agent.runtime.execution import Execution
 
 
 class RuntimeKind(StrEnum):
@@ -69,6 +71,19 @@ def open_looks(kind: RuntimeKind) -> Looks:
     return DockerLooks()
 
 
+async def start_execution(kind: RuntimeKind, docker_id: str, command: list[str], *, has_terminal: bool) -> "Execution":
+    """Start a command in a running container.
+
+    Raises:
+        RuntimeCallError: it cannot be started.
+    """
+    if kind is RuntimeKind.SCRIPTED:
+        raise RuntimeCallError("CannotExecuteCommandError", "a container that is played runs no commands")
+    from agent.runtime.execution import Execution  # noqa: PLC0415 - as above
+
+    return await Execution.start(docker_id, command, has_terminal=has_terminal)
+
+
 def open_runtime(
     kind: RuntimeKind,
     owner: dict[str, str],
@@ -84,6 +99,8 @@ def open_runtime(
         UnreachableError, NoCgroupsError: see there.
     """
     if kind is RuntimeKind.SCRIPTED:
+        from agent.runtime.scripted import ScriptedRuntime  # noqa: PLC0415 - as below
+
         return ScriptedRuntime(time.time, script=script)
     from agent.runtime.docker import DockerRuntime  # noqa: PLC0415 - as above
 

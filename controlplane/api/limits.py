@@ -50,7 +50,6 @@ TASK_REQUEST: dict[str, Unserved] = {
     "launchType": _other_than("EC2"),
     "capacityProviderStrategy": _given,
     "volumeConfigurations": _given,
-    "enableExecuteCommand": _given,
 }
 SERVICE_REQUEST: dict[str, Unserved] = {
     **TASK_REQUEST,

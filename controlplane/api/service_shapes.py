@@ -24,7 +24,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
     cluster = view.cluster(service.cluster)
     assert cluster is not None, f"{service.arn} is in no cluster"
     body = service.body
-    maybe = {member: body.get(member) for member in ("networkConfiguration", "healthCheckGracePeriodSeconds")}
+    network = {member: body[member] for member in ("networkConfiguration",) if member in body}
     return {
         "serviceArn": service.arn,
         "serviceName": service.name,
@@ -57,12 +57,12 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "placementConstraints": body.get("placementConstraints", []),
         "propagateTags": body.get("propagateTags", "NONE"),
         "enableECSManagedTags": body.get("enableECSManagedTags", False),
-        "enableExecuteCommand": False,
+        "enableExecuteCommand": body.get("enableExecuteCommand", False),
         "availabilityZoneRebalancing": "ENABLED" if service.rebalances else "DISABLED",
         "createdAt": service.created_at,
         "createdBy": body["createdBy"],
         "tags": body.get("tags", []) if with_tags else [],
-        **{member: value for member, value in maybe.items() if value is not None},
+        **network,
     }
 
 

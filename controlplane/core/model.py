@@ -12,12 +12,10 @@ import msgspec
 from controlplane.core.policy import AgentPolicy, Policy
 from controlplane.core.record import Record
 from controlplane.core.rollouts import Alarm, RolloutSettings, ServiceDeployment, ServiceRevision, TaskSet
+from controlplane.core.rules import Rule
 from wire.holds import Hold
 from wire.resources import Amounts
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, InstanceStatus, StopCode, TaskStatus
-
-HOLD_MOVES = 2
-"""A hold begins and ends: each moves its instance's version."""
 
 
 class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -398,5 +396,6 @@ RECORDS: tuple[type[Record], ...] = (
     Alarm,
     Task,
     Token,
+    Rule,
 )
 BY_TABLE = {record.table: record for record in RECORDS}

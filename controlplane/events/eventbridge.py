@@ -8,14 +8,17 @@ Source: ECS Developer Guide, "Amazon ECS events" (task, container instance, serv
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, NamedTuple
-from uuid import NAMESPACE_URL, uuid5
 
 from controlplane.api import container_instances, task_shapes
 from controlplane.core.model import Deployment, Instance, Service, ServiceEvent, Task
 from controlplane.core.plan import Plan
+from controlplane.core.record import HOLD_MOVES
 from controlplane.core.view import View
 from wire.arn import ArnMaker
 
@@ -74,7 +77,7 @@ def events_of(plan: Plan, before: View, after: View, moment: Moment) -> list[Sha
     services = [record for record in plan.puts if isinstance(record, Service)]
     return [
         *_of_tasks(tasks, before, after, moment),
-        *_of_instances(_touched(plan, tasks, before), before, after, moment),
+        *_of_instances(_moved(plan, tasks, before), after, moment),
         *(event for service in services for event in _of_service(service, before, after, moment)),
     ]
 
@@ -108,7 +111,13 @@ def instance_detail(view: View, instance: Instance, updated_at: float) -> Shape:
 
 def iso(at: float) -> str:
     """Epoch seconds as AWS writes them in events, with milliseconds."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, millisecond = divmod(int(at * 1000), 1000)
+    return f"{_second(second)}.{millisecond:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _of_tasks(tasks: list[Task], before: View, after: View, moment: Moment) -> Iterator[Shape]:
@@ -119,20 +128,29 @@ def _of_tasks(tasks: list[Task], before: View, after: View, moment: Moment) -> I
             yield _event(TASK_CHANGE, task.arn, f"{task.arn} {task.version}", detail, moment)
 
 
-def _touched(plan: Plan, tasks: list[Task], before: View) -> list[str]:
-    """Instances (ARN) that are new or changed, or on which a hold began or ended."""
-    touched = dict.fromkeys(record.arn for record in plan.puts if isinstance(record, Instance))
+def _moved(plan: Plan, tasks: list[Task], before: View) -> Counter[str]:
+    """By how much this plan lets the version of each instance (ARN) grow; the new ones at least by one."""
+    moved: Counter[str] = Counter()
+    for record in plan.puts:
+        if isinstance(record, Instance):
+            known = before.instance(record.arn)
+            moved[record.arn] += record.version - known.version if known else record.version
     for task in tasks:
-        known = before.task(task.arn)
-        if task.instance and (known.hold if known else None) != task.hold:
-            touched[task.instance] = None
-    return list(touched)
+        known_task = before.task(task.arn)
+        was_held = known_task is not None and known_task.hold is not None
+        if task.instance and was_held != (task.hold is not None):
+            moved[task.instance] += 1
+    for table, key in plan.deletes:
+        dropped = before.task(key) if table == Task.table else None
+        if dropped is not None and dropped.instance:
+            moved[dropped.instance] -= HOLD_MOVES
+    return moved
 
 
-def _of_instances(arns: list[str], before: View, after: View, moment: Moment) -> Iterator[Shape]:
-    for arn in arns:
-        instance, known = after.instance(arn), before.instance(arn)
-        if instance is not None and (known is None or after.version_of(instance) > before.version_of(known)):
+def _of_instances(moved: Counter[str], after: View, moment: Moment) -> Iterator[Shape]:
+    for arn, by in moved.items():
+        instance = after.instance(arn)
+        if instance is not None and by > 0:
             detail = instance_detail(after, instance, moment.at)
             yield _event(INSTANCE_CHANGE, arn, f"{arn} {detail['version']}", detail, moment)
 
@@ -201,12 +219,18 @@ def _event(kind: str, resource: str, identity: str, detail: Shape, moment: Momen
     """The envelope. Its id follows from what it is about: told twice, it is the same event."""
     return {
         "version": "0",
-        "id": str(uuid5(NAMESPACE_URL, f"{kind} {identity} {moment.at}")),
+        "id": _id(f"{kind} {identity} {moment.at}"),
         "detail-type": kind,
         "source": SOURCE,
         "account": moment.arns.account,
-        "time": datetime.fromtimestamp(moment.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "time": f"{_second(int(moment.at))}Z",
         "region": moment.arns.region,
         "resources": [resource],
         "detail": detail,
     }
+
+
+def _id(identity: str) -> str:
+    """A UUID of version 8 (RFC 9562): a hash in its form."""
+    text = blake2b(identity.encode(), digest_size=16).hexdigest()
+    return f"{text[:8]}-{text[8:12]}-8{text[13:16]}-8{text[17:20]}-{text[20:]}"

@@ -14,7 +14,7 @@ from controlplane.core.model import Deployment, Release, Service, Task, TaskDefi
 from controlplane.core.names import Dice, Names
 from controlplane.core.placement import explain
 from controlplane.core.placement.engine import Outcome, place
-from controlplane.core.placement.request import Caution, Request, caution_of, service_request
+from controlplane.core.placement.request import Caution, Chooser, Request, caution_of, service_request
 from controlplane.core.policy import CountsStopping, HoldEnds, Policy, ProtectionCovers
 from controlplane.core.reconcile import events, health, scalein, throttle
 from controlplane.core.reconcile.health import Soundness
@@ -198,7 +198,7 @@ class Look:
         if only is not None:
             rest = frozenset(i.arn for i in self.draft.instances(self.service.cluster)) - only
             constraints = (*request.constraints, {"type": "distinctInstance"})
-            request = msgspec.structs.replace(request, avoid=rest, constraints=constraints)
+            request = msgspec.structs.replace(request, avoid=rest, constraints=constraints, chooser=Chooser.ENGINE)
         outcome = place(self.draft, request, self.dice)
         started = [
             self.create(deployment, instance, replaces=replaces[nth].arn if nth < len(replaces) else None)
@@ -223,7 +223,10 @@ class Look:
             deployment=deployment.id,
             started_by=deployment.id,
             replaces=replaces,
-            body={"tags": tagging.of_service_task(self.service, definition)},
+            body={
+                "tags": tagging.of_service_task(self.service, definition),
+                "enableExecuteCommand": self.service.body.get("enableExecuteCommand", False),
+            },
         )
         return lifecycle.create(self.draft, definition, new, self.names)
 
