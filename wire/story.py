@@ -55,6 +55,9 @@ class Kind(StrEnum):
     """A health check has another outcome. subject: task; health, containers: {name: health}, instance."""
     TASK_TOLD = "task.told"
     """The instance was sent the task's desired status. subject: task; id: the message; desired, instance."""
+    SERVICE_SCALING = "service.scaling"
+    """Auto scaling has looked, and why it acted or did not. subject: service; act, before, desired, minimum, maximum,
+    why, policies: [{policy, act, why}]."""
     RULE_FIRED = "rule.fired"
     """A rule's time came, or its event. subject: rule; id: the RunTask; target, tasks, failures; or error; or missed:
     the time (epoch seconds) of a tick that was too late."""

@@ -14,6 +14,7 @@ from controlplane.core.policy import AgentPolicy, Policy
 from controlplane.core.record import Record
 from controlplane.core.rollouts import Alarm, RolloutSettings, ServiceDeployment, ServiceRevision, TaskSet
 from controlplane.core.rules import Rule
+from controlplane.core.scaling.model import RECORDS as SCALING_RECORDS
 from wire.holds import Hold
 from wire.resources import Amounts
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, InstanceStatus, StopCode, TaskStatus
@@ -384,5 +385,6 @@ RECORDS: tuple[type[Record], ...] = (
     Task,
     Token,
     Rule,
+    *SCALING_RECORDS,
 )
 BY_TABLE = {record.table: record for record in RECORDS}
