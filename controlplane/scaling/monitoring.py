@@ -182,7 +182,7 @@ def _alarm_of(body: Answer, arn: str) -> MetricAlarm:
     if body["ComparisonOperator"] not in set(Comparison):
         raise _invalid("Alarms over an anomaly detection band are not served here.")
     periods, period = body["EvaluationPeriods"], body["Period"]
-    breaches: int = body.get("DatapointsToAlarm", periods)
+    breaches = int(body.get("DatapointsToAlarm") or periods)
     if period % PERIOD_SECONDS or periods * period > PERIODS_MAX * PERIOD_SECONDS:
         raise _invalid(f"Period must be a multiple of {PERIOD_SECONDS}, and all periods {PERIODS_MAX} minutes at most.")
     if breaches > periods:

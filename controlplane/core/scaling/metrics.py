@@ -106,6 +106,10 @@ class Book:
             found.append(_together(samples).value(statistic) if samples else None)
         return found
 
+    def knows(self, of: Metric) -> bool:
+        """Whether there ever was a datapoint, as far as is remembered."""
+        return of in self._minutes
+
     def clear(self) -> None:
         """Forget all."""
         self._minutes.clear()

@@ -119,7 +119,11 @@ def deregister(draft: Draft, target: ScalableTarget) -> None:
 
 
 def ring(draft: Draft, alarm: MetricAlarm, book: Book, minute: Minute) -> None:
-    """Set an alarm by its datapoints. Where there are too few it stays as it was, or as somebody set it."""
+    """Set an alarm by its datapoints.
+
+    Where there are too few it stays as it was; where there never was one, as somebody has set it; where none comes any
+    more it is silent (CloudWatch: INSUFFICIENT_DATA).
+    """
     rings = _rings(alarm, book, minute)
     known = draft.record(Alarm, alarm.name)
     if rings is None or (known is not None and known.is_ringing == rings):
@@ -168,6 +172,8 @@ def _wants(draft: Draft, policy: ScalingPolicy, book: Book, bounds: Bounds, minu
 
 def _rings(alarm: MetricAlarm, book: Book, minute: Minute) -> bool | None:
     newest = recent(_datapoints(alarm, book, minute), alarm.periods)
+    if not newest and book.knows(alarm.metric):
+        return False
     if len(newest) < alarm.periods:
         return None
     return sum(1 for value in newest if _breaches(alarm, value)) >= alarm.breaches
