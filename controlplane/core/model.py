@@ -9,21 +9,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from controlplane.core.capacity.model import Group, Machine, Scaler
 from controlplane.core.policy import Policy
+from controlplane.core.record import Record
 from wire.holds import Hold
 from wire.resources import Amounts
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, InstanceStatus, StopCode, TaskStatus
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that the store keeps under (`table`, `key`)."""
-
-    table: ClassVar[str]
-
-    @property
-    def key(self) -> str:
-        """Unique in its table."""
-        raise AssertionError(f"{type(self).__name__} names no key")
 
 
 class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -36,6 +27,27 @@ class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
     status: str = "ACTIVE"
     policy: Policy = Policy()
     body: dict[str, Any] = {}
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+class CapacityProvider(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A capacity provider that somebody made (the built-in ones are no records). Key: its name."""
+
+    table: ClassVar[str] = "capacity_providers"
+
+    name: str
+    arn: str
+    status: str = "ACTIVE"
+    """ACTIVE or INACTIVE."""
+    update_status: str = "CREATE_COMPLETE"
+    cluster: str | None = None
+    """Name of the one cluster that it belongs to, where it was made for one."""
+    body: dict[str, Any] = {}
+    ended_at: float | None = None
+    """When it went INACTIVE."""
 
     @property
     def key(self) -> str:
@@ -84,6 +96,8 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Amazon's `{name, value?}`."""
     tags: tuple[dict[str, str], ...] = ()
     ec2_instance_id: str = ""
+    group: str | None = None
+    """Name of the instance group (Auto Scaling group) that it is a member of."""
     registered_at: float = 0
     release: Release = Release.NONE
     agent_version: str = ""
@@ -263,5 +277,16 @@ class Token(Record, frozen=True, kw_only=True, omit_defaults=True):
         return f"{self.scope} {self.token}"
 
 
-RECORDS: tuple[type[Record], ...] = (Cluster, TaskDefinition, Instance, Service, Task, Token)
+RECORDS: tuple[type[Record], ...] = (
+    Cluster,
+    CapacityProvider,
+    TaskDefinition,
+    Instance,
+    Service,
+    Task,
+    Token,
+    Group,
+    Machine,
+    Scaler,
+)
 BY_TABLE = {record.table: record for record in RECORDS}

@@ -1,0 +1,16 @@
+"""What every record is: a frozen struct that the store keeps under its table and key."""
+
+from typing import ClassVar
+
+import msgspec
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that the store keeps under (`table`, `key`)."""
+
+    table: ClassVar[str]
+
+    @property
+    def key(self) -> str:
+        """Unique in its table."""
+        raise AssertionError(f"{type(self).__name__} names no key")
