@@ -37,6 +37,11 @@ EXIT_SETUP = 2
     default=settings.HEALTHY_AFTER_SECONDS,
     help="How long a task has to run to count as healthy. [env: BERTH_HEALTHY_AFTER_SECONDS]",
 )
+@click.option(
+    "--time-scale",
+    default=1.0,
+    help="How much faster the scaler's clock runs; never a grace, never a job. [env: BERTH_TIME_SCALE]",
+)
 @click.option("--access-key-id", help="The one key that is let in. [env: BERTH_ACCESS_KEY_ID]")
 @click.option("--secret-access-key", help="Better set as BERTH_SECRET_ACCESS_KEY.")
 @click.option("--log-level", default="warning", type=click.Choice(settings.LOG_LEVELS), help="[env: BERTH_LOG_LEVEL]")

@@ -16,6 +16,7 @@ ACCOUNT = "123456789012"
 POLICY = "ecs-2026"
 HEALTHY_AFTER_SECONDS = 40.0
 """A task without health check is healthy so long after RUNNING. Source: API reference, `DeploymentConfiguration`."""
+TIME_SCALE_MIN, TIME_SCALE_MAX = 1.0, 600.0
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -36,6 +37,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     policy: str = POLICY
     """Name of the preset that new clusters get."""
     healthy_after_seconds: float = HEALTHY_AFTER_SECONDS
+    time_scale: float = 1.0
+    """How much faster the scaler's clock runs than the wall's (`core.capacity.pace`)."""
     keys: Keys | None = None
     log_level: str = "warning"
     check_answers: bool = False
@@ -56,6 +59,8 @@ def check(config: Config) -> None:
         )
     if config.healthy_after_seconds < 0:
         raise SetupError("BERTH_HEALTHY_AFTER_SECONDS must be 0 or more.")
+    if not TIME_SCALE_MIN <= config.time_scale <= TIME_SCALE_MAX:
+        raise SetupError(f"BERTH_TIME_SCALE must be from {TIME_SCALE_MIN:g} to {TIME_SCALE_MAX:g}.")
     if config.data_dir is not None:
         _check_data_dir(config.data_dir)
 

@@ -30,6 +30,7 @@ from controlplane.api.dispatch import BODY_BYTES_MAX, Dispatcher, wrong_service
 from controlplane.api.role_keys import Mint
 from controlplane.committing import Committer
 from controlplane.config import Config, SetupError, check
+from controlplane.core.capacity.pace import Pace
 from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.names import Names
 from controlplane.core.policy import PRESETS
@@ -38,6 +39,7 @@ from controlplane.events.feed import Feed
 from controlplane.logs.api import LogsApi
 from controlplane.logs.store import LogStore
 from controlplane.metrics import Metrics
+from controlplane.scheduling.capacity import Capacity
 from controlplane.scheduling.sweeper import Sweeper
 from controlplane.scheduling.worker import Worker
 from controlplane.store.memory import MemoryStore
@@ -69,7 +71,8 @@ class ControlPlane:
         self.config = config
         self.store = store
         self.port = config.port
-        self.account = Account(names, policy)
+        pace = Pace(config.time_scale)
+        self.account = Account(names, policy, pace)
         self.metrics = Metrics()
         self.feed = Feed(store, self.metrics)
         self.logs = LogStore(config.data_dir / LOGS_FILE if config.data_dir is not None else None)
@@ -95,6 +98,7 @@ class ControlPlane:
         )
         self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
+        self.capacity = Capacity(store, clock=time.time, names=names, dice=names.dice, pace=pace)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._jobs: list[asyncio.Task[None]] = []
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
@@ -119,7 +123,7 @@ class ControlPlane:
             raise SetupError(_why_no_port(self.config, error)) from None
         self.port = self._runner.addresses[0][1]
         await self._committer.commit(self._ensure_default_cluster, cause="start")
-        for job in (self._follow(), self.worker.run(), self.sweeper.run(), self._forget_absent()):
+        for job in (self._follow(), self.worker.run(), self.sweeper.run(), self.capacity.run(), self._forget_absent()):
             self._spawn(job)
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.paging import page
 from controlplane.core import lifecycle
+from controlplane.core.capacity.attachment import provider_of
 from controlplane.core.model import Cluster, Instance
 from controlplane.core.view import Draft, View
 from wire.arn import parse
@@ -145,6 +146,9 @@ def render(view: View, instance: Instance, include: set[str], *, free: Room | No
         "attachments": [],
         "tags": list(instance.tags) if "TAGS" in include else [],
     }
+    provider = provider_of(view, instance)
+    if provider is not None:
+        shape["capacityProviderName"] = provider
     if instance.ec2_instance_id:
         shape["ec2InstanceId"] = instance.ec2_instance_id
     return shape

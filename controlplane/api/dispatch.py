@@ -27,12 +27,25 @@ from controlplane.metrics import Metrics
 from controlplane.store.port import Store
 from wire import ecs_shapes, envelope
 from wire.errors import AwsError, ClientException, SerializationException, ServerException, UnknownOperationException
-from wire.extensions import FORCE_STOP_TASK, SUBMIT_RESOURCE_RELEASE, SUBMIT_STORY, SUBMIT_TASK_ADDRESS
+from wire.extensions import (
+    FORCE_STOP_TASK,
+    GROUP_OPERATIONS,
+    SUBMIT_RESOURCE_RELEASE,
+    SUBMIT_STORY,
+    SUBMIT_TASK_ADDRESS,
+    SYNC_MACHINES,
+)
 from wire.logs import TARGET_PREFIX as LOGS_PREFIX
 from wire.story import Kind, StoryLine
 
 BODY_BYTES_MAX = 1024 * 1024
-OURS = frozenset({FORCE_STOP_TASK, SUBMIT_RESOURCE_RELEASE, SUBMIT_STORY, SUBMIT_TASK_ADDRESS})
+OURS = GROUP_OPERATIONS | {
+    FORCE_STOP_TASK,
+    SUBMIT_RESOURCE_RELEASE,
+    SUBMIT_STORY,
+    SUBMIT_TASK_ADDRESS,
+    SYNC_MACHINES,
+}
 
 _log = structlog.get_logger(__name__)
 _SCOPE = re.compile(r"Credential=[^/\s]+/\d{8}/[^/\s]+/(?P<service>[a-z0-9-]+)/aws4_request")

@@ -1,9 +1,9 @@
 """The operations that are served, by name. What is not here is refused with one sentence (see `dispatch`)."""
 
 from controlplane.agents import registration, reports
-from controlplane.api import clusters, container_instances, protection, services, tags, task_definitions, tasks
+from controlplane.api import clusters, container_instances, groups, protection, services, tags, task_definitions, tasks
 from controlplane.api.call import Reader, Writer
-from wire.extensions import FORCE_STOP_TASK, SUBMIT_RESOURCE_RELEASE, SUBMIT_TASK_ADDRESS
+from wire.extensions import FORCE_STOP_TASK, SUBMIT_RESOURCE_RELEASE, SUBMIT_TASK_ADDRESS, SYNC_MACHINES
 
 READERS: dict[str, Reader] = {
     "DescribeClusters": clusters.describe_clusters,
@@ -19,6 +19,7 @@ READERS: dict[str, Reader] = {
     "ListServices": services.list_services,
     "GetTaskProtection": protection.get_task_protection,
     "ListTagsForResource": tags.list_tags_for_resource,
+    "DescribeAutoScalingGroups": groups.describe_groups,
     "DiscoverPollEndpoint": registration.discover_poll_endpoint,
 }
 """Change nothing."""
@@ -38,6 +39,15 @@ WRITERS: dict[str, Writer] = {
     "CreateService": services.create_service,
     "UpdateService": services.update_service,
     "DeleteService": services.delete_service,
+    "CreateAutoScalingGroup": groups.create_group,
+    "UpdateAutoScalingGroup": groups.update_group,
+    "SetDesiredCapacity": groups.update_group,
+    "DeleteAutoScalingGroup": groups.delete_group,
+    "TerminateInstanceInAutoScalingGroup": groups.terminate_machine,
+    "SetInstanceProtection": groups.set_protection,
+    "SetInstanceHealth": groups.set_health,
+    "CompleteLifecycleAction": groups.complete_action,
+    "RecordLifecycleActionHeartbeat": groups.complete_action,
 }
 """Asked for by people and their tools: the story says so."""
 
@@ -48,5 +58,6 @@ REPORTS: dict[str, Writer] = {
     "SubmitAttachmentStateChanges": reports.submit_attachment_state_changes,
     SUBMIT_RESOURCE_RELEASE: reports.submit_task_resource_release,
     SUBMIT_TASK_ADDRESS: reports.submit_task_address,
+    SYNC_MACHINES: groups.sync_machines,
 }
 """Sent by agents about what they saw."""

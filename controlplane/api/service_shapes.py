@@ -19,6 +19,8 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
     cluster = view.cluster(service.cluster)
     assert cluster is not None, f"{service.arn} is in no cluster"
     body = service.body
+    own = body.get("capacityProviderStrategy")
+    strategy: Answer = {"capacityProviderStrategy": own} if own else {"launchType": "EC2"}
     return {
         "serviceArn": service.arn,
         "serviceName": service.name,
@@ -27,7 +29,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "desiredCount": service.desired_count,
         **_counts(tasks),
         "taskDefinition": service.task_definition,
-        "launchType": "EC2",
+        **strategy,
         "schedulingStrategy": "REPLICA",
         "deploymentController": {"type": "ECS"},
         "deploymentConfiguration": {
@@ -37,7 +39,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
             "minimumHealthyPercent": service.minimum_healthy_percent,
             "strategy": "ROLLING",
         },
-        "deployments": [_deployment(deployment, tasks) for deployment in service.deployments],
+        "deployments": [_deployment(deployment, tasks) | strategy for deployment in service.deployments],
         "events": [
             {"id": event.id, "createdAt": event.created_at, "message": event.message}
             for event in service.events[:EVENTS_MAX]
@@ -66,7 +68,6 @@ def _deployment(deployment: Deployment, tasks: Iterable[Task]) -> Answer:
         "failedTasks": deployment.failed_tasks,
         "createdAt": deployment.created_at,
         "updatedAt": deployment.updated_at,
-        "launchType": "EC2",
         "rolloutState": deployment.rollout_state,
         "rolloutStateReason": deployment.rollout_reason,
     }

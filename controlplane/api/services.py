@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from controlplane.api import limits, network
+from controlplane.api import capacity, limits, network
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import NAME, cluster_of
 from controlplane.api.paging import page
@@ -53,7 +53,7 @@ def create_service(draft: Draft, call: Call) -> Answer:
         name=name,
         cluster=cluster.name,
         task_definition=definition.arn,
-        body={**call.body, "createdBy": call.account.user_arn},
+        body={**call.body, **capacity.resolved(draft, call, cluster), "createdBy": call.account.user_arn},
         created_at=draft.now,
         **wanted,
     )
@@ -68,7 +68,8 @@ def update_service(draft: Draft, call: Call) -> Answer:
     if service.status != "ACTIVE":
         raise ServiceNotActiveException
     definition = _definition(draft, call, service)
-    changes = {member: value for member, value in call.body.items() if member not in _NOT_KEPT}
+    strategy = capacity.updated(draft, call, cluster, service)
+    changes = strategy | {member: value for member, value in call.body.items() if member not in _NOT_KEPT}
     changed = msgspec.structs.replace(
         service,
         body={**service.body, **changes},

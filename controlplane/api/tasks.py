@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from controlplane.api import limits, network
+from controlplane.api import capacity, limits, network
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.container_instances import find as find_instance
@@ -18,12 +18,13 @@ from controlplane.api.placement import constraints_of, strategy_of
 from controlplane.api.task_definitions import find_active
 from controlplane.api.task_shapes import render
 from controlplane.core import lifecycle
+from controlplane.core.capacity.launching import launch
 from controlplane.core.cost import task_amounts
 from controlplane.core.model import Cluster, Task, TaskDefinition, Token
-from controlplane.core.placement.engine import Request, examine, place
+from controlplane.core.placement.engine import Request, examine
 from controlplane.core.view import Draft, View
 from wire.arn import parse, short_id
-from wire.errors import AwsError, InvalidParameterException
+from wire.errors import AwsError, ClientException, InvalidParameterException
 from wire.resources import Amounts
 from wire.status import InstanceStatus, StopCode
 
@@ -32,6 +33,7 @@ COUNT_MAX = 10
 """Tasks in one RunTask, instances in one StartTask. Source: API reference."""
 OVERRIDES_CHARACTERS_MAX = 8192
 STARTED_BY_CHARACTERS_MAX = 128
+_KEPT = ("networkConfiguration",)
 
 
 def run_task(draft: Draft, call: Call) -> Answer:
@@ -44,6 +46,7 @@ def run_task(draft: Draft, call: Call) -> Answer:
     if not 1 <= count <= COUNT_MAX:
         raise InvalidParameterException(f"count should be between 1 and {COUNT_MAX}.")
     definition = _runnable(draft, call)
+    strategy = capacity.strategy_of(draft, call, cluster)
     request = Request(
         cluster=cluster.name,
         group=_group(call, definition),
@@ -52,11 +55,22 @@ def run_task(draft: Draft, call: Call) -> Answer:
         strategy=strategy_of(call.body),
         constraints=constraints_of(call.body, definition),
     )
-    if not any(i.status is not InstanceStatus.INACTIVE for i in draft.instances(cluster.name)):
+    may_wait = capacity.any_waits(draft, cluster, strategy)
+    if not may_wait and not any(i.status is not InstanceStatus.INACTIVE for i in draft.instances(cluster.name)):
         raise InvalidParameterException("No Container Instances were found in your cluster.")
-    outcome = place(draft, request, call.names.dice)
-    tasks = [_create(draft, call, cluster, definition, instance) for instance in outcome.placed]
-    failures = [{"arn": refusal.instance, "reason": refusal.reason} for refusal in outcome.refusals]
+    launched = launch(
+        draft,
+        cluster.name,
+        strategy,
+        request,
+        create=lambda instance, body: _create(draft, call, definition, cluster=cluster, instance=instance, body=body),
+        may_wait=may_wait,
+        dice=call.names.dice,
+    )
+    if launched.is_over_limit:
+        raise ClientException("The limit of tasks in PROVISIONING in this cluster is reached.")
+    tasks = launched.started
+    failures = [{"arn": refusal.instance, "reason": refusal.reason} for refusal in launched.refusals]
     _remember_token(draft, call, cluster, tasks, failures)
     return {"tasks": [render(draft, task) for task in tasks], "failures": failures}
 
@@ -74,7 +88,7 @@ def start_task(draft: Draft, call: Call) -> Answer:
         arn = instance.arn if instance else reference
         reason = examine(draft, arn, _amounts(call, definition)) if instance else "MISSING"
         if reason is None:
-            tasks.append(_create(draft, call, cluster, definition, arn))
+            tasks.append(_create(draft, call, definition, cluster=cluster, instance=arn, body={}))
         else:
             if parse(arn) is None:
                 arn = call.arns.container_instance(cluster.name, arn)
@@ -168,10 +182,19 @@ def _group(call: Call, definition: TaskDefinition) -> str:
     return call.text("group") or f"family:{definition.family}"
 
 
-def _create(draft: Draft, call: Call, cluster: Cluster, definition: TaskDefinition, instance: str) -> Task:
-    body: dict[str, Any] = {"tags": _tags(call, definition)}
-    if "networkConfiguration" in call.body:
-        body["networkConfiguration"] = call.body["networkConfiguration"]
+def _create(
+    draft: Draft,
+    call: Call,
+    definition: TaskDefinition,
+    *,
+    cluster: Cluster,
+    instance: str | None,
+    body: dict[str, Any],
+) -> Task:
+    kept = {member: call.body[member] for member in _KEPT if member in call.body}
+    if instance is None:  # what is asked again once there is room
+        kept |= {"placementConstraints": list(constraints_of(call.body, definition))}
+        kept |= {"placementStrategy": list(strategy_of(call.body))}
     new = lifecycle.NewTask(
         cluster=cluster.name,
         group=_group(call, definition),
@@ -179,7 +202,7 @@ def _create(draft: Draft, call: Call, cluster: Cluster, definition: TaskDefiniti
         started_by=call.body.get("startedBy"),
         client_token=call.body.get("clientToken"),
         overrides=call.body.get("overrides", {}),
-        body=body,
+        body={"tags": _tags(call, definition), **kept, **body},
     )
     return lifecycle.create(draft, definition, new, call.names)
 

@@ -4,8 +4,9 @@ A plan passes where every record it leaned on is unchanged, and every instance s
 is what makes optimistic scheduling safe: whoever decided on an old view decides again.
 """
 
-from controlplane.core.model import Instance, Record, Task
+from controlplane.core.model import Instance, Task
 from controlplane.core.plan import Conflict, Key, Plan
+from controlplane.core.record import Record
 from controlplane.core.view import State
 from wire.resources import Room
 from wire.status import InstanceStatus

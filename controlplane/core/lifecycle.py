@@ -103,6 +103,16 @@ def create(draft: Draft, definition: TaskDefinition, new: NewTask, names: Names)
     return task
 
 
+def place(draft: Draft, task: Task, instance: str) -> Task:
+    """A task that waited in PROVISIONING has its instance (ARN): PENDING, and its room is held."""
+    assert task.last_status is TaskStatus.PROVISIONING, f"{task.arn} is {task.last_status}"
+    assert task.is_live, f"{task.arn} is not wanted"
+    pending = msgspec.structs.replace(task, last_status=TaskStatus.PENDING, version=task.version + 1)
+    placed = draft.begin_hold(pending, instance, "placed")
+    _tell_status(draft, placed)
+    return placed
+
+
 def task_role(body: dict[str, Any], overrides: dict[str, Any]) -> str:
     """ARN of the role that the containers of a task act as; "" where there is none."""
     return overrides.get("taskRoleArn") or body.get("taskRoleArn") or ""

@@ -38,6 +38,10 @@ class Names(NamedTuple):
         """Id of a new deployment: `ecs-svc/` and 19 digits."""
         return f"ecs-svc/{10**18 + self.dice.randrange(9 * 10**18)}"
 
+    def ec2_instance(self) -> str:
+        """An EC2 instance id: `i-` and 17 hex digits."""
+        return f"i-{self._hex(20)[:17]}"
+
     def uuid(self) -> str:
         """A version 4 UUID: ids of service events, evaluations, requests."""
         digits = self._hex(32)

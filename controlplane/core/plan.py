@@ -5,7 +5,7 @@ A plan holds no choices any more. The store commits it whole or answers with a c
 
 import msgspec
 
-from controlplane.core.model import Record
+from controlplane.core.record import Record
 from wire.holds import Proof
 from wire.story import StoryLine
 

@@ -68,8 +68,8 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     scaler_counts: ScalerCounts = ScalerCounts.PROVISIONING
     empty_when: EmptyWhen = EmptyWhen.STOPPED
     provisioning_seconds: float = 15 * 60
-    """A task that finds no instance for so long (on the scaler's clock) stops: TaskFailedToStart. Source: AWS containers
-    blog, "Deep dive on Amazon ECS cluster auto scaling" (10 to 30 minutes)."""
+    """A task that finds no instance for so long (on the scaler's clock) stops: TaskFailedToStart. Source: AWS
+    containers blog, "Deep dive on Amazon ECS cluster auto scaling" (10 to 30 minutes)."""
 
 
 class AgentPolicy(msgspec.Struct, frozen=True, omit_defaults=True):

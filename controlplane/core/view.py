@@ -14,13 +14,13 @@ from controlplane.core.model import (
     RECORDS,
     Cluster,
     Instance,
-    Record,
     Service,
     Task,
     TaskDefinition,
     Token,
 )
 from controlplane.core.plan import Key, Plan
+from controlplane.core.record import Record
 from wire.holds import Hold, Ledger, Proof
 from wire.resources import Room
 from wire.status import TaskStatus

@@ -10,9 +10,10 @@ from itertools import islice
 import structlog
 
 from controlplane.core import lifecycle
-from controlplane.core.model import Cluster, Record, Task, Token
+from controlplane.core.model import Cluster, Task, Token
 from controlplane.core.placement.ledger import ends_at_deadline
 from controlplane.core.plan import Conflict
+from controlplane.core.record import Record
 from controlplane.core.view import Draft, State
 from controlplane.scheduling.worker import Clock, Worker
 from controlplane.store.port import Store, StoreClosed

@@ -1,8 +1,8 @@
 """The arithmetic of CapacityProviderReservation: M instances needed, N running, M / N x 100.
 
 Whole numbers only, so that a ratio at its target is at its target. It knows no task, no alarm and no time.
-Source: ECS Developer Guide, "Amazon ECS managed scaling behavior"; AWS containers blog, "Deep dive on Amazon ECS cluster
-auto scaling" (0/0, N = 0, M = 0).
+Source: ECS Developer Guide, "Amazon ECS managed scaling behavior"; AWS containers blog, "Deep dive on Amazon ECS
+cluster auto scaling" (0/0, N = 0, M = 0).
 """
 
 from collections.abc import Iterable, Sequence
@@ -61,9 +61,7 @@ def slots(size: Amounts, want: Want) -> int:
     if want.is_distinct or amounts.ports or amounts.ports_udp:
         return 1
     fitting = [
-        free // taken
-        for free, taken in ((size.cpu, amounts.cpu), (size.memory_mib, amounts.memory_mib))
-        if taken
+        free // taken for free, taken in ((size.cpu, amounts.cpu), (size.memory_mib, amounts.memory_mib)) if taken
     ]
     return min(fitting, default=want.count)
 

@@ -55,6 +55,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     caution: Caution = Caution.NONE
     avoid: frozenset[str] = frozenset()
     """Instances (ARN) that are not looked at."""
+    only: frozenset[str] | None = None
+    """Instances (ARN) that are looked at, those of a capacity provider; None: all of the cluster."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -72,7 +74,9 @@ def place(view: View, request: Request, dice: Dice) -> Outcome:
     looked_at = [
         instance
         for instance in view.instances(request.cluster)
-        if instance.status in _LOOKED_AT and instance.arn not in request.avoid
+        if instance.status in _LOOKED_AT
+        and instance.arn not in request.avoid
+        and (request.only is None or instance.arn in request.only)
     ]
     chosen: list[int] = []
     field = _field(view, request, looked_at, request.caution)

@@ -6,13 +6,16 @@ Source: `DeploymentConfiguration` (floor, ceiling, rounding); the order within a
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from controlplane.core import lifecycle
+from controlplane.core.capacity import launching
 from controlplane.core.lifecycle import NewTask
 from controlplane.core.model import Release, Service, Task
 from controlplane.core.names import Dice, Names
 from controlplane.core.placement import explain
-from controlplane.core.placement.engine import Caution, Outcome, Request, caution_of, place
+from controlplane.core.placement.engine import Caution, Request, caution_of, place
+from controlplane.core.placement.explain import Refusal
 from controlplane.core.placement.field import is_phantom
 from controlplane.core.placement.strategies import SERVICE_DEFAULT
 from controlplane.core.policy import CountsStopping, HoldEnds, Policy
@@ -69,6 +72,8 @@ class Replica:
         self.dice = dice
         self.policy = cluster.policy if cluster is not None else Policy()
         self.look_again: list[float] = []
+        self.has_moved = False
+        """Leases have run out in this step: nobody is to wait in the same place again."""
         self._read()
 
     def _read(self) -> None:
@@ -168,30 +173,39 @@ class Replica:
         """Start as many of the `wanted` as fit. Returns how many do not."""
         if not wanted:
             return 0
+        caution = Caution.ONLY_EMPTY if self.has_moved else caution_of(self.policy)
+        launched = launching.launch(
+            self.draft,
+            self.service.cluster,
+            launching.strategy_of(self.service),
+            self._request(wanted, caution),
+            create=self._create,
+            keep=self.keep,
+            may_wait=self._release_expected_by() <= self.draft.now,
+            dice=self.dice,
+        )
+        started = [task for task in launched.started if task.instance is not None]
+        self.service = events.started(self.draft, self.service, started, self.names)
+        if launched.is_over_limit:
+            self._say(events.over_limit(self.service))
+        if len(launched.started) < wanted:
+            self._tell_unplaced(launched.refusals)
+        return wanted - len(launched.started)
+
+    def _create(self, instance: str | None, body: dict[str, Any]) -> Task:
         deployment = self.service.deployments[0]
         definition = self.draft.task_definition(deployment.task_definition)
         assert definition is not None, f"{deployment.task_definition} is in use and gone"
-        outcome = place(self.draft, self._request(wanted, caution_of(self.policy)), self.dice)
-        started = [
-            lifecycle.create(
-                self.draft,
-                definition,
-                NewTask(
-                    cluster=self.service.cluster,
-                    group=self._group,
-                    instance=instance,
-                    service=self.service.arn,
-                    deployment=deployment.id,
-                    started_by=deployment.id,
-                ),
-                self.names,
-            )
-            for instance in outcome.placed
-        ]
-        self.service = events.started(self.draft, self.service, started, self.names)
-        if len(started) < wanted:
-            self._tell_unplaced(outcome)
-        return wanted - len(started)
+        new = NewTask(
+            cluster=self.service.cluster,
+            group=self._group,
+            instance=instance,
+            service=self.service.arn,
+            deployment=deployment.id,
+            started_by=deployment.id,
+            body=body,
+        )
+        return lifecycle.create(self.draft, definition, new, self.names)
 
     def _request(self, count: int, caution: Caution, avoid: frozenset[str] = frozenset()) -> Request:
         definition = self.draft.task_definition(self.service.deployments[0].task_definition)
@@ -211,15 +225,15 @@ class Replica:
     def _group(self) -> str:
         return f"service:{self.service.name}"
 
-    def _tell_unplaced(self, outcome: Outcome) -> None:
+    def _tell_unplaced(self, refusals: tuple[Refusal, ...]) -> None:
         expected_by = self._release_expected_by()
         if expected_by > self.draft.now:
             self.look_again.append(expected_by)
             return
-        message = explain.unable_to_place(self.service.name, outcome.refusals)
+        message = explain.unable_to_place(self.service.name, refusals)
         if events.is_news(self.draft, self.service, message):
-            reasons = explain.tally(outcome.refusals)
-            instances = len(outcome.refusals)
+            reasons = explain.tally(refusals)
+            instances = len(refusals)
             self.draft.tell(Kind.PLACEMENT_FAILED, self.service.arn, reasons=reasons, instances=instances)
             self.service = events.tell(self.draft, self.service, message, self.names)
 
@@ -239,15 +253,21 @@ class Replica:
         lease = self.policy.pending_lease_seconds
         if lease is None:
             return False
-        waiting = [t for t in self.keep if t.last_status is TaskStatus.PENDING and t.arn not in stopped and t.hold]
-        self.look_again += [task.created_at + lease for task in waiting]
-        expired = [t for t in waiting if t.created_at + lease <= self.draft.now and self._is_behind_stopping(t)]
+        waiting = [t for t in self.keep if t.last_status is TaskStatus.PENDING and t.arn not in stopped]
+        ends = {task.arn: task.hold.since + lease for task in waiting if task.hold is not None}
+        self.look_again += ends.values()
+        over = [task for task in waiting if ends.get(task.arn, self.draft.now + 1) <= self.draft.now]
+        expired = [task for task in over if self._is_behind_stopping(task)]
         if not expired:
             return False
         self.look_again.append(self.draft.now + lease)
         avoid = frozenset(task.instance for task in expired if task.instance)
-        places = place(self.draft, self._request(len(expired), Caution.ONLY_EMPTY, avoid), self.dice).placed
-        moved = expired[: len(places)]
+        if launching.waits(self.draft, self.service.cluster, launching.strategy_of(self.service)):
+            moved = expired  # whoever finds no other place waits in PROVISIONING, where managed scaling sees it
+        else:
+            request = self._request(len(expired), Caution.ONLY_EMPTY, avoid)
+            moved = expired[: len(place(self.draft, request, self.dice).placed)]
+        self.has_moved = bool(moved)
         for task in moved:
             _stop(self.draft, self.service, task, proof=Proof.LEASE_EXPIRED)
         if moved:

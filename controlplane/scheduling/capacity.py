@@ -1,0 +1,179 @@
+"""The capacity loop: commits and time -> looks at what waits, what is protected, the scalers, the groups. No decisions.
+
+One look at one matter, one commit. Whatever is missed is seen at the next look, one second later at the latest.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+import aiohttp
+import structlog
+
+from controlplane.core.capacity import fleet, protection, provisioning, scaler
+from controlplane.core.capacity.attachment import all_terms
+from controlplane.core.capacity.model import Group, Machine, MachineState
+from controlplane.core.capacity.pace import Pace
+from controlplane.core.model import CapacityProvider, Cluster, Instance, Service, Task
+from controlplane.core.names import Dice, Names
+from controlplane.core.plan import Conflict, Key
+from controlplane.core.view import Draft, State
+from controlplane.scheduling.worker import Clock
+from controlplane.store.port import Store, StoreClosed
+from wire.status import TaskStatus
+
+LOOK_SECONDS = 1.0
+"""Between two looks at most."""
+LOOK_SECONDS_MIN = 0.05
+"""Between two looks at least: commits come in crowds."""
+WEBHOOK_SECONDS = 5.0
+WEBHOOKS_AT_ONCE = 8
+FORGOTTEN_MAX = 100
+
+_CONCERNS = frozenset(kind.table for kind in (Task, Instance, Service, Cluster, CapacityProvider, Group, Machine))
+
+log = structlog.get_logger()
+
+Decide = Callable[[Draft], float | None]
+"""Fills a draft; says when to look again."""
+
+
+class Capacity:
+    """Looks at capacity. `run` until cancelled."""
+
+    def __init__(self, store: Store, *, clock: Clock, names: Names, dice: Dice, pace: Pace) -> None:
+        self._store = store
+        self._clock = clock
+        self._names = names
+        self._dice = dice
+        self._pace = pace
+        self._asked = asyncio.Event()
+        self._hooks_told: set[str] = set()
+        self._hooks_free = asyncio.Semaphore(WEBHOOKS_AT_ONCE)
+
+    async def run(self) -> None:
+        """Look until cancelled or the store is closed."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen())
+                group.create_task(self._work(group))
+        except* StoreClosed:
+            log.debug("the store is closed; the capacity loop ends")
+
+    async def look(self) -> float:
+        """One look at everything. Returns when the next one is due (epoch seconds)."""
+        again = [self._clock() + LOOK_SECONDS]
+        for cause, decide in list(self._matters(self._store.view())):
+            at = await self._decide(cause, decide)
+            if at is not None:
+                again.append(at)
+        return min(again)
+
+    def _matters(self, view: State) -> Iterator[tuple[str, Decide]]:
+        waiting = {t.cluster for t in view.records(Task) if t.last_status is TaskStatus.PROVISIONING}
+        for cluster in sorted(waiting):
+            yield "provisioning", partial(provisioning.look, cluster=cluster, dice=self._dice, pace=self._pace)
+        for each in all_terms(view):
+            if each.protects:
+                yield "protection", partial(_protect, provider=each.provider)
+            if each.scales and scaler.due_at(view, each.provider, self._pace) <= self._clock():
+                yield "scaler", partial(_scale, provider=each.provider, pace=self._pace)
+        for group in view.records(Group):
+            yield "fleet", partial(fleet.look, group=group.name, names=self._names, pace=self._pace)
+        if any(m.state is MachineState.TERMINATED for m in view.records(Machine)):
+            yield "retention", _forget
+
+    async def _decide(self, cause: str, decide: Decide) -> float | None:
+        draft = Draft(self._store.view(), now=self._clock(), cause=cause)
+        try:
+            at = decide(draft)
+            await self._store.commit(draft.plan())
+        except Conflict:
+            return draft.now  # the next look sees what came first
+        except StoreClosed:
+            raise
+        except Exception:
+            log.exception("a look at capacity broke", matter=cause)
+            return None
+        return at
+
+    async def _listen(self) -> None:
+        while True:
+            watch = self._store.watch()
+            self._asked.set()
+            try:
+                async for commit in watch:
+                    if _concerns(commit.changed):
+                        self._asked.set()
+            finally:
+                watch.close()
+
+    async def _work(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            self._asked.clear()
+            next_at = await self.look()
+            for url, body in self._new_hooks(self._store.view()):
+                group.create_task(self._tell_hook(url, body))
+            await asyncio.sleep(LOOK_SECONDS_MIN)
+            left = next_at - self._clock()
+            if left > 0:
+                try:
+                    await asyncio.wait_for(self._asked.wait(), left)
+                except TimeoutError:
+                    continue
+
+    def _new_hooks(self, view: State) -> Iterator[tuple[str, dict[str, str]]]:
+        """Lifecycle actions whose webhook has not been told in this life of ours: told at least once."""
+        standing = {wait.token for machine in view.records(Machine) for wait in machine.waits if wait.token}
+        self._hooks_told &= standing
+        for machine in view.records(Machine):
+            group = view.record(Group, machine.group)
+            hooks = {hook.name: hook for hook in group.hooks} if group is not None else {}
+            for wait in machine.waits:
+                hook = hooks.get(wait.hook)
+                if hook is None or not hook.webhook or wait.result or wait.token in self._hooks_told:
+                    continue
+                self._hooks_told.add(wait.token)
+                yield (
+                    hook.webhook,
+                    {
+                        "LifecycleHookName": hook.name,
+                        "AutoScalingGroupName": machine.group,
+                        "EC2InstanceId": machine.id,
+                        "LifecycleTransition": f"autoscaling:EC2_INSTANCE_{hook.transition.upper()}",
+                        "LifecycleActionToken": wait.token,
+                    },
+                )
+
+    async def _tell_hook(self, url: str, body: dict[str, str]) -> None:
+        """One attempt: an action that nobody heard of ends with its heartbeat."""
+        timeout = aiohttp.ClientTimeout(total=WEBHOOK_SECONDS)
+        try:
+            async with (
+                self._hooks_free,
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.post(url, json=body) as answer,
+            ):
+                answer.raise_for_status()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            log.warning("a lifecycle hook was not told", url=url, error=str(error), **body)
+
+
+def _concerns(changed: Iterable[Key]) -> bool:
+    return any(table in _CONCERNS for table, _ in changed)
+
+
+def _protect(draft: Draft, provider: str) -> float | None:
+    protection.look(draft, provider)
+    return None
+
+
+def _scale(draft: Draft, provider: str, pace: Pace) -> float | None:
+    if scaler.look(draft, provider, pace) is None:
+        return None
+    return scaler.due_at(draft, provider, pace)
+
+
+def _forget(draft: Draft) -> float | None:
+    fleet.forget(draft, FORGOTTEN_MAX)
+    return None
