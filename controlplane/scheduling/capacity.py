@@ -34,10 +34,6 @@ _CONCERNS = frozenset(kind.table for kind in (Task, Instance, Service, Cluster, 
 
 log = structlog.get_logger()
 
-Decide = Callable[[Draft], float | None]
-"""Fills a draft; says when to look again."""
-
-
 class Capacity:
     """Looks at capacity. `run` until cancelled."""
 
@@ -63,25 +59,12 @@ class Capacity:
     async def look(self) -> float:
         """One look at everything. Returns when the next one is due (epoch seconds)."""
         again = [self._clock() + LOOK_SECONDS]
-        for cause, decide in list(self._matters(self._store.view())):
+        due = matters(self._store.view(), now=self._clock(), names=self._names, dice=self._dice, pace=self._pace)
+        for cause, decide in list(due):
             at = await self._decide(cause, decide)
             if at is not None:
                 again.append(at)
         return min(again)
-
-    def _matters(self, view: State) -> Iterator[tuple[str, Decide]]:
-        waiting = {t.cluster for t in view.records(Task) if t.last_status is TaskStatus.PROVISIONING}
-        for cluster in sorted(waiting):
-            yield "provisioning", partial(provisioning.look, cluster=cluster, dice=self._dice, pace=self._pace)
-        for each in all_terms(view):
-            if each.protects:
-                yield "protection", partial(_protect, provider=each.provider)
-            if each.scales and scaler.due_at(view, each.provider, self._pace) <= self._clock():
-                yield "scaler", partial(_scale, provider=each.provider, pace=self._pace)
-        for group in view.records(Group):
-            yield "fleet", partial(fleet.look, group=group.name, names=self._names, pace=self._pace)
-        if any(m.state is MachineState.TERMINATED for m in view.records(Machine)):
-            yield "retention", _forget
 
     async def _decide(self, cause: str, decide: Decide) -> float | None:
         draft = Draft(self._store.view(), now=self._clock(), cause=cause)
@@ -161,19 +144,3 @@ class Capacity:
 
 def _concerns(changed: Iterable[Key]) -> bool:
     return any(table in _CONCERNS for table, _ in changed)
-
-
-def _protect(draft: Draft, provider: str) -> float | None:
-    protection.look(draft, provider)
-    return None
-
-
-def _scale(draft: Draft, provider: str, pace: Pace) -> float | None:
-    if scaler.look(draft, provider, pace) is None:
-        return None
-    return scaler.due_at(draft, provider, pace)
-
-
-def _forget(draft: Draft) -> float | None:
-    fleet.forget(draft, FORGOTTEN_MAX)
-    return None

@@ -146,7 +146,7 @@ def _end(draft: Draft, group: Group) -> None:
     draft.tell(Kind.GROUP, group.name, status="deleted")
 
 
-def forget(draft: Draft, limit: int) -> None:
+def forget(draft: Draft, limit: int) -> float | None:
     """Drop the records of machines that went long ago, at most `limit`."""
     old = [
         machine
@@ -155,3 +155,4 @@ def forget(draft: Draft, limit: int) -> None:
     ]
     for machine in old[:limit]:
         draft.delete(machine)
+    return None

@@ -12,11 +12,11 @@ from controlplane.core.view import Draft
 from wire.story import Kind
 
 
-def look(draft: Draft, provider: str) -> None:
+def look(draft: Draft, provider: str) -> float | None:
     """Set and clear the protection of the machines of `provider` (name). A no-op where it does not protect."""
     each = terms(draft, provider)
     if each is None or not each.protects:
-        return
+        return None
     for machine in machines(draft, each.group):
         if machine.state is not MachineState.IN_SERVICE:
             continue
@@ -25,3 +25,4 @@ def look(draft: Draft, provider: str) -> None:
         if is_protected != machine.is_protected:
             draft.put(msgspec.structs.replace(machine, is_protected=is_protected))
             draft.tell(Kind.MACHINE_PROTECTED, machine.id, group=each.group, protected=is_protected)
+    return None
