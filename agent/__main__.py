@@ -6,12 +6,12 @@ import logging
 import os
 import sys
 
+from agent import diet  # noqa: F401 - before all that it spares
 from agent.config import Config, ConfigError, read, seconds
 from agent.daemon import run
 from agent.departure import LIMIT_SECONDS, Leaving, Way
 from agent.journal import JournalInUseError
 from agent.logs import set_up
-from agent.runtime import connection
 from agent.runtime.port import UnreachableError
 
 EXIT_TRY_AGAIN = 1
@@ -39,6 +39,8 @@ def main() -> int:
     sweep.add_argument("--run", required=True, help="value of the label berth.run")
     arguments = parser.parse_args()
     try:
+        if arguments.verb in ("check", "sweep"):
+            from agent.runtime import connection  # noqa: PLC0415 - a scripted agent does without Docker's library
         if arguments.verb == "check":
             print(connection.connect(connection.QUICK_SECONDS).version()["Version"])
             return 0

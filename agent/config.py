@@ -23,6 +23,7 @@ from agent.logs import LEVELS, LogFormat, LogSettings, Rollover
 from agent.machine.attributes import Features
 from agent.pulling import PullSettings
 from agent.runtime.credentials import EngineAuth, read_engine_auth
+from agent.runtime.kinds import RuntimeKind
 from agent.runtime.options import Options, TaskLimits
 from agent.variables import remarks
 from wire.instance_types import INSTANCE_TYPES, InstanceType, nearest
@@ -67,6 +68,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     declared: InstanceType | None
     zone: str
     run: str
+    runtime: RuntimeKind = RuntimeKind.DOCKER
+    script: dict[str, str] = {}
+    """Variables of a scripted container that sets none itself."""
     options: Options = Options()
     instance_tags: dict[str, str] = {}
     log: LogSettings = LogSettings()
@@ -115,6 +119,8 @@ def read(environment: Mapping[str, str]) -> Config:
         declared=_declared(source.text("BERTH_INSTANCE_TYPE", "")),
         zone=source.text("BERTH_AVAILABILITY_ZONE", f"{region}a"),
         run=source.text("BERTH_RUN", ""),
+        runtime=source.choice("BERTH_RUNTIME", RuntimeKind, RuntimeKind.DOCKER),
+        script=source.strings("BERTH_SCRIPT"),
         options=_options(source),
         instance_tags=source.strings("ECS_CONTAINER_INSTANCE_TAGS"),
         log=_log(source),

@@ -18,11 +18,13 @@ from agent.backend.reporter import Reporter
 from agent.backend.sessions import sessions
 from agent.backend.sigv4 import Signer
 from agent.backend.storyteller import Storyteller
+from agent.backend.tls import trust
 from agent.config import Config, ConfigError
 from agent.core.queueing import Host
 from agent.core.spec import cost
-from agent.departure import Departure, Leaving
+from agent.departure import Departure, Leaving, first
 from agent.engine import Engine
+from agent.forgetting import clean_up_ended
 from agent.journal import Journal
 from agent.local.interruption import set_draining
 from agent.local.recent import Recent
@@ -32,7 +34,7 @@ from agent.machine.doctor import Doctor
 from agent.pulling import Puller
 from agent.runtime.cgroups import NoCgroupsError
 from agent.runtime.credentials import Logins
-from agent.runtime.docker import DockerRuntime
+from agent.runtime.kinds import open_looks, open_runtime
 from agent.runtime.port import Runtime
 from agent.runtime.secrets import Secrets
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
@@ -78,7 +80,7 @@ async def run(config: Config, leaving: Leaving) -> None:
     departure.listen()
     journal = Journal(config.data_dir)
     try:
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust())) as session:
             life = asyncio.create_task(_live(config, journal, session, departure))
             ending = asyncio.create_task(departure.at_once())
             await asyncio.wait({life, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -94,7 +96,7 @@ async def run(config: Config, leaving: Leaving) -> None:
 async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession, departure: Departure) -> None:
     _check_cluster(config, journal)
     client = EcsClient(session, config.backend, Signer(config.credentials, config.region))
-    local = await Local.open(config.local, journal)
+    local = await Local.open(config.local, journal, open_looks(config.runtime))
     try:
         registered = _registered(config, local.ports.taken)
         instance = await _register(config, journal, client, registered, local.ports.introspection_address)
@@ -103,8 +105,13 @@ async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession
         )
         owner = {INSTANCE_LABEL: instance} | ({RUN_LABEL: config.run} if config.run else {})
         try:
-            runtime = DockerRuntime(
-                owner, config.options, logs=LogSubmitter(client), furnisher=local.furnisher(about, config.data_dir)
+            runtime = open_runtime(
+                config.runtime,
+                owner,
+                config.options,
+                script=config.script,
+                logs=LogSubmitter(client),
+                furnisher=local.furnisher(about, config.data_dir),
             )
         except NoCgroupsError as error:
             raise ConfigError(str(error)) from error
@@ -120,6 +127,8 @@ async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession
                 local=local,
                 departure=departure,
             )
+            if local.interruption.has_ended(time.time()):
+                await local.interruption.take_away(runtime, client, config.cluster, instance)
         finally:
             await runtime.close()
     finally:
@@ -137,13 +146,21 @@ async def _serve(
     local: Local,
     departure: Departure,
 ) -> None:
-    """Work until the host is emptied; cancelled where the agent leaves at once."""
+    """Work until the host is emptied or taken away; cancelled where the agent leaves at once."""
     host, instance = Host(registered, config.queue), about.instance
     engine = _engine(config, journal, runtime, host, instance)
     storyteller = Storyteller(client, config.cluster, instance)
     reporter = _reporter(client, config, instance, engine)
     doctor = Doctor(runtime.version, time.time)
     credentials = CredentialStore()
+
+    async def renew() -> None:
+        await clean_up_ended(engine, runtime)
+        try:
+            await _register(config, journal, client, registered, local.ports.introspection_address)
+        except ConfigError as error:
+            raise BackendUnreachableError(str(error)) from error
+
     acs, tcs = sessions(
         client,
         engine,
@@ -155,6 +172,7 @@ async def _serve(
         credentials=credentials,
         doctor=doctor,
         sends_metrics=config.sends_metrics,
+        renew=renew,
     )
     engine.attach(Outlet(storyteller, reporter, local.recent))
     await engine.resume()
@@ -169,7 +187,8 @@ async def _serve(
     try:
         async with asyncio.TaskGroup() as group:
             working = [group.create_task(job) for job in jobs]
-            await departure.emptied(lambda: set_draining(client, config.cluster, instance), engine.tasks)
+            emptied = departure.emptied(lambda: set_draining(client, config.cluster, instance), engine.tasks)
+            await first(emptied, local.interruption.over(time.time))
             await storyteller.flush()
             for work in working:
                 work.cancel()

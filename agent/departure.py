@@ -8,8 +8,9 @@ works as ever: it is the control plane that moves the tasks away. Ours; Amazon's
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from enum import Enum
+from typing import Any
 
 import msgspec
 
@@ -81,6 +82,19 @@ class Departure:
             log.info("The host is empty.")
         except TimeoutError:
             log.warning("%d tasks are left after %g s; they run on.", _left(tasks()), self._leaving.limit_seconds)
+
+
+async def first(*ways: Coroutine[Any, Any, None]) -> None:
+    """Return with the first of these that returns; the others are cancelled."""
+    waiting = [asyncio.ensure_future(way) for way in ways]
+    try:
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for way in done:
+            way.result()
+    finally:
+        for way in waiting:
+            way.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 def _left(tasks: Iterable[TaskState]) -> int:

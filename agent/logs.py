@@ -7,7 +7,6 @@ import json
 import logging
 from datetime import UTC, datetime
 from enum import StrEnum
-from logging.handlers import RotatingFileHandler, TimedRotatingFileHandler
 
 import msgspec
 
@@ -70,6 +69,8 @@ def set_up(settings: LogSettings) -> None:
 def _handler(settings: LogSettings) -> logging.Handler:
     if not settings.file:
         return logging.StreamHandler()
+    from logging.handlers import RotatingFileHandler, TimedRotatingFileHandler  # noqa: PLC0415 - 0.2 MiB, rarely needed
+
     if settings.rollover is Rollover.HOURLY:
         return TimedRotatingFileHandler(settings.file, when="H", backupCount=settings.files_max)
     size_max = settings.file_megabytes_max * BYTES_PER_MEGABYTE if settings.rollover is Rollover.SIZE else 0

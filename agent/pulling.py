@@ -115,6 +115,7 @@ class Puller:
                 return Ready(digest=local.digest, error=str(error))
             pulled = await self._runtime.image(image)
             stopped_at = self._clock()
+            self._note_superseded(image, local, pulled, stopped_at)
             self._note_pulled(image, local, stopped_at)
             digest = pulled.digest if pulled else ""
             return Ready(digest=digest, pull_started_at=started_at, pull_stopped_at=stopped_at)
@@ -153,6 +154,12 @@ class Puller:
             )
         pull = _tries(lambda: runtime.pull(image, login, settings.inactivity_seconds), PULL_WAITS_SECONDS)
         await _within(settings.limit_seconds, pull, "pulled")
+
+    def _note_superseded(self, name: str, before: Image | None, after: Image | None, now: float) -> None:
+        """The name means another image now: the one that it meant has none any more, and goes by its id in time."""
+        known = self._known.get(name)
+        if known is not None and known.is_ours and before and after and before.image_id != after.image_id:
+            self._note(PulledImage(name=before.image_id, pulled_at=known.pulled_at, used_at=now, is_ours=True))
 
     def _note_pulled(self, name: str, before: Image | None, now: float) -> None:
         known = self._known.get(name)

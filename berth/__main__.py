@@ -21,6 +21,7 @@ COMMANDS = {
     "dev": "berth.cli.dev",
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",
+    "reset": "berth.cli.reset",
     "stop": "berth.cli.stop",
 }
 """Name of the command and its module, which has it under the same name."""

@@ -16,6 +16,7 @@ from wire.logs import TARGET_PREFIX as LOGS_PREFIX
 from wire.story import StoryLine
 
 CALL_SECONDS = 30
+RESET_SECONDS = 90
 RESUMES_MAX = 60
 """Attempts in a row to find the story again before the reader gives up."""
 RESUME_SECONDS = 0.25
@@ -53,12 +54,18 @@ class EcsClient:
         """One call of CloudWatch Logs' API on the same port. Raises as `call` does."""
         return await self._post(envelope.request_headers(operation, LOGS_PREFIX), members)
 
-    async def _post(self, headers: dict[str, str], members: dict[str, Any]) -> dict[str, Any]:
+    async def reset(self) -> dict[str, Any]:
+        """Empty a development control plane; what it then has to say. Raises as `call` does."""
+        return await self._post({}, {}, path="/_berth/reset", seconds=RESET_SECONDS)
+
+    async def _post(
+        self, headers: dict[str, str], members: dict[str, Any], *, path: str = "", seconds: float = CALL_SECONDS
+    ) -> dict[str, Any]:
         async with self._session.post(
-            self.endpoint,
+            self.endpoint + path,
             data=msgspec.json.encode(members),
             headers=headers,
-            timeout=aiohttp.ClientTimeout(total=CALL_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=seconds),
         ) as answer:
             body = await answer.read()
             if answer.status != 200:  # noqa: PLR2004 - OK

@@ -1,7 +1,8 @@
 """The development server: one control plane and some agents as child processes, each agent a host of its own.
 
 All hosts live on the one local Docker Engine; what is theirs there carries the label `berth.run`, and goes when the
-server goes. Nothing is restarted silently. This module prints nothing and knows no tasks.
+server goes. Where containers are played there is no engine. Nothing is restarted silently. This module prints nothing
+and knows no tasks.
 """
 
 import asyncio
@@ -53,6 +54,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stop_timeout_seconds: int | None = None
     """The agents' default grace; None: their own (30 s)."""
     reserved_memory_mib: int = 0
+    healthy_after_seconds: float | None = None
+    """When a task without health check counts as healthy; None: as AWS has it (40 s)."""
+    script: dict[str, str] | None = None
+    """Variables of containers that are played; None: Docker runs them."""
     keep: Path | None = None
     """Folder for the data; None: a temporary one, removed at the end."""
 
@@ -136,6 +141,9 @@ class DevServer:
         Raises:
             StartFailed: the control plane ended, or does not answer.
         """
+        optional = {}
+        if self.settings.healthy_after_seconds is not None:
+            optional["BERTH_HEALTHY_AFTER_SECONDS"] = f"{self.settings.healthy_after_seconds:g}"
         controlplane = await self._start_child(
             "control plane",
             self._programs.controlplane,
@@ -144,6 +152,8 @@ class DevServer:
             BERTH_DATA_DIR=str(self._subfolder("controlplane")),
             BERTH_REGION=REGION,
             BERTH_POLICY=self.settings.preset,
+            BERTH_ALLOW_RESET="1",
+            **optional,
         )
         async with EcsClient(self.endpoint) as client:
             for _ in range(round(START_SECONDS / POLL_SECONDS)):
@@ -163,6 +173,8 @@ class DevServer:
         optional = {}
         if self.settings.stop_timeout_seconds is not None:
             optional["ECS_CONTAINER_STOP_TIMEOUT"] = f"{self.settings.stop_timeout_seconds}s"
+        if self.settings.script is not None:
+            optional |= {"BERTH_RUNTIME": "scripted", "BERTH_SCRIPT": json.dumps(self.settings.script)}
         await self._start_child(
             name,
             self._programs.agent,
@@ -226,7 +238,7 @@ class DevServer:
         """
         agents = [child for child in self._children if child.name != "control plane"]
         await asyncio.gather(*(child.end(END_SECONDS) for child in agents))
-        trouble = await self._sweep() if agents else ""
+        trouble = await self._sweep() if agents and self.settings.script is None else ""
         await asyncio.gather(*(child.end(END_SECONDS) for child in self._children))
         await asyncio.gather(*self._watchers)
         self._children.clear()
@@ -238,7 +250,7 @@ class DevServer:
         """End everything at once; the containers are removed by a process that we do not wait for."""
         for child in self._children:
             child.kill()
-        if self._hosts:
+        if self._hosts and self.settings.script is None:
             self._last_sweep = subprocess.Popen(  # noqa: S603 - our own program
                 [*self._programs.agent, "sweep", "--run", self.run],
                 env=environment(),
@@ -315,7 +327,7 @@ class DevServer:
 def client_exports(endpoint: str) -> list[str]:
     """What a client needs in its environment, as shell lines."""
     return [
-        f"export AWS_ENDPOINT_URL_ECS={endpoint} AWS_ENDPOINT_URL_LOGS={endpoint}",
+        f"export AWS_ENDPOINT_URL_ECS={endpoint} AWS_ENDPOINT_URL_CLOUDWATCH_LOGS={endpoint}",
         f"export AWS_DEFAULT_REGION={REGION}",
         f"export AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY}",
     ]

@@ -45,8 +45,11 @@ EXIT_SETUP = 2
 @click.option("--access-key-id", help="The one key that is let in. [env: BERTH_ACCESS_KEY_ID]")
 @click.option("--secret-access-key", help="Better set as BERTH_SECRET_ACCESS_KEY.")
 @click.option("--log-level", default="warning", type=click.Choice(settings.LOG_LEVELS), help="[env: BERTH_LOG_LEVEL]")
+@click.option("--allow-reset", is_flag=True, help="POST /_berth/reset empties everything. [env: BERTH_ALLOW_RESET]")
 @click.option(
-    "--check-answers", is_flag=True, help="Hold every answer against the ECS model. [env: BERTH_CHECK_ANSWERS]"
+    "--check-answers",
+    is_flag=True,
+    help="Refuse to give an answer that is not as the ECS model has it. [env: BERTH_CHECK_ANSWERS]",
 )
 def main(access_key_id: str | None, secret_access_key: str | None, **options: Any) -> None:
     """Run a control plane that speaks the ECS API."""

@@ -41,8 +41,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """How much faster the scaler's clock runs than the wall's (`core.capacity.pace`)."""
     keys: Keys | None = None
     log_level: str = "warning"
+    allow_reset: bool = False
+    """Whether `POST /_berth/reset` empties everything."""
     check_answers: bool = False
-    """Whether every answer is held against the ECS model; a deviation is logged."""
+    """Whether every answer is held against the ECS model; one that deviates is logged and becomes a ServerException."""
 
 
 def check(config: Config) -> None:

@@ -20,8 +20,8 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from controlplane.agents import acs
 from controlplane.agents.acs import Sessions
+from controlplane.agents.refusal import refused_by
 from controlplane.agents.tcs import Telemetry
 from controlplane.api import auth
 from controlplane.api.call import Account
@@ -39,6 +39,7 @@ from controlplane.events.feed import Feed
 from controlplane.logs.api import LogsApi
 from controlplane.logs.store import LogStore
 from controlplane.metrics import Metrics
+from controlplane.reset import Reset
 from controlplane.scheduling.capacity import Capacity
 from controlplane.scheduling.sweeper import Sweeper
 from controlplane.scheduling.worker import Worker
@@ -99,6 +100,7 @@ class ControlPlane:
         self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
         self.capacity = Capacity(store, clock=time.time, names=names, dice=names.dice, pace=pace)
+        self.reset = Reset(store, self._committer, self.logs, self._new_cluster, is_allowed=config.allow_reset)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._jobs: list[asyncio.Task[None]] = []
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
@@ -146,6 +148,7 @@ class ControlPlane:
         app.router.add_get("/_berth/health", self._health)
         app.router.add_get("/_berth/story", self.feed.handle)
         app.router.add_get("/_berth/telemetry", self.telemetry.newest)
+        app.router.add_post("/_berth/reset", self._reset)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_route("*", "/{path:.*}", _elsewhere)
         return app
@@ -154,12 +157,19 @@ class ControlPlane:
         try:
             auth.permit(self.dispatcher.authenticate(request, b""), "ConnectAgent")
         except AwsError as error:
-            return acs.refused_by(error)
+            return refused_by(error)
         return await handle(request)
 
     async def _health(self, _: web.Request) -> web.Response:
         state = {"status": "ok", "revision": self.store.view().revision, "policy": self.config.policy}
         return web.json_response(state)
+
+    async def _reset(self, request: web.Request) -> web.Response:
+        try:
+            auth.permit(self.dispatcher.authenticate(request, await request.read()), "Reset")
+            return web.json_response(await self.reset.run(is_web_page="Origin" in request.headers))
+        except AwsError as error:
+            return refused_by(error)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self.metrics.exposition(), content_type="text/plain")
@@ -170,8 +180,10 @@ class ControlPlane:
 
     def _ensure_default_cluster(self, draft: Draft) -> None:
         if draft.cluster(DEFAULT_CLUSTER) is None:
-            arn = self.account.names.arns.cluster(DEFAULT_CLUSTER)
-            draft.put(Cluster(name=DEFAULT_CLUSTER, arn=arn, policy=self.account.policy))
+            draft.put(self._new_cluster(DEFAULT_CLUSTER))
+
+    def _new_cluster(self, name: str) -> Cluster:
+        return Cluster(name=name, arn=self.account.names.arns.cluster(name), policy=self.account.policy)
 
     async def _follow(self) -> None:
         """Wake whoever a commit concerns. After a gap everybody looks anew."""

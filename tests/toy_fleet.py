@@ -147,7 +147,9 @@ class ToyFleet(ToyCluster):
         if host is not None:
             host.known = dict.fromkeys(host.known, "stopped")
             host.queue.clear()
-        self.decide("the machine ends", lambda draft: leaving.observe_ended(draft, self.group, draft.record(Machine, id_)))
+        self.decide(
+            "the machine ends", lambda draft: leaving.observe_ended(draft, self.group, draft.record(Machine, id_))
+        )
 
     def _register(self, id_: str) -> None:
         machine = self.state.record(Machine, id_)

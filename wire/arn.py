@@ -79,3 +79,7 @@ class ArnMaker(NamedTuple):
     def task_definition(self, family: str, revision: int) -> str:
         """ARN of one revision of a task definition."""
         return self._arn("task-definition", f"{family}:{revision}")
+
+    def capacity_provider(self, name: str) -> str:
+        """ARN of a capacity provider."""
+        return self._arn("capacity-provider", name)

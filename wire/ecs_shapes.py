@@ -4,6 +4,7 @@ The control plane checks requests against the model and, in tests and in dev mod
 JSON values only: no records, no operations' meaning. The agent never imports it (botocore is not on its diet).
 """
 
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
@@ -26,6 +27,7 @@ class FaultKind(StrEnum):
     ENUM = "enum"
     LENGTH = "length"
     RANGE = "range"
+    PATTERN = "pattern"
     UNKNOWN = "unknown"
 
 
@@ -61,7 +63,7 @@ def check_request(operation: str, body: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         SerializationException: a value has another type than the model says (AWS's front end).
-        InvalidParameterException: a required member, an enum, a length or a range is not kept (ECS).
+        InvalidParameterException: a required member, an enum, a length, a range or a pattern is not kept (ECS).
     """
     request: dict[str, Any] = _without_nulls(body)
     for fault in faults(_shapes(operation)[0], request):
@@ -112,12 +114,20 @@ def _structure_faults(shape: Any, value: dict[str, Any], path: str) -> Iterator[
 def _scalar_faults(shape: Any, value: Any, path: str) -> Iterator[Fault]:
     if shape.type_name == "string":
         if shape.enum and value not in shape.enum:
-            yield Fault(FaultKind.ENUM, path, f"{path} should be one of [{','.join(shape.enum)}]")
+            text = _ENUM_TEXTS.get(shape.name, "{path} should be one of [{values}]")
+            yield Fault(FaultKind.ENUM, path, text.format(path=path, value=value[:100], values=",".join(shape.enum)))
         yield from _size_faults(shape, len(value), path)
-    elif shape.type_name in _WHOLE:
-        low, high = shape.metadata.get("min"), shape.metadata.get("max")
-        if (low is not None and value < low) or (high is not None and value > high):
-            yield Fault(FaultKind.RANGE, path, f"{path} should be between {low} and {high}.")
+        pattern = shape.metadata.get("pattern")
+        if pattern and not _compiled(pattern).fullmatch(value):
+            yield Fault(FaultKind.PATTERN, path, f"{path} contains characters that are not allowed: {pattern}")
+    elif shape.type_name in _NUMBERS:
+        bits = _BITS.get(shape.type_name)
+        if bits and not -(2**bits) <= value < 2**bits:
+            yield Fault(FaultKind.TYPE, path, f"{path} can not be read as {_A_TYPE[shape.type_name]}: it is too large.")
+        low, high = shape.metadata.get("min", value), shape.metadata.get("max", value)
+        if not low <= value <= high:
+            bounds = f"between {low} and {high}" if "max" in shape.metadata else f"at least {low}"
+            yield Fault(FaultKind.RANGE, path, f"{path} should be {bounds}.")
 
 
 def _size_faults(shape: Any, size: int, path: str) -> Iterator[Fault]:
@@ -126,6 +136,14 @@ def _size_faults(shape: Any, size: int, path: str) -> Iterator[Fault]:
         yield Fault(FaultKind.LENGTH, path, f"{path} should have a length of at least {low}.")
     if high is not None and size > high:
         yield Fault(FaultKind.LENGTH, path, f"{path} should have a length of at most {high}.")
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern of the model, made Python's: it is written in Java's dialect, with classes of Unicode."""
+    for java, python in ((r"\p{L}", r"\w"), (r"\p{N}", r"\w"), (r"\p{Z}", _SEPARATORS)):
+        pattern = pattern.replace(java, python)
+    return re.compile(pattern)
 
 
 @cache
@@ -148,7 +166,15 @@ def _error_of(fault: Fault) -> AwsError:
     return InvalidParameterException(fault.message)
 
 
-_WHOLE = ("integer", "long")
+_NUMBERS = ("integer", "long", "float", "double")
+_BITS = {"integer": 31, "long": 63}
+_SEPARATORS = " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_ENUM_TEXTS = {
+    "SettingName": "{value} should be one of [{values}]",
+    "LaunchType": "launch type should be one of [{values}]",
+    "TargetType": "targetType must be container-instance",
+}
+"""Where AWS words it in its own way, by the name of the shape."""
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "structure": (dict,),
     "map": (dict,),

@@ -5,7 +5,7 @@ by the fallback policy; a control plane that knows none of this answers `Unknown
 then stops sending.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,6 +14,7 @@ from wire.story import StoryLine
 SUBMIT_RESOURCE_RELEASE = "SubmitTaskResourceRelease"
 SUBMIT_STORY = "SubmitStory"
 SUBMIT_TASK_ADDRESS = "SubmitTaskAddress"
+SUBMIT_INSTANCE_INTERRUPTION = "SubmitInstanceInterruption"
 FORCE_STOP_TASK = "ForceStopTask"
 """Asked for by people (`berth stop TASK --force`): StopTask, and the rest of every grace is cut.
 
@@ -77,6 +78,17 @@ class TaskAddress(msgspec.Struct, rename="camel", frozen=True):
     address: str
     """IPv4."""
     mac_address: str
+
+
+class InstanceInterruption(msgspec.Struct, rename="camel", frozen=True):
+    """Input of `SubmitInstanceInterruption`: the host has been taken away. Idempotent.
+
+    EC2 tells ECS so; here nobody but the agent is left to say it, as its last word.
+    """
+
+    cluster: str
+    container_instance: str
+    action: Literal["hibernate", "stop", "terminate"]
 
 
 class StoryReport(msgspec.Struct, rename="camel", frozen=True):

@@ -6,6 +6,7 @@ Source: amazon-ecs-agent `ecs-agent/acs/session/session.go` (timers, back-off).
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 import msgspec
@@ -15,7 +16,7 @@ from agent.backend.desk import Desk
 from agent.backend.ecsclient import BackendUnreachableError, EcsClient
 from agent.backend.endpoints import Endpoints
 from agent.backend.responders import KNOWN_TYPES, RESPONDERS
-from agent.backend.websocket import InactiveInstanceError, address, dial, hang_up, listen
+from agent.backend.websocket import InactiveInstanceError, UnknownInstanceError, address, dial, hang_up, listen
 from wire.envelope import decode_frame
 from wire.errors import AwsError
 
@@ -26,6 +27,7 @@ INACTIVE_SECONDS = 3600.0
 """After `InactiveInstanceException` Amazon's agent stays away for an hour."""
 BRIEF_SECONDS = 1.0
 """A session that ends sooner counts as a failed try, or two programs would shake hands as fast as they can."""
+_OUT_OF_REACH = (UnknownInstanceError, BackendUnreachableError, AwsError, aiohttp.ClientError, TimeoutError, OSError)
 
 
 class AcsSession:
@@ -41,11 +43,13 @@ class AcsSession:
         instance: str,
         agent_version: str,
         docker_version: str,
+        renew: Callable[[], Awaitable[None]],
     ) -> None:
-        """`instance` is the container instance's ARN."""
+        """`instance` is the container instance's ARN; `renew` registers it again where it is not known any more."""
         self._client = client
         self._endpoints = endpoints
         self._desk = desk
+        self._renew = renew
         self._query = {
             "agentHash": "berth",
             "agentVersion": agent_version,
@@ -64,18 +68,27 @@ class AcsSession:
         while True:
             began = time.monotonic()
             try:
-                await self._session(backoff)
+                await self._session_anew(backoff)
                 if time.monotonic() - began > BRIEF_SECONDS:
                     continue  # the server closed in an orderly way: back at once
             except InactiveInstanceError:
                 log.warning("This instance is no longer registered; the agent looks again in an hour.")
                 await asyncio.sleep(INACTIVE_SECONDS)
                 continue
-            except (BackendUnreachableError, AwsError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            except _OUT_OF_REACH as error:
                 log.info("The control plane is out of reach: %s", error or type(error).__name__)
             if task is not None and task.cancelling():
                 return  # the client can answer a cancellation with an error of its own
             await asyncio.sleep(backoff.wait_seconds())
+
+    async def _session_anew(self, backoff: Backoff) -> None:
+        try:
+            await self._session(backoff)
+        except UnknownInstanceError:
+            log.warning("The control plane does not know this instance any more: it registers again.")
+            self._send_credentials = True
+            await self._renew()
+            await self._session(backoff)
 
     async def _session(self, backoff: Backoff) -> None:
         credentials = "true" if self._send_credentials else "false"

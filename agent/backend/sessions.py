@@ -1,7 +1,7 @@
 """The two websockets of an agent, wired to its engine: ACS tells it what to do, TCS is told how that goes."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from agent.backend.acs import AcsSession
@@ -43,8 +43,9 @@ def sessions(
     doctor: Doctor,
     cgroups: Cgroups | None = None,
     sends_metrics: bool = True,
+    renew: Callable[[], Awaitable[None]],
 ) -> tuple[AcsSession, TcsSession]:
-    """ACS and TCS of the instance (ARN); they share the answer of DiscoverPollEndpoint."""
+    """ACS and TCS of the instance (ARN); they share the answer of DiscoverPollEndpoint. `renew` as in `AcsSession`."""
     names = {"cluster": cluster, "instance": instance}
     versions = {"agent_version": agent_version, "docker_version": docker_version}
     endpoints = Endpoints(client, **names)
@@ -59,6 +60,6 @@ def sessions(
         sends_metrics=sends_metrics,
     )
     return (
-        AcsSession(client, endpoints, desk, **names, **versions),
+        AcsSession(client, endpoints, desk, **names, **versions, renew=renew),
         TcsSession(client, endpoints, telemetry, **names, **versions),
     )

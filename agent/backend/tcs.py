@@ -15,7 +15,7 @@ from agent.backend.backoff import Backoff
 from agent.backend.ecsclient import BackendUnreachableError, EcsClient
 from agent.backend.endpoints import Endpoints
 from agent.backend.telemetry import SAMPLE_SECONDS, Telemetry
-from agent.backend.websocket import InactiveInstanceError, address, dial, hang_up, listen
+from agent.backend.websocket import InactiveInstanceError, UnknownInstanceError, address, dial, hang_up, listen
 from wire.envelope import decode_frame
 from wire.errors import AwsError
 from wire.tcs_shapes import ACKS, Publication, encode_publication, publication_json
@@ -73,8 +73,8 @@ class TcsSession:
                 await self._session(backoff)
                 if time.monotonic() - began > BRIEF_SECONDS:
                     continue
-            except InactiveInstanceError:
-                log.info("Telemetry is refused: this instance is no longer registered.")
+            except (InactiveInstanceError, UnknownInstanceError):
+                log.info("Telemetry is refused: this instance is not registered.")
             except (BackendUnreachableError, AwsError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 log.info("Telemetry waits: %s", error or type(error).__name__)
             if task is not None and task.cancelling():

@@ -10,9 +10,11 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from agent.backend.metering import Meter
 from agent.core.ladder import Known
-from agent.core.state import TaskState
+from agent.core.state import ContainerState, TaskState
 from agent.machine.doctor import Doctor
 from agent.machine.stats import Cgroups
 from wire import tcs_shapes
@@ -79,20 +81,20 @@ class Telemetry:
     async def sample(self) -> None:
         """Read what every running container uses, one after the other, with a breath between them."""
         running = list(self._running()) if self._sends_metrics else []
-        ids = {docker_id for _, _, docker_id in running}
+        ids = {container.docker_id for _, container in running}
         self._meters = {docker_id: meter for docker_id, meter in self._meters.items() if docker_id in ids}
-        for state, _, docker_id in running:
-            reading = self._cgroups.read(docker_id, state.spec.arn.rsplit("/", 1)[-1])
+        for state, container in running:
+            reading = self._cgroups.read(container.docker_id, state.spec.arn.rsplit("/", 1)[-1])
             if reading is not None:
-                self._meters.setdefault(docker_id, Meter(self._cores)).add(reading)
+                self._meters.setdefault(container.docker_id, Meter(self._cores)).add(reading)
             await asyncio.sleep(0)
 
     def metrics(self) -> list[tcs_shapes.PublishMetricsRequest]:
         """A round of metrics; one empty `idle` message where nothing runs, none where there are no samples yet."""
         running = list(self._running())
         rows: dict[str, tcs_shapes.TaskMetric] = {}
-        for state, name, docker_id in running:
-            metric = self._meters[docker_id].take(name) if docker_id in self._meters else None
+        for state, container in running:
+            metric = self._metric(container)
             if metric is not None:
                 spec = state.spec
                 row = tcs_shapes.TaskMetric(
@@ -167,11 +169,20 @@ class Telemetry:
         """Everything of a round, in the order in which Amazon's agent is seen to send it."""
         return [*self.health(), *(self.metrics() if self._sends_metrics else ())]
 
-    def _running(self) -> Iterator[tuple[TaskState, str, str]]:
+    def _metric(self, container: ContainerState) -> tcs_shapes.ContainerMetric | None:
+        """What it used since the last message; with its restarts where it has a restart policy, as Amazon's does."""
+        meter = self._meters.get(container.docker_id)
+        metric = meter.take(container.spec.name) if meter is not None else None
+        if metric is None or container.spec.restart is None:
+            return metric
+        restarts = tcs_shapes.RestartStatsSet(restart_count=container.restarts)
+        return msgspec.structs.replace(metric, restart_stats_set=restarts)
+
+    def _running(self) -> Iterator[tuple[TaskState, ContainerState]]:
         for state in self._tasks():
             for container in state.containers:
                 if container.known is Known.RUNNING and container.docker_id:
-                    yield state, container.spec.name, container.docker_id
+                    yield state, container
 
 
 def _groups(rows: list[T]) -> Iterator[list[T]]:

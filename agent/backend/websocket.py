@@ -34,6 +34,10 @@ class InactiveInstanceError(Exception):
     """The control plane says that this instance is no longer registered."""
 
 
+class UnknownInstanceError(Exception):
+    """The control plane has never heard of this instance, or has forgotten it."""
+
+
 def address(endpoint: str, query: dict[str, str]) -> str:
     """The websocket's URL: keys sorted, everything percent-encoded."""
     return f"{endpoint}/ws?{urlencode(sorted(query.items()), quote_via=quote, safe='')}"
@@ -43,7 +47,7 @@ async def dial(client: EcsClient, url: str) -> aiohttp.ClientWebSocketResponse:
     """Connect.
 
     Raises:
-        InactiveInstanceError: refused, and for that.
+        InactiveInstanceError, UnknownInstanceError: refused, and for that.
         aiohttp.ClientError, TimeoutError, OSError: refused, or out of reach.
     """
     headers = client.signer.sign("GET", url, {}, b"", time.time())
@@ -52,8 +56,11 @@ async def dial(client: EcsClient, url: str) -> aiohttp.ClientWebSocketResponse:
             closing = aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS)
             return await client.session.ws_connect(url, headers=headers, max_msg_size=FRAME_BYTES_MAX, timeout=closing)
     except aiohttp.WSServerHandshakeError as error:
-        if "InactiveInstanceException" in await _why_refused(client, url):
+        why = await _why_refused(client, url)
+        if "InactiveInstanceException" in why:
             raise InactiveInstanceError from error
+        if "InvalidInstanceException" in why:
+            raise UnknownInstanceError from error
         raise
 
 

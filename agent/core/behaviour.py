@@ -5,6 +5,7 @@ So one task definition plays the same part in Docker and without it. Pure: it te
 
 from collections.abc import Mapping
 from enum import StrEnum
+from math import inf
 
 import msgspec
 
@@ -26,6 +27,8 @@ class OnTerm(StrEnum):
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """One container's script. Times are seconds."""
 
+    start_seconds: float = 0
+    """What its start takes."""
     on_term: OnTerm = OnTerm.QUIT
     quit_seconds: float = 0
     job_seconds: float = 0
@@ -38,16 +41,15 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Behaviour":
         """Read the variables of the image; what is missing or unreadable has the image's default."""
-        run_seconds = environment.get("RUN_SECONDS")
-        healthy_seconds = environment.get("HEALTHY_SECONDS")
         on_term = environment.get("ON_TERM", OnTerm.QUIT)
         return cls(
             on_term=OnTerm(on_term) if on_term in list(OnTerm) else OnTerm.QUIT,
-            quit_seconds=float(environment.get("QUIT_SECONDS", "0")),
-            job_seconds=float(environment.get("JOB_SECONDS", "0")),
-            exit_code=int(environment.get("EXIT_CODE", "0")),
-            run_seconds=float(run_seconds) if run_seconds else None,
-            healthy_seconds=float(healthy_seconds) if healthy_seconds else None,
+            start_seconds=_number(environment, "START_SECONDS") or 0,
+            quit_seconds=_number(environment, "QUIT_SECONDS") or 0,
+            job_seconds=_number(environment, "JOB_SECONDS") or 0,
+            exit_code=int(_number(environment, "EXIT_CODE") or 0),
+            run_seconds=_number(environment, "RUN_SECONDS"),
+            healthy_seconds=_number(environment, "HEALTHY_SECONDS"),
         )
 
     def exits_after(self, signal: str, *, has_job: bool) -> float | None:
@@ -57,3 +59,12 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
         if signal not in ("SIGTERM", "SIGQUIT", "SIGINT") or self.on_term is OnTerm.IGNORE:
             return None
         return self.job_seconds if has_job or self.on_term is OnTerm.WORK else self.quit_seconds
+
+
+def _number(environment: Mapping[str, str], name: str) -> float | None:
+    """The variable's value; None where it is missing, or no number that a clock or an exit code can have."""
+    try:
+        number = float(environment[name])
+    except (KeyError, ValueError):
+        return None
+    return number if 0 <= number < inf else None

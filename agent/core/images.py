@@ -14,6 +14,7 @@ class PulledImage(msgspec.Struct, frozen=True, kw_only=True):
     """An image that a task of this agent has pulled. Times are epoch seconds."""
 
     name: str
+    """Or its id, once the name means another image."""
     pulled_at: float
     used_at: float
     is_ours: bool

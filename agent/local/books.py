@@ -32,6 +32,10 @@ class Looks(Protocol):
         """What a container uses; None where it does not run."""
         ...
 
+    async def gateway(self) -> str | None:
+        """The host's address by which containers reach it; None where there is none."""
+        ...
+
     async def close(self) -> None:
         """Ask no more."""
         ...

@@ -110,9 +110,10 @@ class Introspection:
         """A notice as EC2's metadata service has it (`spot/instance-action`): `{"action", "time"?}`."""
         try:
             wanted = msgspec.json.decode(await request.read() or b"{}", type=Notice)
-        except msgspec.MsgspecError as error:
+            stands = self._interruption.give(wanted, self._clock())
+        except (msgspec.MsgspecError, ValueError) as error:
             return answer(f"This is no notice of an interruption: {error}.", HTTPStatus.BAD_REQUEST)
-        return answer(self._interruption.give(wanted, self._clock()), HTTPStatus.ACCEPTED)
+        return answer(stands, HTTPStatus.ACCEPTED)
 
 
 @web.middleware

@@ -29,7 +29,6 @@ from agent.local.metadata import Metadata
 from agent.local.protection import Protection
 from agent.local.recent import Recent
 from agent.local.settings import LocalSettings
-from agent.runtime.looking import DockerLooks
 
 BODY_BYTES_MAX = 1 << 16
 KEEP_ALIVE_SECONDS = 5
@@ -56,19 +55,18 @@ class Local:
         self.looks = looks
         self.ports = ports
         self.recent = Recent()
-        self.interruption = Interruption(is_draining=settings.drains_when_interrupted)
+        self.interruption = Interruption(journal, is_draining=settings.drains_when_interrupted)
         self._identifiers = Identifiers.of(journal)
         self._tasks: Callable[[], list[TaskState]] = list
         self._runners: list[web.AppRunner] = []
 
     @classmethod
-    async def open(cls, settings: LocalSettings, journal: Journal) -> "Local":
-        """Take the ports; nothing is answered yet.
+    async def open(cls, settings: LocalSettings, journal: Journal, looks: Looks) -> "Local":
+        """Take the ports; nothing is answered yet. `looks` is closed with the rest.
 
         Raises:
             OSError: not even the loopback can be listened on.
         """
-        looks = DockerLooks()
         return cls(settings, journal, looks, listen.take(journal, await looks.gateway()))
 
     def furnisher(self, about: About, data_dir: Path) -> Furnisher:

@@ -9,7 +9,7 @@ metadata endpoint version 4".
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.core.spec import Port
+from agent.core.spec import Internal, Port
 from agent.core.state import ContainerState, TaskState
 from agent.local.books import Inspected, Usage, networks
 from agent.runtime.spec import container_name
@@ -19,6 +19,7 @@ Shape = dict[str, Any]
 V2, V3, V4 = 2, 3, 4
 NEVER = "0001-01-01T00:00:00Z"
 """Docker's zero."""
+_TYPES = {Internal.NO: "NORMAL", Internal.NETWORK: "CNI_PAUSE", Internal.NAMESPACE: "NAMESPACE_PAUSE"}
 _BACKEND_STATUS = {"RUNNING": "RUNNING", "STOPPED": "STOPPED"}
 
 
@@ -48,6 +49,7 @@ def container_shape(version: int, task: TaskState, container: ContainerState, in
         "LogOptions": log.get("Config") if version >= V4 else None,
         "ContainerARN": container.spec.arn if version >= V4 else None,
         "Networks": network_shapes(task, inspected) if version >= V3 else None,
+        "RestartCount": container.restarts if version >= V4 and container.spec.restart else None,
     }
     return {
         "DockerId": container.docker_id,
@@ -57,7 +59,7 @@ def container_shape(version: int, task: TaskState, container: ContainerState, in
         "DesiredStatus": task.desired.value,
         "KnownStatus": container.known.name,
         "Limits": {"CPU": container.spec.cpu, "Memory": container.spec.memory_mib},
-        "Type": "NORMAL",
+        "Type": _TYPES[container.spec.internal],
         **_set(maybe),
     }
 
@@ -66,8 +68,11 @@ def task_shape(version: int, task: TaskState, containers: list[Shape], *, cluste
     """A task and its containers. `zone` empty: not told (`ECS_DISABLE_TASK_METADATA_AZ`)."""
     spec = task.spec
     limits = _set({"CPU": spec.cpu_vcpus or None, "Memory": spec.memory_mib or None})
+    pulls = [c for c in task.containers if c.pull_started_at is not None]
     maybe = {
         "Limits": limits,
+        "PullStartedAt": instant(min((c.pull_started_at or 0.0 for c in pulls), default=None)),
+        "PullStoppedAt": instant(max((c.pull_stopped_at or 0.0 for c in pulls), default=0.0) or None),
         "ExecutionStoppedAt": instant(task.execution_stopped_at),
         "AvailabilityZone": zone,
         "LaunchType": "EC2",

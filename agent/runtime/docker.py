@@ -58,6 +58,8 @@ log = logging.getLogger(__name__)
 
 PULLS_MAX = 8
 """Pulls that run at once; more of them wait."""
+CLEARING_MAX = 2
+"""Removals that run at once."""
 HTTP_CONFLICT = 409
 GONE_LOOKS, GONE_LOOK_SECONDS = 60, 0.5
 """How often, and how far apart, a task's containers are looked for before its volumes go."""
@@ -86,6 +88,7 @@ class DockerRuntime:
         self._furnisher = furnisher
         self._pool = ThreadPoolExecutor(THREADS, "docker")
         self._pulls = ThreadPoolExecutor(PULLS_MAX, "docker-pull")  # a pull may take hours: none waits behind one
+        self._clearing = ThreadPoolExecutor(CLEARING_MAX, "docker-clear")  # no signal waits behind a removal
         self._quick = connect(QUICK_SECONDS)
         self._slow = connect(SLOW_SECONDS)
         self._options = options or Options()
@@ -105,6 +108,9 @@ class DockerRuntime:
 
     async def _call(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    async def _clear(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._clearing, call)
 
     async def version(self) -> str:
         return str((await self._call(self._quick.version))["Version"])
@@ -130,7 +136,7 @@ class DockerRuntime:
             left.set()
 
     async def remove_image(self, name: str) -> None:
-        await self._call(lambda: images.remove(self._slow, name))
+        await self._clear(lambda: images.remove(self._slow, name))
 
     async def create(self, task: TaskSpec, container: ContainerSpec) -> Found:
         return await self._call(lambda: self._create(task, container))
@@ -243,20 +249,20 @@ class DockerRuntime:
             except (docker.errors.APIError, requests.exceptions.RequestException) as error:
                 raise RuntimeCallError("CannotRemoveContainerError", explain(error)) from error
 
-        await self._call(remove)
+        await self._clear(remove)
         self._exits.forget(docker_id)
 
     async def remove_resources(self, task: TaskSpec) -> None:
         for _ in range(GONE_LOOKS):
-            if not await self._call(lambda: self._resources.containers_left(task)):
+            if not await self._clear(lambda: self._resources.containers_left(task)):
                 break
             await asyncio.sleep(GONE_LOOK_SECONDS)
-        await self._call(lambda: self._resources.remove(task))
+        await self._clear(lambda: self._resources.remove(task))
 
     async def remove_orphans(self, known: frozenset[str]) -> None:
         """Remove what is left of tasks (ARN) that are not `known`; what Docker keeps now, the next start looks at."""
         try:
-            await self._call(lambda: self._resources.remove_orphans(known))
+            await self._clear(lambda: self._resources.remove_orphans(known))
         except RuntimeCallError as error:
             log.warning("Something of a forgotten task was left behind: %s", error)
 
@@ -350,8 +356,8 @@ class DockerRuntime:
         self._exits.close()
         if self._shipper is not None:
             await self._shipper.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pulls.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._pulls, self._clearing):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _found(self, inspected: dict[str, Any]) -> Found:
         state, config = inspected["State"], inspected["Config"]

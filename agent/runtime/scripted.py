@@ -7,7 +7,7 @@ test can make one call fail, hang or lie.
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -44,9 +44,16 @@ class _Container(msgspec.Struct, kw_only=True):
 
 
 class ScriptedRuntime:
-    """Containers in memory. `clock` tells epoch seconds; `latency_seconds` is what a create or a start takes."""
+    """Containers in memory: they end with the process, as at a restart of the host.
 
-    def __init__(self, clock: Callable[[], float], *, latency_seconds: float = 0.0) -> None:
+    `clock` tells epoch seconds; `latency_seconds` is what a create or a start takes. `script` are the variables (see
+    `core/behaviour`) of a container that sets none of its own.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], *, latency_seconds: float = 0.0, script: Mapping[str, str] | None = None
+    ) -> None:
+        self._script = script or {}
         self._clock = clock
         self._latency_seconds = latency_seconds
         self._by_id: dict[str, _Container] = {}
@@ -100,13 +107,14 @@ class ScriptedRuntime:
         docker_id = hashlib.sha256(name.encode()).hexdigest()
         if docker_id not in self._by_id:
             found = Found(docker_id=docker_id, task=task.arn, container=container.name, life=ContainerLife.CREATED)
-            behaviour = Behaviour.from_environment(container.environment)
+            behaviour = Behaviour.from_environment({**self._script, **container.environment})
             self._by_id[docker_id] = _Container(found=found, spec=container, behaviour=behaviour)
         return self._by_id[docker_id].found
 
     async def start(self, docker_id: str) -> Found:
         container = self._known(docker_id)
         await self._begin("start", container.spec.name, "CannotStartContainerError")
+        await asyncio.sleep(container.behaviour.start_seconds)
         if container.found.life is not ContainerLife.RUNNING:
             self._run(container)
         return container.found
@@ -143,6 +151,9 @@ class ScriptedRuntime:
 
     async def remove_resources(self, task: TaskSpec) -> None:
         await self._begin("remove-resources", task.arn, "CannotRemoveVolumeError")
+
+    async def remove_orphans(self, known: frozenset[str]) -> None:
+        """Nothing outlives this process, so nothing is left of others."""
 
     async def containers(self) -> list[Listed]:
         return [

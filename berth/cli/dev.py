@@ -10,6 +10,7 @@ import click
 
 from berth import checks
 from berth.cli.options import Choice, Duration, InstanceTypeName, Number, PresetName, Zones, duration_text, preset_lines
+from berth.cli.script import SCRIPTED, Delay, runtime_options, script_of
 from berth.devserver import HOST, HOSTS_MAX, DevServer, Settings, StartFailed, client_exports
 from berth.errors import UserError
 from berth.interrupt import EXIT_CODE as INTERRUPTED
@@ -59,6 +60,12 @@ Presets for --policy:
     metavar="DIR",
     help="Keep the data in DIR; started again with it, the same hosts and tasks go on.",
 )
+@click.option(
+    "--healthy-after",
+    type=Delay(),
+    help="When a running task without health check counts as healthy in a rollout.  [default: 40s]",
+)
+@runtime_options
 @click.option("--verbose", is_flag=True, help="Show the logs of the programs here, too.")
 def dev(
     *,
@@ -72,11 +79,21 @@ def dev(
     reserved_memory: int,
     keep: Path | None,
     verbose: bool,
+    healthy_after: float | None,
+    runtime: str,
+    start_delay: float | None,
+    ignore_term: float | None,
+    run_time: float | None,
+    exit_code: int | None,
 ) -> None:
     """Start a control plane and some hosts on this machine.
 
     Every host is an agent of its own with a declared size, all on the one local Docker Engine; each touches only its
     own containers. Ctrl-C ends everything and removes the containers.
+
+    With --runtime scripted nothing is run and no engine is needed: containers are played, by the variables that the
+    image berth/stubborn knows (START_SECONDS, ON_TERM, QUIT_SECONDS, JOB_SECONDS, RUN_SECONDS, EXIT_CODE) where their
+    task sets them, else by the options.
     """
     if reserved_memory >= instance_type.memory_mib:
         raise UserError(
@@ -93,13 +110,18 @@ def dev(
         stop_timeout_seconds=stop_timeout,
         reserved_memory_mib=reserved_memory,
         keep=keep,
+        healthy_after_seconds=healthy_after,
+        script=script_of(
+            runtime, start_delay=start_delay, ignore_term=ignore_term, run_time=run_time, exit_code=exit_code
+        ),
     )
     exit_code = asyncio.run(_dev(settings, verbose=verbose))
     raise SystemExit(exit_code)
 
 
 async def _dev(settings: Settings, *, verbose: bool) -> int:
-    engine = await checks.engine_version()
+    scripted = settings.script is not None
+    engine = SCRIPTED if scripted else f"Docker Engine {await checks.engine_version()}"
     checks.check_port(HOST, settings.port)
     server = DevServer(settings)
     server.open()
@@ -107,7 +129,8 @@ async def _dev(settings: Settings, *, verbose: bool) -> int:
     async def cleanup() -> None:
         trouble = await server.close()
         kept = f"the data stays in {settings.keep}" if settings.keep else "nothing is left behind"
-        click.echo(trouble or f"All containers are removed, {kept}.", err=bool(trouble))
+        gone = "Nothing was run" if scripted else "All containers are removed"
+        click.echo(trouble or f"{gone}, {kept}.", err=bool(trouble))
 
     exit_code = await run_with_cleanup(
         lambda: _serve(server, engine, verbose=verbose),
@@ -154,7 +177,8 @@ def _block(server: DevServer, engine: str) -> str:
     switches = f"release={settings.agent_release}  queue={preset.agent.task_queue}  stop timeout={grace}"
     rows = [
         ("✓ control plane", f"{server.endpoint}      data in {server.folder} ({stays})"),
-        (f"✓ {settings.hosts} host{plural}", f"{size_text}; Docker Engine {engine}"),
+        (f"✓ {settings.hosts} host{plural}", f"{size_text}; {engine}"),
+        *([("  runtime", _played(settings.script))] if settings.script is not None else []),
         ("  policy", f"{preset.name}: {preset.summary}"),
         ("", switches),
         ("  logs", str(server.folder / "logs")),
@@ -163,6 +187,11 @@ def _block(server: DevServer, engine: str) -> str:
         ("", "berth demo stop      a long job meets a deployment"),
     ]
     return "\n".join(f"{label:{LABEL_WIDTH}}  {text}" for label, text in rows)
+
+
+def _played(script: dict[str, str]) -> str:
+    by = " ".join(f"{name}={value}" for name, value in script.items())
+    return f"scripted: nothing is run, containers are played by {by}, or as their task says"
 
 
 async def _follow(log: Path) -> None:

@@ -1,11 +1,13 @@
 """`berth host`: the hosts of a cluster, and the notice that one of them is about to be taken away.
 
 The notice is delivered to the agent's introspection port, as EC2 delivers it on the machine itself: this command runs
-on the host that is meant. What follows from it is the agent's and the control plane's business.
+on the host that is meant. What follows from it, and the end, is the agent's and the control plane's business.
 """
 
 import http.client
 import json
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import botocore.exceptions
@@ -14,7 +16,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from berth.cli.options import Choice
+from berth.cli.options import Choice, Duration
 from berth.errors import UserError
 from wire.arn import short_id
 from wire.extensions import INTROSPECTION_ATTRIBUTE
@@ -73,11 +75,13 @@ def list_hosts(endpoint: str, cluster: str) -> None:
     show_default=True,
     help="What the notice announces.",
 )
-def interrupt(endpoint: str, cluster: str, name: str, action: str) -> None:
-    """Give HOST the two-minute notice of a spot interruption. HOST is the id of a host of this machine, or its start.
+@click.option("--notice", type=Duration(), default="2m", show_default=True, help="How long before it happens.")
+def interrupt(endpoint: str, cluster: str, name: str, action: str, notice: int) -> None:
+    """Give HOST the notice of a spot interruption, and take it away. HOST is the id of a host of this machine.
 
-    Where the agent runs with ECS_ENABLE_SPOT_INSTANCE_DRAINING=true it sets its instance DRAINING. Nothing is killed
-    when the two minutes are over: end the agent yourself if that is wanted.
+    Where the agent runs with ECS_ENABLE_SPOT_INSTANCE_DRAINING=true it sets its instance DRAINING. At the end of the
+    notice the machine is gone: what still runs on it is killed, its agent ends, its tasks are STOPPED
+    (TerminationNotice). Only the first notice counts.
     """
     row = _named(_hosts(endpoint, cluster), name)
     address = _attribute(row, INTROSPECTION_ATTRIBUTE)
@@ -88,10 +92,11 @@ def interrupt(endpoint: str, cluster: str, name: str, action: str) -> None:
         about = _ask(address, "GET", "/v1/metadata")
         if about["ContainerInstanceArn"] != row["containerInstanceArn"]:
             raise UserError(f"{shown} is a host of another machine: give the notice there.")
-        notice = _ask(address, "POST", "/v1/interruption", {"action": action})
+        at = datetime.fromtimestamp(round(time.time()) + notice, UTC).isoformat().replace("+00:00", "Z")
+        stands = _ask(address, "POST", "/v1/interruption", {"action": action, "time": at})
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         raise UserError(f"The agent of {shown} does not answer at {address} on this machine.") from error
-    click.echo(f"{shown} has its notice: {notice['action']} at {notice['time']}.")
+    click.echo(f"{shown} has its notice: {stands['action']} at {stands['time']}.")
 
 
 def _ask(address: str, method: str, path: str, body: Row | None = None) -> Row:

@@ -33,7 +33,7 @@ def duration_text(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
-class _Sentence(click.ParamType[Any]):
+class Sentence(click.ParamType[Any]):
     """A parameter whose refusal is a sentence of its own."""
 
     def fail(self, message: str, param: click.Parameter | None = None, ctx: click.Context | None = None) -> NoReturn:
@@ -41,7 +41,7 @@ class _Sentence(click.ParamType[Any]):
         raise UserError(message)
 
 
-class Duration(_Sentence):
+class Duration(Sentence):
     """A whole number of seconds, at least one."""
 
     name = "duration"
@@ -55,7 +55,7 @@ class Duration(_Sentence):
         return seconds
 
 
-class InstanceTypeName(_Sentence):
+class InstanceTypeName(Sentence):
     """The name of a known EC2 instance type."""
 
     name = "type"
@@ -70,7 +70,7 @@ class InstanceTypeName(_Sentence):
         return known
 
 
-class PresetName(_Sentence):
+class PresetName(Sentence):
     """The name of a preset of policies."""
 
     name = "preset"
@@ -81,7 +81,7 @@ class PresetName(_Sentence):
         return str(value)
 
 
-class Zones(_Sentence):
+class Zones(Sentence):
     """Availability zones, separated by commas."""
 
     name = "zones"
@@ -95,7 +95,7 @@ class Zones(_Sentence):
         return zones
 
 
-class Choice(_Sentence):
+class Choice(Sentence):
     """One of a few words."""
 
     name = "word"
@@ -114,7 +114,7 @@ class Choice(_Sentence):
         return str(value)
 
 
-class Number(_Sentence):
+class Number(Sentence):
     """A whole number within bounds."""
 
     name = "number"

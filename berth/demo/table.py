@@ -134,7 +134,7 @@ def _over_time(run: RunRecord) -> str:
     if not run.phantom_memory_mib_seconds:
         return "none"
     return (
-        f"{run.phantom_cpu_seconds / SECONDS_PER_HOUR:.1f} CPU-hours, "
+        f"{run.phantom_cpu_seconds / SECONDS_PER_HOUR:.1f} CPU unit-hours, "
         f"{run.phantom_memory_mib_seconds / SECONDS_PER_HOUR:.1f} MiB-hours"
     )
 

@@ -7,7 +7,7 @@ Source: amazon-ecs-agent `ecs-agent/acs/session`; recorded traffic.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +16,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from controlplane.agents import manifest
 from controlplane.agents.payload import run_payload, stop_payload
+from controlplane.agents.refusal import refusal
 from controlplane.agents.roles import Roles
 from controlplane.api.call import Account
 from controlplane.api.container_instances import set_status
@@ -28,7 +29,6 @@ from controlplane.core.view import ACTOR, Draft
 from controlplane.metrics import Metrics
 from controlplane.store.port import Store, StoreClosed
 from wire import acs_session_shapes, acs_shapes, envelope
-from wire.errors import AwsError
 from wire.status import DesiredStatus, InstanceStatus, TaskStatus
 from wire.story import Kind, StoryLine
 
@@ -56,6 +56,13 @@ class Told(NamedTuple):
     at: float
 
 
+class Known(NamedTuple):
+    """What an instance is known to have; it outlives the sessions, and goes with the instance."""
+
+    acknowledged: set[Matter]
+    roles: Roles
+
+
 class Sessions:
     """All sessions, by the ARN of their instance. Serves `GET /acs/ws`."""
 
@@ -76,8 +83,7 @@ class Sessions:
         self.metrics = metrics
         self._open: dict[str, Session] = {}
         self._mint = mint
-        self._acknowledged: dict[str, set[Matter]] = {}
-        self._roles: dict[str, Roles] = {}
+        self._known: dict[str, Known] = {}
         self._timeline = 0
         self._closing = False
 
@@ -94,11 +100,21 @@ class Sessions:
         session = self._open.get(instance)
         if session is not None:
             session.wake()
+        else:
+            self._forget_gone([instance])
 
     def wake_all(self) -> None:
         """Anything may have changed."""
         for session in self._open.values():
             session.wake()
+        self._forget_gone(self._known.keys() - self._open.keys())
+
+    def _forget_gone(self, instances: Iterable[str]) -> None:
+        """What is known of an instance goes with it."""
+        view = self.store.view()
+        for arn in instances:
+            if refusal(view.instance(arn), arn) is not None:
+                self._known.pop(arn, None)
 
     def close(self) -> None:
         """End every session; the agents come back at once, to us or to who follows us."""
@@ -114,10 +130,10 @@ class Sessions:
             return refused
         socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES_MAX, compress=False, timeout=CLOSE_SECONDS_MAX)
         await socket.prepare(request)
-        roles = self._roles.setdefault(arn, Roles(self._mint))
+        known = self._known.setdefault(arn, Known(set(), Roles(self._mint)))
         if request.query.get("sendCredentials") == "true":
-            roles.forget()
-        session = Session(self, arn, socket, self._acknowledged.setdefault(arn, set()), roles)
+            known.roles.forget()
+        session = Session(self, arn, socket, known)
         former = self._open.get(arn)
         self._open[arn] = session
         self.metrics.agents_connected.set(len(self._open))
@@ -149,6 +165,7 @@ class Sessions:
         if self._open.get(arn) is not session:
             return
         del self._open[arn]
+        self._forget_gone([arn])
         self.metrics.agents_connected.set(len(self._open))
         if not self._closing:
             with contextlib.suppress(StoreClosed):
@@ -175,14 +192,12 @@ class Session:
         sessions: Sessions,
         instance: str,
         socket: web.WebSocketResponse,
-        acknowledged: set[Matter],
-        roles: Roles,
+        known: Known,
     ) -> None:
         self._sessions = sessions
         self._instance = instance
         self._socket = socket
-        self._acknowledged = acknowledged
-        self._roles = roles
+        self._acknowledged, self._roles = known
         self._on_its_way: dict[Matter, Told] = {}
         self._changed = asyncio.Event()
         self._leaving = asyncio.Event()
@@ -372,20 +387,3 @@ class Session:
 
 def _matter(assignment: Assignment) -> Matter:
     return assignment.task.arn, assignment.desired, assignment.task.force
-
-
-def refusal(instance: Instance | None, arn: str) -> web.Response | None:
-    """The answer to an upgrade that is refused; None where the instance may connect."""
-    if instance is None:
-        kind, sentence = "InvalidInstanceException", f"There is no container instance {arn[:200]!r}."
-    elif instance.status is InstanceStatus.INACTIVE:
-        kind, sentence = "InactiveInstanceException", f"The container instance {arn} has been deregistered."
-    else:
-        return None
-    body = msgspec.json.encode({"type": kind, "message": {"message": f"{kind}: {sentence}"}})
-    return web.Response(status=400, body=body, content_type="application/json")
-
-
-def refused_by(error: AwsError) -> web.Response:
-    """The answer to an upgrade whose signature does not stand."""
-    return web.Response(status=error.status, body=envelope.encode_error(error), content_type=envelope.CONTENT_TYPE)

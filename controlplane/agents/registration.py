@@ -39,6 +39,8 @@ def register_container_instance(draft: Draft, call: Call) -> Answer:
     known = _known(draft, call, cluster)
     instance = _instance(draft, call, cluster, known)
     if instance != known:
+        if known is not None:
+            instance = msgspec.structs.replace(instance, version=known.version + 1)
         draft.put(instance)
     if known is None:
         draft.tell(
@@ -108,6 +110,7 @@ def _instance(draft: Draft, call: Call, cluster: Cluster, known: Instance | None
         agent_version=known.agent_version if known else "",
         docker_version=known.docker_version if known else "",
         client_token=call.text("clientToken"),
+        custom=tuple(name for name in (known.custom if known else ()) if name in attributes),
         version=known.version if known else 1,
     )
 

@@ -9,15 +9,16 @@ from typing import Any, TypeVar
 import msgspec
 
 from controlplane.api.call import Answer, Call
+from controlplane.api.container_instances import lose
 from controlplane.core import lifecycle
 from controlplane.core.lifecycle import ContainerReport, TaskReport
 from controlplane.core.model import Task
 from controlplane.core.view import Draft
-from wire.arn import parse
+from wire.arn import parse, short_id
 from wire.errors import InvalidParameterException, SerializationException
-from wire.extensions import STORY_LINES_MAX, ResourceRelease, StoryReport, TaskAddress
+from wire.extensions import STORY_LINES_MAX, InstanceInterruption, ResourceRelease, StoryReport, TaskAddress
 from wire.holds import Proof
-from wire.status import ContainerStatus, TaskStatus
+from wire.status import ContainerStatus, InstanceStatus, StopCode, TaskStatus
 from wire.story import StoryLine
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -68,6 +69,27 @@ def submit_task_address(draft: Draft, call: Call) -> Answer:
     task = draft.task(said.task)
     if task is not None:
         lifecycle.observe_address(draft, task, said.address, said.mac_address)
+    return {}
+
+
+def submit_instance_interruption(draft: Draft, call: Call) -> Answer:
+    """SubmitInstanceInterruption, ours: the host has gone, and all that ran on it. Idempotent.
+
+    A terminated instance is INACTIVE; a stopped one stays, without an agent. Source: ECS Developer Guide, "Stopped
+    tasks errors" (TerminationNotice) and "Deregistering a container instance".
+    """
+    said = _read(call.body, InstanceInterruption)
+    instance = draft.instance(said.container_instance)
+    if instance is not None and instance.status is not InstanceStatus.INACTIVE:
+        is_over = said.action == "terminate"
+        name = instance.ec2_instance_id or short_id(instance.arn)
+        lose(
+            draft,
+            instance,
+            InstanceStatus.INACTIVE if is_over else instance.status,
+            stop_code=StopCode.TERMINATION_NOTICE,
+            reason=f"Host EC2 (instance {name}) {'terminated' if is_over else 'stopped'}.",
+        )
     return {}
 
 

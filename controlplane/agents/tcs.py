@@ -14,7 +14,8 @@ import msgspec
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from controlplane.agents.acs import CLOSE_SECONDS_MAX, FRAME_BYTES_MAX, HEARTBEAT_SECONDS, SEND_SECONDS_MAX, refusal
+from controlplane.agents.acs import CLOSE_SECONDS_MAX, FRAME_BYTES_MAX, HEARTBEAT_SECONDS, SEND_SECONDS_MAX
+from controlplane.agents.refusal import refusal
 from controlplane.committing import Committer
 from controlplane.core import health
 from controlplane.core.view import Draft

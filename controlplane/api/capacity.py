@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from controlplane.api.call import Call
+from controlplane.core import providers
 from controlplane.core.capacity import provisioning, strategy
-from controlplane.core.capacity.attachment import is_attached, terms
 from controlplane.core.capacity.attachment import strategy_of as chosen_of
 from controlplane.core.capacity.strategy import Item
-from controlplane.core.model import CapacityProvider, Cluster, Service
+from controlplane.core.model import Cluster, Service
 from controlplane.core.view import Draft, View
 from wire.errors import InvalidParameterException
 
-FARGATE = ("FARGATE", "FARGATE_SPOT")
 MEMBER = "capacityProviderStrategy"
 
 
@@ -56,17 +55,11 @@ def updated(draft: Draft, call: Call, cluster: Cluster, service: Service) -> dic
 
 
 def _check(view: View, cluster: Cluster, items: Sequence[Item]) -> None:
-    sentence = strategy.refuse(items)
+    sentence = strategy.refuse(items) or providers.refuse_strategy(items, providers.of_cluster(view, cluster))
     if sentence is not None:
         raise InvalidParameterException(sentence)
     for item in items:
-        name = item["capacityProvider"]
-        if name in FARGATE:
-            raise InvalidParameterException(f"The capacity provider {name} is AWS's own; there are only hosts here.")
-        provider = view.record(CapacityProvider, name)
-        each = terms(view, name, cluster.name)
-        if provider is None or provider.status != "ACTIVE" or (each is not None and not is_attached(view, each)):
+        if item["capacityProvider"] in providers.FARGATE:
             raise InvalidParameterException(
-                f"The specified capacity provider strategy cannot contain a capacity provider that is not associated "
-                f"with the cluster: {name}. Associate it with the cluster and try again."
+                f"The capacity provider {item['capacityProvider']} is AWS's own; tasks run on hosts here."
             )

@@ -1,25 +1,39 @@
-"""Clusters: create, describe, list, delete. Source: API reference, the operations' pages and `Cluster`."""
+"""Clusters: create, update, describe, list, delete; and their capacity providers.
+
+Source: API reference, the operations' pages and `Cluster`; error texts as AWS gives them where they are known.
+"""
 
 import re
+from itertools import chain
 from typing import Any
 
 import msgspec
 
+from controlplane.api import account_settings
 from controlplane.api.call import Answer, Call
+from controlplane.api.cluster_shapes import render
 from controlplane.api.paging import page
+from controlplane.api.tag_rules import check_tags
+from controlplane.core import inhabitants, providers
 from controlplane.core.model import Cluster
 from controlplane.core.view import Draft, View
 from wire.arn import parse
 from wire.errors import AwsError, ClusterNotFoundException, InvalidParameterException
-from wire.status import DesiredStatus, InstanceStatus, TaskStatus
 
 DEFAULT_CLUSTER = "default"
 DESCRIBE_MAX = 100
+INSIGHTS = ("enhanced", "enabled", "disabled")
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,255}")
 """Names of clusters, services, families and containers. Source: API reference, `CreateCluster`."""
 
-_STANDING = (InstanceStatus.ACTIVE, InstanceStatus.DRAINING)
+_WHILE = {
+    inhabitants.Inhabitants.CONTAINER_INSTANCES: "Container Instances are active or draining.",
+    inhabitants.Inhabitants.SERVICES: "Services are active.",
+    inhabitants.Inhabitants.TASKS: "Tasks are active.",
+    inhabitants.Inhabitants.CAPACITY_PROVIDER: "Capacity Providers are active.",
+}
+_KEPT = ("tags", "settings", "configuration", "serviceConnectDefaults")
 
 
 def cluster_name(reference: str) -> str:
@@ -41,8 +55,10 @@ def cluster_of(view: View, call: Call) -> Cluster:
         ClusterNotFoundException: there is none.
     """
     cluster = view.cluster(cluster_name(call.text("cluster") or DEFAULT_CLUSTER))
-    if cluster is None or cluster.status != "ACTIVE":
+    if cluster is None:
         raise ClusterNotFoundException
+    if cluster.status != "ACTIVE":
+        raise ClusterNotFoundException("The referenced cluster was inactive.")
     if isinstance(view, Draft):
         view.expect(cluster)
     return cluster
@@ -54,7 +70,13 @@ def ensure_cluster(draft: Draft, call: Call, name: str, body: dict[str, Any] | N
     if cluster is not None and cluster.status == "ACTIVE":
         draft.expect(cluster)
         return cluster
-    cluster = Cluster(name=name, arn=call.arns.cluster(name), policy=call.account.policy, body=body or {})
+    insights = {"name": "containerInsights", "value": account_settings.effective(draft, call, "containerInsights")}
+    cluster = Cluster(
+        name=name,
+        arn=call.arns.cluster(name),
+        policy=call.account.policy,
+        body={"settings": [insights], **(body or {})},
+    )
     draft.put(cluster)
     return cluster
 
@@ -66,13 +88,44 @@ def create_cluster(draft: Draft, call: Call) -> Answer:
         raise InvalidParameterException(
             "Cluster name should be 1 to 255 letters (uppercase and lowercase), numbers, hyphens, and underscores."
         )
-    if call.body.get("capacityProviders") or call.body.get("defaultCapacityProviderStrategy"):
-        raise AwsError("Capacity providers are not served yet: create the cluster without them.")
-    return {"cluster": render(draft, ensure_cluster(draft, call, name, call.body), set(_INCLUDES))}
+    check_tags(call.body.get("tags", ()))
+    _check_settings(call)
+    body = {**{member: call.body[member] for member in _KEPT if member in call.body}, **_capacity(draft, call, name)}
+    return {"cluster": render(draft, ensure_cluster(draft, call, name, body), None)}
+
+
+def update_cluster(draft: Draft, call: Call) -> Answer:
+    """UpdateCluster: settings, configuration and Service Connect defaults; a member that is not given stays."""
+    cluster = cluster_of(draft, call)
+    _check_settings(call)
+    return {"cluster": render(draft, _changed(draft, cluster, call, _KEPT[1:]), None)}
+
+
+def update_cluster_settings(draft: Draft, call: Call) -> Answer:
+    """UpdateClusterSettings."""
+    cluster = cluster_of(draft, call)
+    if not call.body["settings"]:
+        raise InvalidParameterException("settings can not be empty.")
+    _check_settings(call)
+    return {"cluster": render(draft, _changed(draft, cluster, call, ("settings",)), None)}
+
+
+def put_cluster_capacity_providers(draft: Draft, call: Call) -> Answer:
+    """PutClusterCapacityProviders: the whole list and the default strategy anew. One in use cannot go."""
+    cluster = cluster_of(draft, call)
+    capacity = _capacity(draft, call, cluster.name)
+    for name in cluster.body.get("capacityProviders", ()):
+        if name not in capacity["capacityProviders"] and providers.users_of(draft, name, cluster.name):
+            raise AwsError(
+                "The specified capacity provider is in use and cannot be removed.", code="ResourceInUseException"
+            )
+    changed = msgspec.structs.replace(cluster, body={**cluster.body, **capacity})
+    draft.put(changed)
+    return {"cluster": render(draft, changed, None)}
 
 
 def describe_clusters(view: View, call: Call) -> Answer:
-    """DescribeClusters. Unknown ones are failures with reason MISSING; INACTIVE ones are still described."""
+    """DescribeClusters. Unknown ones are failures with reason MISSING; INACTIVE ones are described for a while."""
     references = call.body.get("clusters") or [DEFAULT_CLUSTER]
     if len(references) > DESCRIBE_MAX:
         raise InvalidParameterException(f"Clusters cannot have more than {DESCRIBE_MAX} elements.")
@@ -95,52 +148,51 @@ def list_clusters(view: View, call: Call) -> Answer:
 
 
 def delete_cluster(draft: Draft, call: Call) -> Answer:
-    """DeleteCluster. The cluster goes INACTIVE; it must be empty."""
+    """DeleteCluster. The cluster goes INACTIVE; it must be empty, which the commit looks at once more."""
     cluster = draft.cluster(cluster_name(call.text("cluster")))
     if cluster is None:
         raise ClusterNotFoundException
     if cluster.status == "ACTIVE":
-        _refuse_if_inhabited(draft, cluster)
-        cluster = msgspec.structs.replace(cluster, status="INACTIVE")
+        found = inhabitants.first_kind(chain.from_iterable(map(draft.records, inhabitants.KINDS)), cluster.name)
+        if found is not None:
+            raise AwsError(
+                f"The Cluster cannot be deleted while {_WHILE[found]}", code=f"ClusterContains{found}Exception"
+            )
+        cluster = msgspec.structs.replace(cluster, status="INACTIVE", ended_at=draft.now)
         draft.put(cluster)
     return {"cluster": render(draft, cluster, set())}
 
 
-def _refuse_if_inhabited(draft: Draft, cluster: Cluster) -> None:
-    if any(instance.status in _STANDING for instance in draft.instances(cluster.name)):
-        raise AwsError(
-            "The Cluster cannot be deleted while Container Instances are active or draining.",
-            code="ClusterContainsContainerInstancesException",
-        )
-    if any(service.status != "INACTIVE" for service in draft.services(cluster.name)):
-        raise AwsError(
-            "The Cluster cannot be deleted while Services are active.", code="ClusterContainsServicesException"
-        )
-    if any(task.last_status is not TaskStatus.STOPPED for task in draft.tasks(cluster.name)):
-        raise AwsError("The Cluster cannot be deleted while Tasks are active.", code="ClusterContainsTasksException")
+def _changed(draft: Draft, cluster: Cluster, call: Call, members: tuple[str, ...]) -> Cluster:
+    given = {member: call.body[member] for member in members if member in call.body}
+    changed = msgspec.structs.replace(cluster, body={**cluster.body, **given})
+    if changed != cluster:
+        draft.put(changed)
+    return changed
 
 
-def render(view: View, cluster: Cluster, include: set[str]) -> Answer:
-    """A cluster in Amazon's shape; `include` names the parts that are shown on request only."""
-    wanted = [task for task in view.tasks(cluster.name) if task.desired_status is DesiredStatus.RUNNING]
-    shape: Answer = {
-        "clusterArn": cluster.arn,
-        "clusterName": cluster.name,
-        "status": cluster.status,
-        "registeredContainerInstancesCount": sum(i.status in _STANDING for i in view.instances(cluster.name)),
-        "runningTasksCount": sum(task.last_status is TaskStatus.RUNNING for task in wanted),
-        "pendingTasksCount": sum(task.last_status.is_starting for task in wanted),
-        "activeServicesCount": sum(service.status == "ACTIVE" for service in view.services(cluster.name)),
-        "statistics": [],
-        "tags": [],
-        "settings": [],
-        "capacityProviders": [],
-        "defaultCapacityProviderStrategy": [],
-    }
-    for part, member in _INCLUDES.items():
-        if part in include and member in cluster.body:
-            shape[member] = cluster.body[member]
-    return shape
+def _capacity(draft: Draft, call: Call, cluster: str) -> dict[str, Any]:
+    """The providers (by name, whatever they were named by) and the default strategy of a request, checked."""
+    names = [_provider_name(reference) for reference in call.body.get("capacityProviders", ())]
+    strategy = call.body.get("defaultCapacityProviderStrategy", [])
+    sentence = providers.refuse_association(draft, cluster, names) or providers.refuse_strategy(strategy, names)
+    if sentence is not None:
+        raise InvalidParameterException(sentence)
+    for name in names:
+        provider = providers.find(draft, name)
+        if provider is not None:
+            draft.expect(provider)
+    return {"capacityProviders": names, "defaultCapacityProviderStrategy": strategy}
 
 
-_INCLUDES = {"TAGS": "tags", "SETTINGS": "settings", "CONFIGURATIONS": "configuration"}
+def _provider_name(reference: str) -> str:
+    arn = parse(reference)
+    return arn.id if arn is not None and arn.kind == "capacity-provider" else reference
+
+
+def _check_settings(call: Call) -> None:
+    for setting in call.body.get("settings", ()):
+        if setting.get("name") != "containerInsights" or setting.get("value") not in INSIGHTS:
+            raise InvalidParameterException(
+                f"The cluster setting containerInsights should be one of [{','.join(INSIGHTS)}]."
+            )

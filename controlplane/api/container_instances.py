@@ -15,7 +15,7 @@ from controlplane.core.capacity.attachment import provider_of
 from controlplane.core.model import Cluster, Instance
 from controlplane.core.view import Draft, View
 from wire.arn import parse
-from wire.errors import ClientException, InvalidParameterException
+from wire.errors import AwsError, ClientException, InvalidParameterException
 from wire.resources import Room, to_resources
 from wire.status import DesiredStatus, InstanceStatus, StopCode, TaskStatus
 from wire.story import Kind
@@ -62,14 +62,13 @@ def deregister_container_instance(draft: Draft, call: Call) -> Answer:
     tasks = [task for task in draft.tasks_on(instance.arn) if task.last_status is not TaskStatus.STOPPED]
     if tasks and not call.body.get("force", False):
         raise InvalidParameterException("Found running tasks on the instance.")
-    for task in tasks:
-        lifecycle.observe_lost(
-            draft,
-            task,
-            stop_code=StopCode.USER_INITIATED,
-            reason="Container instance deregistration forced by user",
-        )
-    gone = set_status(draft, instance, InstanceStatus.INACTIVE, connected=False)
+    gone = lose(
+        draft,
+        instance,
+        InstanceStatus.INACTIVE,
+        stop_code=StopCode.USER_INITIATED,
+        reason="Container instance deregistration forced by user",
+    )
     return {"containerInstance": render(draft, gone, set())}
 
 
@@ -91,15 +90,45 @@ def update_container_instances_state(draft: Draft, call: Call) -> Answer:
     return {"containerInstances": [render(draft, instance, set()) for instance in changed], "failures": failures}
 
 
+def update_container_agent(draft: Draft, call: Call) -> Answer:
+    """UpdateContainerAgent: refused in AWS's way. Whoever started an agent renews it; there is no ecs-init here."""
+    cluster = cluster_of(draft, call)
+    instance = find(draft, call, cluster, call.body["containerInstance"])
+    if instance is None or instance.status is InstanceStatus.INACTIVE:
+        raise InvalidParameterException("Referenced container instance not found.")
+    if not instance.agent_version:
+        raise AwsError(
+            "The current version of the container agent is not known: it has not connected yet.",
+            code="MissingVersionException",
+        )
+    raise AwsError(
+        "There is no update available for your container agent: it is updated where it was installed, on its host.",
+        code="NoUpdateAvailableException",
+    )
+
+
 def set_status(draft: Draft, instance: Instance, status: InstanceStatus, *, connected: bool | None = None) -> Instance:
     """The instance with another status or connection; the story tells of it. A no-op where nothing changes."""
     connected = instance.agent_connected if connected is None else connected
     if (instance.status, instance.agent_connected) == (status, connected):
         return instance
-    changed = msgspec.structs.replace(instance, status=status, agent_connected=connected, version=instance.version + 1)
+    changed = msgspec.structs.replace(
+        instance,
+        status=status,
+        agent_connected=connected,
+        version=instance.version + 1,
+        ended_at=draft.now if status is InstanceStatus.INACTIVE else None,
+    )
     draft.put(changed)
     draft.tell(Kind.INSTANCE_STATUS, instance.arn, status=status, connected=connected)
     return changed
+
+
+def lose(draft: Draft, instance: Instance, status: InstanceStatus, *, stop_code: StopCode, reason: str) -> Instance:
+    """The instance has gone, with all its tasks; `status` is what it has from now on."""
+    for task in [task for task in draft.tasks_on(instance.arn) if task.last_status is not TaskStatus.STOPPED]:
+        lifecycle.observe_lost(draft, task, stop_code=stop_code, reason=reason)
+    return set_status(draft, draft.instance(instance.arn) or instance, status, connected=False)
 
 
 def find(view: View, call: Call, cluster: Cluster, reference: str) -> Instance | None:
@@ -131,7 +160,7 @@ def render(view: View, instance: Instance, include: set[str], *, free: Room | No
     version = {"agentVersion": instance.agent_version, "dockerVersion": instance.docker_version}
     shape: Answer = {
         "containerInstanceArn": instance.arn,
-        "version": instance.version,
+        "version": view.version_of(instance),
         "versionInfo": {member: text for member, text in version.items() if text},
         "remainingResources": to_resources(free.cpu, free.memory_mib, free.ports_taken, free.ports_udp_taken),
         "registeredResources": to_resources(

@@ -18,6 +18,7 @@ from controlplane.agents.reports import story_lines
 from controlplane.api import auth
 from controlplane.api.call import Account, Answer, Call
 from controlplane.api.operations import READERS, REPORTS, WRITERS
+from controlplane.api.refusals import REFUSED
 from controlplane.api.role_keys import Claims
 from controlplane.committing import Committer
 from controlplane.core.plan import Plan
@@ -30,6 +31,7 @@ from wire.errors import AwsError, ClientException, SerializationException, Serve
 from wire.extensions import (
     FORCE_STOP_TASK,
     GROUP_OPERATIONS,
+    SUBMIT_INSTANCE_INTERRUPTION,
     SUBMIT_RESOURCE_RELEASE,
     SUBMIT_STORY,
     SUBMIT_TASK_ADDRESS,
@@ -41,6 +43,7 @@ from wire.story import Kind, StoryLine
 BODY_BYTES_MAX = 1024 * 1024
 OURS = GROUP_OPERATIONS | {
     FORCE_STOP_TASK,
+    SUBMIT_INSTANCE_INTERRUPTION,
     SUBMIT_RESOURCE_RELEASE,
     SUBMIT_STORY,
     SUBMIT_TASK_ADDRESS,
@@ -55,6 +58,7 @@ _SUBJECTS = (
     ("taskDefinition", "taskDefinitionArn"),
     ("containerInstance", "containerInstanceArn"),
     ("cluster", "clusterArn"),
+    ("capacityProvider", "capacityProviderArn"),
 )
 
 
@@ -141,20 +145,27 @@ class Dispatcher:
             await self._store.tell(story_lines(call))
             return {}
         if operation in READERS:
-            answer = READERS[operation](self._store.view(), call)
-        else:
-            answer = await self._commit(call, request.headers.get(envelope.CAUSE_HEADER) or call.id)
-        if self._check_answers and operation not in OURS:
-            for fault in ecs_shapes.response_faults(operation, answer):
-                _log.warning("answer is not as the model has it", fault=fault)
-        return answer
+            return self._checked(call, READERS[operation](self._store.view(), call))
+        return await self._commit(call, request.headers.get(envelope.CAUSE_HEADER) or call.id)
 
     async def _commit(self, call: Call, cause: str) -> Answer:
         if call.operation in REPORTS:
             decide, finish = REPORTS[call.operation], _as_it_is
         else:
             decide, finish, cause = WRITERS[call.operation], partial(_introduced, call), call.id
-        return await self._committer.commit(lambda draft: decide(draft, call), cause=cause, finish=finish)
+        return await self._committer.commit(
+            lambda draft: self._checked(call, decide(draft, call)), cause=cause, finish=finish
+        )
+
+    def _checked(self, call: Call, answer: Answer) -> Answer:
+        """The answer, held against the model where that was asked for; before anything is committed."""
+        if self._check_answers and call.operation not in OURS:
+            faults = ecs_shapes.response_faults(call.operation, answer)
+            for fault in faults:
+                _log.warning("answer is not as the model has it", fault=fault)
+            if faults:
+                raise ServerException(f"The answer is not as the model has it: {faults[0]}")
+        return answer
 
 
 def _as_it_is(plan: Plan, _: Answer) -> Plan:
@@ -204,7 +215,7 @@ def _operation(headers: Mapping[str, str]) -> str:
         return operation
     if operation not in ecs_shapes.operations():
         raise UnknownOperationException(f"ECS has no operation {operation[:100]!r}.")
-    sentence = f"{operation} is an operation of ECS that is not served here yet."
+    sentence = REFUSED.get(operation, f"{operation} is an operation of ECS that is not served here yet.")
     if "UnsupportedFeatureException" in ecs_shapes.error_names(operation):
         raise AwsError(sentence, code="UnsupportedFeatureException")
     raise ClientException(sentence)

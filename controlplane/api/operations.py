@@ -1,22 +1,44 @@
-"""The operations that are served, by name. What is not here is refused with one sentence (see `dispatch`)."""
+"""The operations that are served, by name. What is not here is refused (see `refusals`, `dispatch`)."""
 
 from controlplane.agents import registration, reports
-from controlplane.api import clusters, container_instances, groups, protection, services, tags, task_definitions, tasks
+from controlplane.api import (
+    account_settings,
+    attributes,
+    capacity_providers,
+    clusters,
+    container_instances,
+    groups,
+    protection,
+    services,
+    tags,
+    task_definitions,
+    tasks,
+)
 from controlplane.api.call import Reader, Writer
-from wire.extensions import FORCE_STOP_TASK, SUBMIT_RESOURCE_RELEASE, SUBMIT_TASK_ADDRESS, SYNC_MACHINES
+from wire.extensions import (
+    FORCE_STOP_TASK,
+    SUBMIT_INSTANCE_INTERRUPTION,
+    SUBMIT_RESOURCE_RELEASE,
+    SUBMIT_TASK_ADDRESS,
+    SYNC_MACHINES,
+)
 
 READERS: dict[str, Reader] = {
     "DescribeClusters": clusters.describe_clusters,
     "ListClusters": clusters.list_clusters,
+    "DescribeCapacityProviders": capacity_providers.describe_capacity_providers,
+    "ListAccountSettings": account_settings.list_account_settings,
     "DescribeTaskDefinition": task_definitions.describe_task_definition,
     "ListTaskDefinitions": task_definitions.list_task_definitions,
     "ListTaskDefinitionFamilies": task_definitions.list_task_definition_families,
     "DescribeContainerInstances": container_instances.describe_container_instances,
     "ListContainerInstances": container_instances.list_container_instances,
+    "ListAttributes": attributes.list_attributes,
     "DescribeTasks": tasks.describe_tasks,
     "ListTasks": tasks.list_tasks,
     "DescribeServices": services.describe_services,
     "ListServices": services.list_services,
+    "ListServicesByNamespace": services.list_services_by_namespace,
     "GetTaskProtection": protection.get_task_protection,
     "ListTagsForResource": tags.list_tags_for_resource,
     "DescribeAutoScalingGroups": groups.describe_groups,
@@ -26,11 +48,26 @@ READERS: dict[str, Reader] = {
 
 WRITERS: dict[str, Writer] = {
     "CreateCluster": clusters.create_cluster,
+    "UpdateCluster": clusters.update_cluster,
+    "UpdateClusterSettings": clusters.update_cluster_settings,
+    "PutClusterCapacityProviders": clusters.put_cluster_capacity_providers,
     "DeleteCluster": clusters.delete_cluster,
+    "CreateCapacityProvider": capacity_providers.create_capacity_provider,
+    "UpdateCapacityProvider": capacity_providers.update_capacity_provider,
+    "DeleteCapacityProvider": capacity_providers.delete_capacity_provider,
+    "PutAccountSetting": account_settings.put_account_setting,
+    "PutAccountSettingDefault": account_settings.put_account_setting_default,
+    "DeleteAccountSetting": account_settings.delete_account_setting,
+    "TagResource": tags.tag_resource,
+    "UntagResource": tags.untag_resource,
     "RegisterTaskDefinition": task_definitions.register_task_definition,
     "DeregisterTaskDefinition": task_definitions.deregister_task_definition,
+    "DeleteTaskDefinitions": task_definitions.delete_task_definitions,
     "DeregisterContainerInstance": container_instances.deregister_container_instance,
     "UpdateContainerInstancesState": container_instances.update_container_instances_state,
+    "UpdateContainerAgent": container_instances.update_container_agent,
+    "PutAttributes": attributes.put_attributes,
+    "DeleteAttributes": attributes.delete_attributes,
     "RunTask": tasks.run_task,
     "StartTask": tasks.start_task,
     "StopTask": tasks.stop_task,
@@ -59,5 +96,6 @@ REPORTS: dict[str, Writer] = {
     SUBMIT_RESOURCE_RELEASE: reports.submit_task_resource_release,
     SUBMIT_TASK_ADDRESS: reports.submit_task_address,
     SYNC_MACHINES: groups.sync_machines,
+    SUBMIT_INSTANCE_INTERRUPTION: reports.submit_instance_interruption,
 }
 """Sent by agents about what they saw."""

@@ -19,6 +19,7 @@ from controlplane.core.reconcile import rollout
 from controlplane.core.view import Draft, View
 from wire.arn import parse, short_id
 from wire.errors import (
+    AwsError,
     ClientException,
     InvalidParameterException,
     ServiceNotActiveException,
@@ -121,6 +122,28 @@ def list_services(view: View, call: Call) -> Answer:
     active = [service for service in view.services(cluster.name) if service.status == "ACTIVE"]
     chosen = active if asked == ("EC2", "REPLICA") and call.text("resourceManagementType") != "ECS" else []
     shown, more = page(chosen, call.body, key=lambda service: (service.name,), size=LIST_SIZE)
+    return {"serviceArns": [service.arn for service in shown], **more}
+
+
+def list_services_by_namespace(view: View, call: Call) -> Answer:
+    """ListServicesByNamespace: over all clusters. A namespace is known by those that name it; there is no Cloud Map.
+
+    Raises:
+        AwsError: NamespaceNotFoundException, where nobody does.
+    """
+    wanted = short_id(call.body["namespace"])
+    named = [
+        service
+        for service in view.records(Service)
+        if service.status == "ACTIVE"
+        and short_id(service.body.get("serviceConnectConfiguration", {}).get("namespace", "")) == wanted
+    ]
+    defaults = (
+        cluster.body.get("serviceConnectDefaults", {}).get("namespace", "") for cluster in view.records(Cluster)
+    )
+    if not named and wanted not in map(short_id, defaults):
+        raise AwsError("The specified namespace was not found.", code="NamespaceNotFoundException")
+    shown, more = page(named, call.body, key=lambda service: (service.arn,), size=LIST_SIZE)
     return {"serviceArns": [service.arn for service in shown], **more}
 
 

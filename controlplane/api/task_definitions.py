@@ -1,4 +1,4 @@
-"""Task definitions: register, describe, list, deregister. A revision never changes and its number is never used again.
+"""Task definitions: register, describe, list, deregister, delete. A revision never changes and is never given twice.
 
 Source: API reference, `RegisterTaskDefinition`, `TaskDefinition`; error texts as AWS gives them where they are known.
 """
@@ -11,8 +11,9 @@ from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import NAME
 from controlplane.api.definition_checks import check_rest
 from controlplane.api.paging import page
+from controlplane.api.tag_rules import check_tags
 from controlplane.core.cost import cpu_units, mebibytes, task_amounts
-from controlplane.core.model import TaskDefinition
+from controlplane.core.model import Family, TaskDefinition
 from controlplane.core.view import Draft, View
 from wire.arn import short_id
 from wire.errors import ClientException, InvalidParameterException
@@ -23,14 +24,16 @@ CONTAINER_MEMORY_MIB_MIN = 6
 CONTAINERS_MAX = 10
 """Source: ECS Developer Guide, "Service quotas" (containers per task definition)."""
 
+DELETE_MAX = 10
+
 
 def register_task_definition(draft: Draft, call: Call) -> Answer:
     """RegisterTaskDefinition: always a new revision, ACTIVE at once."""
     body = dict(call.body)
     tags = body.pop("tags", [])
+    check_tags(tags)
     check(body)
-    revisions = [known.revision for known in _family(draft, body["family"])]
-    revision = max(revisions, default=0) + 1
+    revision = _newest(draft, body["family"]) + 1
     definition = TaskDefinition(
         arn=call.arns.task_definition(body["family"], revision),
         family=body["family"],
@@ -66,6 +69,26 @@ def deregister_task_definition(draft: Draft, call: Call) -> Answer:
     return {"taskDefinition": render(definition)}
 
 
+def delete_task_definitions(draft: Draft, call: Call) -> Answer:
+    """DeleteTaskDefinitions: INACTIVE ones go DELETE_IN_PROGRESS, and are gone once nothing refers to them."""
+    references = call.body["taskDefinitions"]
+    if not references:
+        raise InvalidParameterException("size of TaskDefinition references list must be greater than 0")
+    if len(references) > DELETE_MAX:
+        raise InvalidParameterException(f"Size of TaskDefinition references list cannot exceed {DELETE_MAX}")
+    deleted, failures = [], []
+    for reference in references:
+        definition, reason = _deletable(draft, call, reference)
+        if definition is None or reason:
+            failures.append({"arn": definition.arn if definition else reference, "reason": reason})
+            continue
+        if definition.status == "INACTIVE":
+            definition = msgspec.structs.replace(definition, status="DELETE_IN_PROGRESS", delete_requested_at=call.now)
+            draft.put(definition)
+        deleted.append(render(definition))
+    return {"taskDefinitions": deleted, "failures": failures}
+
+
 def list_task_definitions(view: View, call: Call) -> Answer:
     """ListTaskDefinitions. `familyPrefix` is a whole family name; status ACTIVE unless said otherwise."""
     family, status = call.text("familyPrefix"), call.text("status", "ACTIVE")
@@ -95,6 +118,23 @@ def list_task_definition_families(view: View, call: Call) -> Answer:
     ]
     shown, more = page(chosen, call.body, key=lambda family: (family,))
     return {"families": shown, **more}
+
+
+def _deletable(draft: Draft, call: Call, reference: str) -> tuple[TaskDefinition | None, str]:
+    """The task definition that a reference names, and AWS's reason why it is not deleted; "" where it is."""
+    family, _, number = short_id(reference).partition(":")
+    if not NAME.fullmatch(family) or not number.isdecimal():
+        return None, ("The specified task definition identifier is invalid. Specify a valid name or ARN and try again.")
+    definition = find(draft, call, reference)
+    if definition is None:
+        return None, (
+            "The specified task definition does not exist. Specify a valid account, family, revision and try again."
+        )
+    if definition.status == "ACTIVE":
+        return definition, (
+            "The specified task definition is still in ACTIVE status. Please deregister the target and try again."
+        )
+    return definition, ""
 
 
 def find(view: View, call: Call, reference: str) -> TaskDefinition | None:
@@ -233,6 +273,12 @@ def _family(view: View, family: str) -> list[TaskDefinition]:
     return [known for known in view.records(TaskDefinition) if known.family == family]
 
 
+def _newest(view: View, family: str) -> int:
+    """The highest revision that was ever given in a family; 0: none."""
+    gone = view.record(Family, family)
+    return max(gone.newest_revision if gone else 0, *(known.revision for known in _family(view, family)), 0)
+
+
 def render(definition: TaskDefinition) -> Answer:
     """A task definition in Amazon's shape, every member of the registration given back."""
     shape = {
@@ -245,6 +291,8 @@ def render(definition: TaskDefinition) -> Answer:
     }
     if definition.deregistered_at is not None:
         shape["deregisteredAt"] = definition.deregistered_at
+    if definition.delete_requested_at is not None:
+        shape["deleteRequestedAt"] = definition.delete_requested_at
     return shape
 
 

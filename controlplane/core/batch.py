@@ -4,12 +4,18 @@ A plan passes where every record it leaned on is unchanged, and every instance s
 is what makes optimistic scheduling safe: whoever decided on an old view decides again.
 """
 
-from controlplane.core.model import Instance, Task
+from collections import Counter
+from typing import TypeVar, cast
+
+from controlplane.core import inhabitants
+from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.plan import Conflict, Key, Plan
 from controlplane.core.record import Record
 from controlplane.core.view import State
 from wire.resources import Room
 from wire.status import InstanceStatus
+
+R = TypeVar("R", bound=Record)
 
 
 class Batch:
@@ -19,6 +25,21 @@ class Batch:
         self._state = state
         self._changed: dict[Key, Record | None] = {}
         self._rooms: dict[str, Room] = {}
+        self._moves: Counter[str] = Counter()
+
+    def record(self, kind: type[R], key: str) -> R | None:
+        """A record as it is once everything accepted is true."""
+        if (kind.table, key) in self._changed:
+            return cast("R | None", self._changed[kind.table, key])
+        return self._state.record(kind, key)
+
+    def free(self, instance: str) -> Room:
+        """What the placement ledger of an instance (ARN) has left then."""
+        return self._room(instance, {}, self.record(Instance, instance))
+
+    def moves(self, instance: str) -> int:
+        """As in `View`, then."""
+        return self._state.moves(instance) + self._moves[instance]
 
     def accept(self, plan: Plan) -> None:
         """Take a plan in.
@@ -29,32 +50,47 @@ class Batch:
         for key, revision in plan.expected.items():
             if key in self._changed or self._state.revision_of(key) != revision:
                 raise Conflict(f"{key[0]} {key[1]} has changed")
+        for record in plan.puts:
+            if isinstance(record, Cluster) and record.status == "INACTIVE":
+                self._require_empty(record)
         rooms: dict[str, Room] = {}
+        moves: Counter[str] = Counter()
         instances = {record.arn: record for record in plan.puts if isinstance(record, Instance)}
         tasks = [record for record in plan.puts if isinstance(record, Task)]
         for task in tasks:
-            self._give_back(task, plan, rooms)
+            self._give_back(task, plan, rooms, moves)
         for table, arn in plan.deletes:
             dropped = self._task(arn) if table == Task.table else None
             assert dropped is None or dropped.hold is None, f"{arn} is dropped and still holds room"
         for task in tasks:
-            self._take(task, instances, rooms)
+            self._take(task, instances, rooms, moves)
         self._rooms.update(rooms)
+        self._moves.update(moves)
         self._changed.update({(record.table, record.key): record for record in plan.puts})
         self._changed.update(dict.fromkeys(plan.deletes))
 
-    def _give_back(self, task: Task, plan: Plan, rooms: dict[str, Room]) -> None:
+    def _require_empty(self, cluster: Cluster) -> None:
+        """What moves in expects its cluster unchanged, which says nothing to a deletion that comes behind it."""
+        keys = ((kind, record.key) for kind in inhabitants.KINDS for record in self._state.records(kind))
+        standing = (self._changed.get((kind.table, key), self._state.record(kind, key)) for kind, key in keys)
+        records = [record for record in (*standing, *self._changed.values()) if record is not None]
+        found = inhabitants.first_kind(records, cluster.name)
+        if found is not None:
+            raise Conflict(f"the cluster {cluster.name} has got {found}")
+
+    def _give_back(self, task: Task, plan: Plan, rooms: dict[str, Room], moves: Counter[str]) -> None:
         before = self._task(task.arn)
         if before is None or before.hold is None or before.instance is None:
             return
         if task.hold is None:
             assert task.arn in plan.ended, f"the hold of {task.arn} ends without a proof"
             rooms[before.instance] = self._room(before.instance, rooms).plus(before.hold.amounts)
+            moves[before.instance] += 1
         else:
             same = before.instance == task.instance and before.hold.amounts == task.hold.amounts
             assert same, f"the hold of {task.arn} changes without an end"
 
-    def _take(self, task: Task, instances: dict[str, Instance], rooms: dict[str, Room]) -> None:
+    def _take(self, task: Task, instances: dict[str, Instance], rooms: dict[str, Room], moves: Counter[str]) -> None:
         before = self._task(task.arn)
         if task.hold is None or task.instance is None or (before is not None and before.hold is not None):
             return
@@ -66,6 +102,7 @@ class Batch:
         if lacking:
             raise Conflict(f"{task.instance} has no {', '.join(lacking)} left for {task.arn}")
         rooms[task.instance] = room.minus(task.hold.amounts)
+        moves[task.instance] += 1
 
     def _room(self, arn: str, rooms: dict[str, Room], new: Instance | None = None) -> Room:
         room = rooms.get(arn) or self._rooms.get(arn)

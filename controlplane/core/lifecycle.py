@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from controlplane.core.cost import overridden, task_amounts
-from controlplane.core.model import Container, Release, Task, TaskDefinition
+from controlplane.core.model import HOLD_MOVES, Container, Release, Task, TaskDefinition
 from controlplane.core.names import Names
 from controlplane.core.placement import ledger
 from controlplane.core.policy import Policy
@@ -231,7 +231,9 @@ def observe_lost(draft: Draft, task: Task, *, stop_code: StopCode, reason: str) 
         return task
     lost = request_stop(draft, task, stop_code=stop_code, reason=reason, proof=Proof.INSTANCE_LOST)
     lost = draft.end_hold(lost, Proof.INSTANCE_LOST)
-    return lost if lost.last_status is TaskStatus.STOPPED else _stopped(draft, lost, at=draft.now)
+    if lost.last_status is TaskStatus.STOPPED:
+        return lost
+    return _stopped(draft, msgspec.structs.replace(lost, version=lost.version + 1), at=draft.now)
 
 
 def pass_deadline(draft: Draft, task: Task) -> Task:
@@ -239,6 +241,14 @@ def pass_deadline(draft: Draft, task: Task) -> Task:
     if task.hold is None or task.hold.until is None or draft.now < task.hold.until:
         return task
     return draft.end_hold(task, Proof.DEADLINE_PASSED)
+
+
+def forget(draft: Draft, task: Task) -> None:
+    """Drop a task that has ended. What it moved goes to its instance's own count, which never falls."""
+    instance = draft.instance(task.instance) if task.instance else None
+    if instance is not None:
+        draft.put(msgspec.structs.replace(instance, version=instance.version + HOLD_MOVES))
+    draft.delete(task)
 
 
 def deadline(task: Task, told_at: float) -> float:
@@ -265,7 +275,7 @@ def _observe_stopped(draft: Draft, task: Task, seen: Task, report: TaskReport) -
             seen,
             desired_status=DesiredStatus.STOPPED,
             stop_code=StopCode.TASK_FAILED_TO_START if failed else StopCode.ESSENTIAL_CONTAINER_EXITED,
-            stopped_reason=_failure(seen, report) if failed else "Essential container in task exited",
+            stopped_reason=_failure(seen, report) if failed else _end(report),
             stopping_at=ended_at,
         )
         _tell_desired(draft, seen)
@@ -316,6 +326,11 @@ def _tell_unproven(draft: Draft, task: Task) -> None:
 def _failure(task: Task, report: TaskReport) -> str:
     reasons = [report.reason, *(c.reason or "" for c in task.containers), "Task failed to start"]
     return next(reason for reason in reasons if reason)[:REASON_CHARACTERS_MAX]
+
+
+def _end(report: TaskReport) -> str:
+    """An agent gives a reason only where more than an exit led here: a resource of the task's failed."""
+    return (report.reason or "Essential container in task exited")[:REASON_CHARACTERS_MAX]
 
 
 def _with_report(task: Task, report: TaskReport) -> Task:

@@ -16,6 +16,9 @@ from wire.holds import Hold
 from wire.resources import Amounts
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, InstanceStatus, StopCode, TaskStatus
 
+HOLD_MOVES = 2
+"""A hold begins and ends: each moves its instance's version."""
+
 
 class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
     """A cluster. Key: its name."""
@@ -27,6 +30,8 @@ class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
     status: str = "ACTIVE"
     policy: Policy = Policy()
     body: dict[str, Any] = {}
+    ended_at: float | None = None
+    """When it went INACTIVE."""
 
     @property
     def key(self) -> str:
@@ -54,6 +59,33 @@ class CapacityProvider(Record, frozen=True, kw_only=True, omit_defaults=True):
         return self.name
 
 
+class AccountSetting(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """An account setting that a principal (ARN) was given. Key: principal + name."""
+
+    table: ClassVar[str] = "account_settings"
+
+    principal: str
+    name: str
+    value: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.principal} {self.name}"
+
+
+class Family(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """What outlives the task definitions of a family: the highest revision that was ever given. Key: its name."""
+
+    table: ClassVar[str] = "families"
+
+    name: str
+    newest_revision: int
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
 class TaskDefinition(Record, frozen=True, kw_only=True, omit_defaults=True):
     """One revision of a family. Key: its ARN. `body` is the registration as given (Amazon's member names)."""
 
@@ -68,6 +100,7 @@ class TaskDefinition(Record, frozen=True, kw_only=True, omit_defaults=True):
     body: dict[str, Any] = {}
     registered_at: float = 0
     deregistered_at: float | None = None
+    delete_requested_at: float | None = None
 
     @property
     def key(self) -> str:
@@ -103,6 +136,10 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     agent_version: str = ""
     docker_version: str = ""
     client_token: str = ""
+    custom: tuple[str, ...] = ()
+    """Names of the attributes that PutAttributes gave it."""
+    ended_at: float | None = None
+    """When it went INACTIVE."""
     version: int = 1
     """ECS's counter: one up with every change that emits an event."""
 
@@ -165,6 +202,8 @@ class Service(Record, frozen=True, kw_only=True, omit_defaults=True):
     events: tuple[ServiceEvent, ...] = ()
     body: dict[str, Any] = {}
     created_at: float = 0
+    ended_at: float | None = None
+    """When it went INACTIVE."""
 
     @property
     def key(self) -> str:
@@ -280,6 +319,8 @@ class Token(Record, frozen=True, kw_only=True, omit_defaults=True):
 RECORDS: tuple[type[Record], ...] = (
     Cluster,
     CapacityProvider,
+    AccountSetting,
+    Family,
     TaskDefinition,
     Instance,
     Service,

@@ -5,20 +5,13 @@ doubled wake-up costs time, never truth.
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, cast
 
 import msgspec
 
-from controlplane.core.model import (
-    RECORDS,
-    Cluster,
-    Instance,
-    Service,
-    Task,
-    TaskDefinition,
-    Token,
-)
+from controlplane.core.model import HOLD_MOVES, RECORDS, Cluster, Instance, Service, Task, TaskDefinition, Token
 from controlplane.core.plan import Key, Plan
 from controlplane.core.record import Record
 from wire.holds import Hold, Ledger, Proof
@@ -61,6 +54,14 @@ class View(ABC):
     @abstractmethod
     def free(self, instance: str) -> Room:
         """What the placement ledger of an instance (ARN) has left."""
+
+    @abstractmethod
+    def moves(self, instance: str) -> int:
+        """How often a hold began or ended on an instance (ARN), as far as its tasks are still known."""
+
+    def version_of(self, instance: Instance) -> int:
+        """ECS's counter of an instance: its own, and one for every move; so no placement has to write the instance."""
+        return instance.version + self.moves(instance.arn)
 
     def cluster(self, name: str) -> Cluster | None:
         """A cluster by name."""
@@ -110,6 +111,7 @@ class State(View):
         self._by_instance: dict[str, dict[str, None]] = {}
         self._by_group: dict[tuple[str, str], dict[str, None]] = {}
         self._ledgers: dict[str, Ledger] = {}
+        self._moves: Counter[str] = Counter()
 
     def record(self, kind: type[R], key: str) -> R | None:
         return cast("R | None", self._tables[kind.table].get(key))
@@ -133,6 +135,9 @@ class State(View):
     def free(self, instance: str) -> Room:
         return self._ledgers[instance].free
 
+    def moves(self, instance: str) -> int:
+        return self._moves[instance]
+
     def ledger(self, instance: str) -> Ledger:
         """The placement ledger of an instance (ARN); readers do not change it."""
         return self._ledgers[instance]
@@ -153,6 +158,8 @@ class State(View):
                 tasks.append(record)
         for task in tasks:
             self._index(task)
+            if task.instance and task.hold is None:
+                self._moves[task.instance] += HOLD_MOVES
         self.revision = revision
 
     def apply(self, plan: Plan, revision: int) -> None:
@@ -188,6 +195,7 @@ class State(View):
         before = self.task(task.arn)
         if before is not None and before.hold is not None and before.instance and task.hold is None:
             self._ledgers[before.instance].end(task.arn, plan.ended[task.arn])
+            self._moves[before.instance] += 1
 
     def _index(self, task: Task) -> None:
         self._by_group.setdefault((task.cluster, task.group), {})[task.arn] = None
@@ -201,6 +209,7 @@ class State(View):
         ledger = self._ledgers[task.instance]
         if task.arn not in ledger:
             ledger.begin(task.hold)
+            self._moves[task.instance] += 1
         elif ledger.get(task.arn) != task.hold:
             ledger.limit(task.arn, task.hold.until)
         ledger.check()
@@ -213,8 +222,11 @@ class State(View):
             _drop(self._by_service, record.service, key)
             _drop(self._by_instance, record.instance, key)
             _drop(self._by_group, (record.cluster, record.group), key)
+            if record.instance and record.instance in self._moves:
+                self._moves[record.instance] -= HOLD_MOVES
         elif isinstance(record, Instance):
             ledger = self._ledgers.pop(key)
+            self._moves.pop(key, None)
             assert not len(ledger), f"{key} is dropped and still has holds"
 
 
@@ -239,6 +251,7 @@ class Draft(View):
         self._ended: dict[str, Proof] = {}
         self._story: list[StoryLine] = []
         self._rooms: dict[str, Room] = {}
+        self._moves: Counter[str] = Counter()
 
     @property
     def revision(self) -> int:
@@ -284,6 +297,9 @@ class Draft(View):
         room = self._rooms.get(instance)
         return self._state.free(instance) if room is None else room
 
+    def moves(self, instance: str) -> int:
+        return self._state.moves(instance) + self._moves[instance]
+
     def put(self, record: Record) -> None:
         """Change a record; its revision in the view must still stand at the commit."""
         key = (record.table, record.key)
@@ -299,8 +315,10 @@ class Draft(View):
     def _move_room(self, before: Task | None, after: Task) -> None:
         if before is not None and before.hold is not None and before.instance and after.hold is None:
             self._rooms[before.instance] = self.free(before.instance).plus(before.hold.amounts)
+            self._moves[before.instance] += 1
         if after.hold is not None and after.instance and (before is None or before.hold is None):
             self._rooms[after.instance] = self.free(after.instance).minus(after.hold.amounts)
+            self._moves[after.instance] += 1
 
     def _measure_room(self, instance: Instance) -> None:
         holds = [task.hold for task in self.tasks_on(instance.arn) if task.hold is not None]

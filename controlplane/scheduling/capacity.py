@@ -4,15 +4,13 @@ One look at one matter, one commit. Whatever is missed is seen at the next look,
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 
 import aiohttp
 import structlog
 
-from controlplane.core.capacity import fleet, protection, provisioning, scaler
-from controlplane.core.capacity.attachment import all_terms
-from controlplane.core.capacity.model import Group, Machine, MachineState
+from controlplane.core.capacity.matters import Decide, matters
+from controlplane.core.capacity.model import Group, Machine
 from controlplane.core.capacity.pace import Pace
 from controlplane.core.model import CapacityProvider, Cluster, Instance, Service, Task
 from controlplane.core.names import Dice, Names
@@ -20,7 +18,6 @@ from controlplane.core.plan import Conflict, Key
 from controlplane.core.view import Draft, State
 from controlplane.scheduling.worker import Clock
 from controlplane.store.port import Store, StoreClosed
-from wire.status import TaskStatus
 
 LOOK_SECONDS = 1.0
 """Between two looks at most."""
@@ -33,6 +30,7 @@ FORGOTTEN_MAX = 100
 _CONCERNS = frozenset(kind.table for kind in (Task, Instance, Service, Cluster, CapacityProvider, Group, Machine))
 
 log = structlog.get_logger()
+
 
 class Capacity:
     """Looks at capacity. `run` until cancelled."""

@@ -9,15 +9,13 @@ from itertools import islice
 
 import structlog
 
-from controlplane.core import lifecycle
-from controlplane.core.model import Cluster, Task, Token
+from controlplane.core import lifecycle, retention
+from controlplane.core.model import Cluster, Task
 from controlplane.core.placement.ledger import ends_at_deadline
 from controlplane.core.plan import Conflict
-from controlplane.core.record import Record
 from controlplane.core.view import Draft, State
 from controlplane.scheduling.worker import Clock, Worker
 from controlplane.store.port import Store, StoreClosed
-from wire.status import TaskStatus
 
 Sleep = Callable[[float], Awaitable[None]]
 """Seconds."""
@@ -25,10 +23,6 @@ Sleep = Callable[[float], Awaitable[None]]
 SWEEP_SECONDS = 1.0
 RETENTION_SECONDS = 60.0
 """Between two looks for what may be dropped."""
-STOPPED_KEPT_SECONDS = 3600.0
-"""ECS Developer Guide, "Stopped tasks errors": at least one hour."""
-TOKENS_KEPT_SECONDS = 24 * 3600.0
-"""API reference, RunTask `clientToken` (EC2's idempotency tokens: 24 hours; assumed)."""
 CHANGES_MAX = 500
 """Records that one pass changes at most."""
 
@@ -81,8 +75,8 @@ class Sweeper:
     async def _drop_old(self) -> None:
         view = self._store.view()
         draft = Draft(view, now=self._clock(), cause="retention")
-        for record in islice(_ended(view, draft.now), CHANGES_MAX):
-            draft.delete(record)
+        for record in islice(retention.expired(view, draft.now), CHANGES_MAX):
+            retention.drop(draft, record)
         await self._commit(draft)
 
     async def _commit(self, draft: Draft) -> None:
@@ -96,12 +90,3 @@ def _overdue(view: State, now: float) -> Iterator[Task]:
     for task in view.records(Task):
         if task.hold is not None and task.hold.until is not None and task.hold.until <= now:
             yield task
-
-
-def _ended(view: State, now: float) -> Iterator[Record]:
-    for task in view.records(Task):
-        if task.last_status is TaskStatus.STOPPED and now - (task.stopped_at or 0) >= STOPPED_KEPT_SECONDS:
-            yield task
-    for token in view.records(Token):
-        if now - token.created_at >= TOKENS_KEPT_SECONDS:
-            yield token

@@ -11,7 +11,7 @@ from controlplane.server import ControlPlane, running
 
 @pytest.fixture
 async def plane() -> AsyncIterator[ControlPlane]:
-    async with running(Config(port=0, healthy_after_seconds=0)) as plane:
+    async with running(Config(port=0, healthy_after_seconds=0, check_answers=True)) as plane:
         yield plane
 
 

@@ -172,3 +172,20 @@ async def test_a_deregistered_instance_is_told_so(plane: ControlPlane, ecs: Ecs)
         url = f"{plane.url}/acs/ws?containerInstanceArn={agent.arn}"
         async with aiohttp.ClientSession() as session, session.get(url) as answer:
             assert (await answer.json())["type"] == "InactiveInstanceException"
+
+
+async def test_what_is_known_of_an_instance_goes_with_it(plane: ControlPlane, ecs: Ecs) -> None:
+    """An instance that is away is remembered, one that is deregistered is not, whichever comes first."""
+    known = plane.sessions._known
+    async with ScriptedAgent(plane.url) as agent, ScriptedAgent(plane.url) as other:
+        await other.disconnect()
+        await until(plane, connected(other.arn, is_so=False))
+        assert set(known) == {agent.arn, other.arn}
+        for each in (agent, other):
+            await ecs.deregister_container_instance(containerInstance=each.arn, force=True)
+        await agent.closed()
+        for _ in range(500):
+            if not known:
+                break
+            await asyncio.sleep(0.01)
+        assert not known

@@ -1,7 +1,11 @@
-"""CloudWatch Logs' operations on the same port, through boto3."""
+"""CloudWatch Logs' operations on the same port, through boto3 and the AWS CLI."""
 
 import asyncio
+import json
+import os
+import sys
 from functools import partial
+from pathlib import Path
 
 import boto3
 import pytest
@@ -117,3 +121,41 @@ async def test_what_cannot_be_done_is_said_in_awss_names(logs, operation, member
 async def test_other_services_are_still_told_where_they_are(plane):
     status, body = await call(plane.url, "ListClusters")
     assert (status, "clusterArns" in body) == (200, True)
+
+
+async def aws_logs(url, *arguments):
+    """What `aws logs` prints, read; the address comes from the variable that people set."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "us-east-1"}
+    settings = {"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": url, "AWS_PAGER": "", "AWS_DEFAULT_OUTPUT": "json"}
+    command = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("aws")),
+        "logs",
+        *arguments,
+        env={**inherited, **keys, **settings},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    printed, complained = await command.communicate()
+    assert command.returncode == 0, complained.decode()
+    return json.loads(printed)
+
+
+async def test_the_aws_command_line_reads_them(plane, logs):
+    await logs.put_log_events(**batch("a/main/1", (1000, "cargo aboard"), (2000, "error: no berth")))
+    await logs.put_log_events(**batch("b/main/2", (1500, "error: adrift")))
+    of_web = ("--log-group-name", "/ecs/web")
+    got, filtered, streams = await asyncio.gather(
+        aws_logs(plane.url, "get-log-events", *of_web, "--log-stream-name", "a/main/1", "--start-from-head"),
+        aws_logs(plane.url, "filter-log-events", *of_web, "--filter-pattern", "error"),
+        aws_logs(plane.url, "describe-log-streams", *of_web),
+    )
+    assert [(e["timestamp"], e["message"]) for e in got["events"]] == [
+        (1000, "cargo aboard"),
+        (2000, "error: no berth"),
+    ]
+    assert [(e["logStreamName"], e["message"]) for e in filtered["events"]] == [
+        ("b/main/2", "error: adrift"),
+        ("a/main/1", "error: no berth"),
+    ]
+    assert [stream["logStreamName"] for stream in streams["logStreams"]] == ["a/main/1", "b/main/2"]

@@ -212,3 +212,32 @@ async def test_an_instance_drains_and_goes(plane: ControlPlane, ecs: Ecs) -> Non
             await agent.connect()
         with pytest.raises(Exception, match="has been deregistered"):
             await agent.register()
+
+
+@pytest.mark.parametrize(
+    ("action", "word", "status"), [("terminate", "terminated", "INACTIVE"), ("stop", "stopped", "ACTIVE")]
+)
+async def test_a_host_that_is_taken_away_takes_its_tasks_with_it(
+    plane: ControlPlane, ecs: Ecs, action: str, word: str, status: str
+) -> None:
+    """What ECS says when EC2 has taken an instance: TerminationNotice; a stopped instance stays in the books."""
+    async with ScriptedAgent(plane.url, obedient=False) as agent:
+        await ecs.register_task_definition(**definition())
+        going, stopping = [(await ecs.run_task(taskDefinition="web"))["tasks"][0]["taskArn"] for _ in range(2)]
+        await ecs.stop_task(task=stopping, reason="because")
+        gone = {"cluster": "default", "containerInstance": agent.arn, "action": action}
+        for _ in range(2):
+            assert await call(plane.url, "SubmitInstanceInterruption", **gone) == (200, {})
+        tasks = (await ecs.describe_tasks(tasks=[going, stopping]))["tasks"]
+        assert [(t["lastStatus"], t["stopCode"], t["stoppedReason"]) for t in tasks] == [
+            ("STOPPED", "TerminationNotice", f"Host EC2 (instance i-0123456789abcdef0) {word}."),
+            ("STOPPED", "UserInitiated", "because"),
+        ]
+        instance = plane.store.view().instance(agent.arn)
+        assert instance is not None
+        assert (instance.status, instance.agent_connected) == (status, False)
+        assert plane.store.view().free(agent.arn).cpu == instance.registered.cpu
+    answered, body = await call(plane.url, "SubmitInstanceInterruption", **{**gone, "action": "explode"})
+    assert (answered, body["__type"]) == (400, "SerializationException")
+    nobody = {**gone, "containerInstance": "arn:aws:ecs:us-east-1:123456789012:container-instance/default/none"}
+    assert await call(plane.url, "SubmitInstanceInterruption", **nobody) == (200, {})

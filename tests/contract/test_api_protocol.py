@@ -18,6 +18,8 @@ from botocore.exceptions import ClientError
 from controlplane.api import dispatch
 from controlplane.api.auth import Keys
 from controlplane.config import Config
+from controlplane.core.model import Cluster
+from controlplane.core.view import Draft
 from controlplane.server import ControlPlane, running
 from wire.envelope import request_headers
 
@@ -41,10 +43,10 @@ async def test_every_answer_has_a_request_id_and_amazons_type(plane: ControlPlan
         (b"{}", request_headers("Run"), 400, "UnknownOperationException", "ECS has no operation 'Run'."),
         (
             b"{}",
-            request_headers("PutAttributes"),
+            request_headers("ListDaemonTaskDefinitions"),
             400,
             "ClientException",
-            "PutAttributes is an operation of ECS that is not served here yet.",
+            "ListDaemonTaskDefinitions is for managed daemons, which run on Amazon ECS Managed Instances only",
         ),
         (
             b"{}",
@@ -119,13 +121,23 @@ async def test_requests_at_once_all_count(tmp_path: Path) -> None:
     assert sorted(answer["taskDefinition"]["revision"] for _, answer in answers) == list(range(1, 41))
 
 
-async def test_in_dev_mode_a_wrong_answer_of_ours_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_it_is_asked_for_a_wrong_answer_of_ours_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(draft: Draft, _: object) -> dict[str, Any]:
+        draft.put(Cluster(name="new", arn="new"))
+        return {"cluster": {"clusterName": 7}}
+
     monkeypatch.setitem(dispatch.READERS, "ListClusters", lambda *_: {"clusters": []})
+    monkeypatch.setitem(dispatch.WRITERS, "CreateCluster", wrong)
     with structlog.testing.capture_logs() as logs:
         async with running(Config(port=0, check_answers=True)) as plane:
-            assert await call(plane.url, "ListClusters") == (200, {"clusters": []})
-    faults = [line["fault"] for line in logs if "fault" in line]
-    assert faults == ["ListClusters: clusters is not a member of ListClustersResponse."]
+            for operation in ("ListClusters", "CreateCluster"):
+                status, answer = await call(plane.url, operation)
+                assert (status, answer["__type"]) == (500, "ServerException")
+            assert plane.store.view().cluster("new") is None
+    assert [line["fault"] for line in logs if "fault" in line] == [
+        "ListClusters: clusters is not a member of ListClustersResponse.",
+        "CreateCluster: cluster.clusterName can not be read as a string.",
+    ]
 
 
 async def test_health_and_metrics(plane: ControlPlane) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import subprocess
+import threading
 import time
 import uuid
 
@@ -267,4 +268,25 @@ async def test_docker_the_images_stop_signal_is_known_at_creation():
         assert (await runtime.create(task, task.containers[0])).stop_signal == "SIGQUIT"
     finally:
         await runtime.close()
+        sweep(run)
+
+
+@pytest.mark.docker
+async def test_docker_a_signal_waits_behind_no_removal(monkeypatch):
+    run, let_go = uuid.uuid4().hex, threading.Event()
+    built = DockerRuntime({"berth.instance": run, "berth.run": run})
+    try:
+        found = await running(built, spec(ON_TERM="ignore"))
+        monkeypatch.setattr(built._slow, "remove_container", lambda *_, **__: let_go.wait(30))
+        removals = [asyncio.create_task(built.remove(f"slow-{number}")) for number in range(8)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await built.signal(found.docker_id, "SIGKILL")
+            assert (await ended(built, found)).exit_code == 137
+        assert not any(removal.done() for removal in removals)
+        let_go.set()
+        await asyncio.gather(*removals)
+    finally:
+        let_go.set()
+        await built.close()
         sweep(run)

@@ -229,6 +229,10 @@ def test_a_pause_container_killed_behind_our_back_ends_the_task_with_a_reason(ho
     ended = host.wait_task(task, "STOPPED")
     assert [c["name"] for c in ended["containers"]] == ["main"]
     assert ended["containers"][0]["exitCode"] == 0
+    assert (ended["stopCode"], ended["stoppedReason"]) == (
+        "EssentialContainerExited",
+        "TaskEngineError: The container that holds the task's namespaces has ended",
+    )
 
 
 def test_awsvpc_needs_a_network_configuration(host):

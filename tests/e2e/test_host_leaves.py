@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 
 import pytest
@@ -34,12 +35,13 @@ def status_of(world, instance):
     return row["status"]
 
 
-def test_an_interrupted_host_drains_and_the_service_moves(world):
+def test_an_interrupted_host_drains_the_service_moves_and_the_host_goes_with_what_stayed(world):
     world.start_agent("host-1", ECS_ENABLE_SPOT_INSTANCE_DRAINING="true")
     (first,) = world.hosts(1)
     world.define("web", cpu=100, memory=64)
     world.ecs.create_service(serviceName="web", taskDefinition="web", desiredCount=1)
     world.until(lambda: world.ecs.list_tasks(containerInstance=first["containerInstanceArn"])["taskArns"], "it runs")
+    stays, stays_id = world.running(world.define(cpu=100, memory=64, environment={"ON_TERM": "ignore"}))
     world.start_agent("host-2")
     both = world.hosts(2)
     second = next(row for row in both if row["containerInstanceArn"] != first["containerInstanceArn"])
@@ -47,7 +49,8 @@ def test_an_interrupted_host_drains_and_the_service_moves(world):
     for row in both:
         assert row["containerInstanceArn"].rpartition("/")[2] in listed
         assert row["ec2InstanceId"] in listed
-    code, said = berth(world, "host", "interrupt", first["ec2InstanceId"])
+    code, said = berth(world, "host", "interrupt", first["ec2InstanceId"], "--notice", "5s")
+    noticed = time.time()
     assert code == 0, said
     assert "has its notice: terminate at " in said
     arn = first["containerInstanceArn"]
@@ -57,6 +60,16 @@ def test_an_interrupted_host_drains_and_the_service_moves(world):
         assert json.load(answer)["action"] == "terminate"
     code, said = berth(world, "host", "interrupt", "nobody")
     assert (code, said.count("\n")) == (2, 1)
+    assert world.state(stays_id)["Running"], "a task of no service is moved by nobody"
+    stopped = world.wait_task(stays, "STOPPED")
+    assert (stopped["stopCode"], stopped["stoppedReason"]) == (
+        "TerminationNotice",
+        f"Host EC2 (instance {first['ec2InstanceId']}) terminated.",
+    )
+    assert world.events.at("destroy", stays_id) - noticed > 3
+    assert [a["signal"] for _, a, _ in world.events.of(stays_id, "kill")] == ["9"], "no grace: the machine has gone"
+    assert world.processes.pop("host-1").wait(30) == 0
+    assert status_of(world, arn) == "INACTIVE"
 
 
 def test_a_notice_is_nothing_but_a_notice_where_draining_is_off(host):

@@ -42,7 +42,7 @@ def begin(draft: Draft, service: Service, *, task_definition: str, names: Names)
 
 def end(draft: Draft, service: Service) -> None:
     """A deleted service whose tasks are gone: INACTIVE, without deployments."""
-    draft.put(msgspec.structs.replace(service, status="INACTIVE", deployments=()))
+    draft.put(msgspec.structs.replace(service, status="INACTIVE", deployments=(), ended_at=draft.now))
     for deployment in service.deployments:
         _tell(draft, service, msgspec.structs.replace(deployment, status="INACTIVE", desired_count=0))
 

@@ -50,6 +50,12 @@ def task(arn=ARN, *, known=Known.RUNNING, credentials_id="", network_mode="bridg
     )
 
 
+class Facts(dict):
+    """What an agent keeps on its disk."""
+
+    fact, note = dict.get, dict.__setitem__
+
+
 def docker_id(arn):
     return arn[-4:] * 16
 

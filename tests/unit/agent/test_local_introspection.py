@@ -2,8 +2,9 @@
 
 import asyncio
 
+import msgspec
 import pytest
-from local_world import ARN, OTHER_ARN, FakeLooks, books, docker_id, inspected, served, task
+from local_world import ARN, OTHER_ARN, Facts, FakeLooks, books, docker_id, inspected, served, task
 
 from agent.backend.ecsclient import BackendUnreachableError
 from agent.core.ladder import Known
@@ -14,6 +15,7 @@ from agent.local import gauges, interruption
 from agent.local.interruption import Interruption, Notice, set_draining
 from agent.local.introspection import Introspection, no_web_pages
 from agent.local.recent import KEPT_MAX, Recent
+from agent.runtime.port import Listed, NoAnswerError
 from wire.errors import AwsError
 from wire.resources import Amounts
 from wire.story import Kind
@@ -25,7 +27,7 @@ def introspection(tasks=(), looks=None, **parts):
     known = {
         "host": Host(Amounts(2048, 15731)),
         "recent": Recent(),
-        "interruption": Interruption(is_draining=True),
+        "interruption": Interruption(Facts(), is_draining=True),
         **parts,
     }
     return Introspection(
@@ -90,13 +92,15 @@ async def test_metrics_are_prometheus_text():
 
 
 async def test_a_notice_is_taken_once_and_pages_are_refused():
-    notices = Interruption(is_draining=True)
+    notices = Interruption(Facts(), is_draining=True)
     async with served(introspection(interruption=notices), [no_web_pages]) as ask:
         assert (await ask("/v1/interruption"))[0] == 404
         status, _ = await ask("/v1/interruption", "POST", headers={"Origin": "http://evil"})
         assert status == 403
         assert notices.notice is None
-        assert (await ask("/v1/interruption", "POST", json={"action": "explode"}))[0] == 400
+        for wrong in ({"action": "explode"}, {"time": "soon"}, {"time": "2027-01-15T08:02:00"}):
+            assert (await ask("/v1/interruption", "POST", json=wrong))[0] == 400
+        assert notices.notice is None
         first = {"action": "stop", "time": "2027-01-15T08:02:00Z"}
         assert await ask("/v1/interruption", "POST", json={"action": "stop"}) == (202, first)
         assert await ask("/v1/interruption", "POST", json={"action": "terminate"}) == (202, first)
@@ -127,13 +131,62 @@ async def test_draining_is_asked_for_until_it_is_done(monkeypatch):
 
 @pytest.mark.parametrize(("is_draining", "calls"), [(True, 1), (False, 0)])
 async def test_a_notice_drains_where_that_is_on(is_draining, calls):
-    notices, plane = Interruption(is_draining=is_draining), Plane({"failures": []})
+    notices, plane = Interruption(Facts(), is_draining=is_draining), Plane({"failures": []})
     running = asyncio.create_task(notices.run(plane, "default", "arn:i"))
     await asyncio.sleep(0)
     assert plane.asked == []
     notices.give(Notice(), NOW)
     await running
     assert len(plane.asked) == calls
+
+
+class Ship:
+    """A container runtime with two of our containers, one of which has ended; `holds` calls are refused first."""
+
+    def __init__(self, holds=0):
+        self.holds, self.deeds = holds, []
+        self.rows = {
+            name: Listed(docker_id=name, task=ARN, container="main", is_running=name == "up") for name in ("up", "down")
+        }
+
+    async def containers(self):
+        if self.holds:
+            self.holds -= 1
+            raise NoAnswerError("CannotListContainersError", "away")
+        return list(self.rows.values())
+
+    async def signal(self, docker_id, signal):
+        self.deeds.append((signal, docker_id))
+        self.rows[docker_id] = msgspec.structs.replace(self.rows[docker_id], is_running=False)
+
+    async def remove(self, docker_id, *, force):
+        self.deeds.append(("force" if force else "rm", docker_id))
+        del self.rows[docker_id]
+
+
+@pytest.mark.parametrize(
+    ("action", "deeds"), [("terminate", [("force", "up"), ("force", "down")]), ("stop", [("SIGKILL", "up")])]
+)
+async def test_at_the_end_of_the_notice_the_host_goes_and_says_so_until_it_is_heard(monkeypatch, action, deeds):
+    monkeypatch.setattr(interruption, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(interruption, "LOOK_SECONDS", 0.001)
+    facts, now = Facts(), [NOW]
+    notices = Interruption(facts, is_draining=False)
+    notices.give(Notice(action), NOW)
+    assert Interruption(facts, is_draining=False).notice == notices.notice, "an agent that is killed keeps it"
+    over = asyncio.create_task(notices.over(lambda: now[0]))
+    await asyncio.sleep(0.01)
+    assert not over.done()
+    assert not notices.has_ended(now[0])
+    now[0] += 120
+    await asyncio.wait_for(over, 5)
+    assert notices.has_ended(now[0])
+    ship, plane = Ship(holds=1), Plane(BackendUnreachableError("x"), AwsError("no", status=503), {})
+    await notices.take_away(ship, plane, "default", "arn:i")
+    assert ship.deeds == deeds
+    said = {"cluster": "default", "containerInstance": "arn:i", "action": action}
+    assert plane.asked == [("SubmitInstanceInterruption", said)] * 3
+    assert Interruption(facts, is_draining=False).notice is None, "it is over"
 
 
 # ---- leaving -------------------------------------------------------------------------------------------------------

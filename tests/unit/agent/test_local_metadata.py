@@ -6,9 +6,12 @@ import pytest
 from local_world import ARN, IDS, OTHER_ARN, FakeLooks, books, docker_id, inspected, served, task
 
 from agent.core.ladder import Known
+from agent.core.pause import pauses_of
+from agent.core.spec import ContainerSpec, RestartPolicy, TaskSpec
+from agent.core.state import ContainerState
 from agent.local.identifiers import Identifiers
 from agent.local.metadata import Metadata
-from agent.local.shapes import V2, V4, container_shape, introspected_task, task_shape, with_rates
+from agent.local.shapes import V2, V3, V4, container_shape, introspected_task, task_shape, with_rates
 from wire.errors import AwsError
 
 MAIN = IDS.endpoint(ARN, "main")
@@ -78,6 +81,23 @@ async def test_a_container_reads_itself_and_its_task_in_version_4():
             "ServiceName": "web",
             "Group": "service:web",
         }
+
+
+def test_a_pause_container_is_no_normal_one_and_restarts_and_pulls_are_told():
+    state = task()
+    kinds = []
+    for spec in (*pauses_of(TaskSpec(arn=ARN, network_mode="awsvpc", pid_mode="task")), state.containers[0].spec):
+        container = ContainerState(spec=spec, restarts=2)
+        kinds.append(container_shape(V4, state, container, None)["Type"])
+    assert kinds == ["CNI_PAUSE", "NAMESPACE_PAUSE", "NORMAL"]
+    main = state.containers[0]
+    assert "RestartCount" not in container_shape(V4, state, main, None)
+    main.spec = ContainerSpec(name="main", image="i", restart=RestartPolicy())
+    assert container_shape(V4, state, main, None)["RestartCount"] == 0
+    assert "RestartCount" not in container_shape(V3, state, main, None)
+    main.pull_started_at, main.pull_stopped_at = 1_800_000_000.0, 1_800_000_002.5
+    shape = task_shape(V4, state, [], cluster="c", zone="")
+    assert (shape["PullStartedAt"], shape["PullStoppedAt"]) == ("2027-01-15T08:00:00Z", "2027-01-15T08:00:02.500000Z")
 
 
 async def test_version_3_has_neither_log_driver_nor_service():

@@ -14,11 +14,12 @@ from agent.backend.endpoints import KEPT_SECONDS, Endpoints
 from agent.backend.metering import Meter
 from agent.backend.telemetry import Telemetry
 from agent.core.ladder import Known
-from agent.core.spec import ContainerSpec, TaskSpec
+from agent.core.spec import ContainerSpec, RestartPolicy, TaskSpec
 from agent.core.state import ContainerState, TaskState
 from agent.machine.doctor import Doctor
 from agent.machine.stats import Cgroups, Network, Reading, cpu_percent
 from wire.acs_shapes import IAMRoleCredentials
+from wire.tcs_shapes import RestartStatsSet
 
 DOCKER_ID = "d" * 64
 DEV = """Inter-|   Receive                         |  Transmit
@@ -185,6 +186,18 @@ async def test_ten_tasks_a_message_and_the_last_is_the_end_of_the_round():
     assert not metrics[0].metadata.idle
     assert health[0].tasks[0].containers[0].health_status == "UNHEALTHY"
     assert len({metric.task_arn for message in metrics for metric in message.task_metrics}) == 23
+
+
+async def test_restarts_are_told_of_a_container_with_a_restart_policy_alone():
+    plain, restarted = states = tasks(2)
+    restarted.containers[0].spec = ContainerSpec(name="c", image="i", restart=RestartPolicy())
+    restarted.containers[0].restarts = 3
+    source = telemetry(states)
+    for _ in range(2):
+        await source.sample()
+    [message] = source.metrics()
+    told = {m.task_arn: m.container_metrics[0].restart_stats_set for m in message.task_metrics}
+    assert told == {plain.spec.arn: None, restarted.spec.arn: RestartStatsSet(restart_count=3)}
 
 
 async def test_who_has_ended_is_forgotten():

@@ -87,7 +87,7 @@ def test_the_table_has_a_column_for_each_run() -> None:
     assert rows["release"] == ["eager", "on-exit"]
     assert rows["new tasks RUNNING"] == ["3 at 2.2 s, 4 at 40.2 s", "3 at 2.2 s, 4 at 4.2 s"]
     assert rows["phantom, peak"] == ["4096 CPU, 29488 MiB", "none"]
-    assert rows["phantom, over time"] == ["13.1 CPU-hours, 94.2 MiB-hours", "none"]
+    assert rows["phantom, over time"] == ["13.1 CPU unit-hours, 94.2 MiB-hours", "none"]
     assert rows["new tasks ran on"] == ["host-1: 2, host-2: 2, host-3: 0", "host-1: 2, host-2: 1, host-3: 1"]
     assert rows["old job"] == ["done, exit 0 after 40.0 s"] * 2
     assert max(len(line) for line in table_lines(records)) <= 100

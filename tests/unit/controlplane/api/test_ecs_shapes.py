@@ -22,7 +22,11 @@ def test_it_knows_all_operations_of_ecs():
         ("RunTask", {"taskDefinition": 7}, "SerializationException: taskDefinition can not be read as a string."),
         ("RunTask", {"taskDefinition": "a", "count": "2"}, "count can not be read as an integer."),
         ("RunTask", {"taskDefinition": "a", "count": True}, "count can not be read as an integer."),
-        ("RunTask", {"taskDefinition": "a", "launchType": "MOON"}, "launchType should be one of [EC2,FARGATE,EXTERNAL"),
+        (
+            "RunTask",
+            {"taskDefinition": "a", "launchType": "MOON"},
+            "launch type should be one of [EC2,FARGATE,EXTERNAL",
+        ),
         (
             "RegisterTaskDefinition",
             {"family": "f", "containerDefinitions": [{"environment": {"A": "1"}}]},
@@ -32,6 +36,17 @@ def test_it_knows_all_operations_of_ecs():
             "RegisterTaskDefinition",
             {"family": "f", "containerDefinitions": [], "tags": [{"key": ""}]},
             "tags[0].key should have a length of at least 1.",
+        ),
+        ("RunTask", {"taskDefinition": "a", "tags": [{"key": "a!"}]}, "tags[0].key contains characters that are not"),
+        ("RunTask", {"taskDefinition": "a", "count": 2**31}, "SerializationException: count can not be read as an"),
+        (
+            "PutClusterCapacityProviders",
+            {
+                "cluster": "c",
+                "capacityProviders": [],
+                "defaultCapacityProviderStrategy": [{"capacityProvider": "a", "weight": 1001}],
+            },
+            "defaultCapacityProviderStrategy[0].weight should be between 0 and 1000.",
         ),
     ],
 )
@@ -44,6 +59,11 @@ def test_a_request_that_is_not_as_the_model_says_is_one_sentence(operation: str,
 def test_unknown_members_are_kept_and_nulls_left_out():
     request = {"taskDefinition": "a", "new": {"x": None}, "group": None, "tags": [None]}
     assert ecs_shapes.check_request("RunTask", request) == {"taskDefinition": "a", "new": {}, "tags": []}
+
+
+def test_a_pattern_knows_letters_of_every_script():
+    tags = [{"key": "\u00e9\u4e2d_.:/=+-@ \u00a09", "value": ""}]
+    assert ecs_shapes.check_request("RunTask", {"taskDefinition": "a", "tags": tags})["tags"] == tags
 
 
 def test_an_answer_with_a_member_that_the_model_lacks_is_a_fault():

@@ -365,3 +365,13 @@ def test_what_a_copy_costs(body: dict[str, object], overrides: dict[str, object]
 def test_a_size_that_is_none_gets_one_sentence(body: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="Invalid setting for"):
         task_amounts(body)
+
+
+@pytest.mark.parametrize("reason", ["", "TaskEngineError: The container that holds the task's namespaces has ended"])
+def test_a_reason_of_the_agents_for_a_task_that_ran_is_what_the_user_reads(reason: str) -> None:
+    world = World()
+    world.do(lambda draft: lifecycle.observe(draft, world.task, RUNNING))
+    report = msgspec.structs.replace(STOPPED, reason=reason)
+    stopped = world.do(lambda draft: lifecycle.observe(draft, world.task, report))
+    assert stopped.stop_code is StopCode.ESSENTIAL_CONTAINER_EXITED
+    assert stopped.stopped_reason == (reason or "Essential container in task exited")

@@ -18,7 +18,9 @@ MINUTE, HOUR = 60, 3600
 
 
 def states(world: ToyFleet, machine: str) -> list[str]:
-    return [str(line.data["state"]) for line in world.story if line.kind == Kind.MACHINE_STATE and line.subject == machine]
+    return [
+        str(line.data["state"]) for line in world.story if line.kind == Kind.MACHINE_STATE and line.subject == machine
+    ]
 
 
 def fleet(**members: object) -> ToyFleet:
@@ -59,7 +61,9 @@ def test_an_instance_that_dies_is_replaced_and_its_tasks_are_lost() -> None:
     dead = world.in_service()[0]
     lost = [task for task in world.live(service) if task.instance == world.registered[dead.id]]
     world.end_machine(dead.id)
-    assert {world.state.task(task.arn).stopped_reason for task in lost} == {f"Host EC2 (instance {dead.id}) terminated."}
+    assert {world.state.task(task.arn).stopped_reason for task in lost} == {
+        f"Host EC2 (instance {dead.id}) terminated."
+    }
     assert len(world.taken()[0].data["killed"]) == 2
     world.run(120)
     assert len(world.in_service()) == 2
@@ -154,7 +158,7 @@ def test_a_drain_moves_a_service_and_waits_for_what_still_works() -> None:
     world = fleet(desired=3, release=Release.ON_EXIT, scaling={"targetCapacity": 50})
     service = world.create_service(world.define(stop_timeout=2 * HOUR), desired=4)
     world.run(10)
-    world.behaviour = lambda task: Behaviour(quits_in=HOUR)
+    world.behaviour = lambda _: Behaviour(quits_in=HOUR)
     busy = world.live(service)[0].instance
     machine = next(m for m in world.in_service() if world.registered[m.id] == busy)
     moved = [task for task in world.live(service) if task.instance == busy]

@@ -130,7 +130,7 @@ def test_counting_pending_with_a_lease_has_it_ready_when_the_lease_ends() -> Non
 
 def test_min_100_doubles_then_shrinks_and_the_job_keeps_its_instance() -> None:
     """Case B (10.2): 200 percent, two more; then two of four are empty: 15 low minutes, and never under the job."""
-    world, service, old, deployed = seed(release=Release.ON_EXIT, minimum=100, job=2 * HOUR)
+    world, service, old, _ = seed(release=Release.ON_EXIT, minimum=100, job=2 * HOUR)
     world.run(400)
     assert running(world, service, old) == 4
     assert [act[1:] for act in world.acts()] == [("scale-out", 200, 4)]
@@ -147,7 +147,7 @@ def test_min_100_doubles_then_shrinks_and_the_job_keeps_its_instance() -> None:
 
 
 def test_min_100_without_headroom_waits_until_the_provisioning_times_out() -> None:
-    """Case B without room in the group: the new tasks end with TaskFailedToStart after 15 minutes, the old ones stay."""
+    """Case B, a group at its maximum: after 15 minutes the new tasks end with TaskFailedToStart, the old ones stay."""
     world, service, old, _ = seed(minimum=100, group_maximum=2)
     world.run(14 * 60)
     assert {task.last_status for task in new(world, service, old)} == {TaskStatus.PROVISIONING}

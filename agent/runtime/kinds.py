@@ -1,0 +1,78 @@
+"""Which runtime an agent has: Docker's or the scripted one. Docker's library is loaded where it is wanted alone."""
+
+import time
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Protocol
+
+from agent.local.books import Inspected, Looks, Usage
+from agent.runtime.options import Options
+from agent.runtime.port import Furnishes, LogSink, Runtime
+from agent.runtime.scripted import ScriptedRuntime
+
+
+class RuntimeKind(StrEnum):
+    """`BERTH_RUNTIME`."""
+
+    DOCKER = "docker"
+    SCRIPTED = "scripted"
+    """Containers are played: no engine is needed, and nothing is run."""
+
+
+class Owned(Protocol):
+    """What an agent asks of its runtime at its own start and end, besides what its engine asks."""
+
+    async def remove_orphans(self, known: frozenset[str]) -> None:
+        """Remove what is left of tasks (ARN) that are not `known`."""
+        ...
+
+
+class OwnRuntime(Owned, Runtime, Protocol):
+    """The runtime of one agent."""
+
+
+class NoLooks:
+    """Nobody can look into a container that is played."""
+
+    async def describe(self, docker_id: str, *, fresh: bool = False) -> Inspected | None:
+        del docker_id, fresh
+        return None
+
+    async def usage(self, docker_id: str) -> Usage | None:
+        del docker_id
+        return None
+
+    async def gateway(self) -> str | None:
+        return None
+
+    async def close(self) -> None: ...
+
+
+def open_looks(kind: RuntimeKind) -> Looks:
+    """What metadata and statistics are made of."""
+    if kind is RuntimeKind.SCRIPTED:
+        return NoLooks()
+    from agent.runtime.looking import DockerLooks  # noqa: PLC0415 - an agent that plays does without the library
+
+    return DockerLooks()
+
+
+def open_runtime(
+    kind: RuntimeKind,
+    owner: dict[str, str],
+    options: Options,
+    *,
+    script: Mapping[str, str],
+    logs: LogSink,
+    furnisher: Furnishes,
+) -> OwnRuntime:
+    """The runtime; `script` are the variables of a scripted container that sets none itself, else as `DockerRuntime`.
+
+    Raises:
+        UnreachableError, NoCgroupsError: see there.
+    """
+    if kind is RuntimeKind.SCRIPTED:
+        return ScriptedRuntime(time.time, script=script)
+    from agent.runtime.docker import DockerRuntime  # noqa: PLC0415 - as above
+
+    return DockerRuntime(owner, options, logs=logs, furnisher=furnisher)
