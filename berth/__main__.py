@@ -19,6 +19,7 @@ def _version() -> str:
 COMMANDS = {
     "demo": "berth.cli.demo",
     "dev": "berth.cli.dev",
+    "group": "berth.cli.group",
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",
     "reset": "berth.cli.reset",

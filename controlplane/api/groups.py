@@ -294,7 +294,7 @@ def _hooks(shapes: Any) -> tuple[Hook, ...]:
 
 
 def _put(draft: Draft, group: Group, status: str) -> None:
-    draft.put(group)
+    draft.put(msgspec.structs.replace(group, cause=draft.cause))
     draft.tell(
         Kind.GROUP,
         group.name,

@@ -4,6 +4,7 @@ One look at one matter, one commit. Whatever is missed is seen at the next look,
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Iterator
 
 import aiohttp
@@ -96,12 +97,10 @@ class Capacity:
             for url, body in self._new_hooks(self._store.view()):
                 group.create_task(self._tell_hook(url, body))
             await asyncio.sleep(LOOK_SECONDS_MIN)
-            left = next_at - self._clock()
-            if left > 0:
-                try:
-                    await asyncio.wait_for(self._asked.wait(), left)
-                except TimeoutError:
-                    continue
+            with contextlib.suppress(TimeoutError):
+                # Not wait_for: in Python 3.11 it may lose a cancellation that comes together with the event.
+                async with asyncio.timeout(max(0.0, next_at - self._clock())):
+                    await self._asked.wait()
 
     def _new_hooks(self, view: State) -> Iterator[tuple[str, dict[str, str]]]:
         """Lifecycle actions whose webhook has not been told in this life of ours: told at least once."""

@@ -23,14 +23,14 @@ def matters(view: View, *, now: float, names: Names, dice: Dice, pace: Pace) -> 
     """Each look that is due, with the cause that its plan carries. One look, one commit, then a fresh view."""
     waiting = {task.cluster for task in view.records(Task) if task.last_status is TaskStatus.PROVISIONING}
     for cluster in sorted(waiting):
-        yield "provisioning", partial(provisioning.look, cluster=cluster, dice=dice, pace=pace)
+        yield "provisioning", partial(provisioning.look, cluster=cluster, names=names, dice=dice, pace=pace)
     for each in all_terms(view):
         if each.protects:
             yield "protection", partial(protection.look, provider=each.provider)
         if each.scales and scaler.due_at(view, each.provider, pace) <= now:
             yield "scaler", partial(_scale, provider=each.provider, pace=pace)
     for group in view.records(Group):
-        yield "fleet", partial(fleet.look, group=group.name, names=names, pace=pace)
+        yield group.cause or "fleet", partial(fleet.look, group=group.name, names=names, pace=pace)
     if any(machine.state is MachineState.TERMINATED for machine in view.records(Machine)):
         yield "retention", partial(fleet.forget, limit=FORGOTTEN_MAX)
 

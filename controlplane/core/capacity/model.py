@@ -60,6 +60,8 @@ class Group(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Shell command that is a machine, in the place of an agent process; its environment says which."""
     is_ending: bool = False
     """It is being deleted: desired 0, and gone with its last machine."""
+    cause: str = ""
+    """Id of the request or the scaler's look that last changed it."""
     created_at: float = 0
 
     @property

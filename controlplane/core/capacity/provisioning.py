@@ -12,10 +12,11 @@ from controlplane.core.capacity.attachment import Terms, instances_of, is_attach
 from controlplane.core.capacity.occupancy import policy_of
 from controlplane.core.capacity.pace import Pace
 from controlplane.core.model import Service, Task
-from controlplane.core.names import Dice
+from controlplane.core.names import Dice, Names
 from controlplane.core.placement import explain
 from controlplane.core.placement.engine import Caution, Outcome, Request, place
 from controlplane.core.placement.strategies import SERVICE_DEFAULT
+from controlplane.core.reconcile import events
 from controlplane.core.view import Draft, View
 from wire.status import StopCode, TaskStatus
 
@@ -42,14 +43,18 @@ def may_wait(view: View, provider: str, cluster: str) -> Terms | None:
     return each if each is not None and each.scales and is_attached(view, each) else None
 
 
-def look(draft: Draft, cluster: str, *, dice: Dice, pace: Pace) -> float | None:
+def look(draft: Draft, cluster: str, *, names: Names, dice: Dice, pace: Pace) -> float | None:
     """Place what fits, stop what has waited too long. Returns when the next one has (epoch seconds)."""
     limit = pace.wall(policy_of(draft, cluster).provisioning_seconds)
     placed = 0
     for batch in _batches(waiting(draft, cluster)):
         outcome = place(draft, _request(draft, batch), dice)
-        for task, instance in zip(batch, outcome.placed, strict=False):
-            lifecycle.place(draft, task, instance)
+        started = [
+            lifecycle.place(draft, task, instance) for task, instance in zip(batch, outcome.placed, strict=False)
+        ]
+        service = draft.record(Service, batch[0].service) if batch[0].service else None
+        if service is not None and started:
+            events.started(draft, service, started, names)
         placed += len(outcome.placed)
         for task in batch[len(outcome.placed) :]:
             if draft.now - task.created_at >= limit:

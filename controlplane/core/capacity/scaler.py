@@ -67,9 +67,10 @@ def look(draft: Draft, provider: str, pace: Pace) -> Verdict | None:
             scaled_out_at=draft.now if verdict.act is Act.OUT else scaler.scaled_out_at,
         )
     )
+    id_ = f"{provider}-{draft.now:.3f}"
     if verdict.desired != group.desired:
-        draft.put(msgspec.structs.replace(group, desired=verdict.desired))
-    draft.tell(Kind.SCALER_LOOK, group.name, id=f"{provider} {draft.now:.3f}", **count.told(verdict))
+        draft.put(msgspec.structs.replace(group, desired=verdict.desired, cause=id_))
+    draft.tell(Kind.SCALER_LOOK, group.name, id=id_, **count.told(verdict))
     return verdict
 
 
