@@ -1,6 +1,7 @@
 """Instance groups over the wire: what they are asked, what they refuse, and a runner that does as it is told."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,6 +17,13 @@ from wire.status import TaskStatus
 from wire.story import Kind
 
 WAIT_SECONDS = 30
+
+
+@pytest.fixture
+async def plane() -> AsyncIterator[ControlPlane]:
+    """Its scaler looks once a second."""
+    async with running(Config(port=0, healthy_after_seconds=0, time_scale=60)) as plane:
+        yield plane
 
 
 async def group_of(url: str, name: str = "asg") -> dict[str, Any]:
@@ -198,7 +206,7 @@ async def test_a_hook_is_told_and_holds_the_launch_up(plane: ControlPlane) -> No
 
 
 async def test_groups_machines_and_the_scaler_survive_a_restart(tmp_path: Any) -> None:
-    config = Config(port=0, healthy_after_seconds=0, data_dir=tmp_path, time_scale=600)
+    config = Config(port=0, healthy_after_seconds=0, data_dir=tmp_path, time_scale=60)
     async with running(config) as plane:
         ecs = Ecs(plane.url)
         await provide(ecs, plane)
