@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup engine images compose-images demo test check unit e2e soak bench-agent lock clean
+.PHONY: help setup engine images compose-images demo test check unit e2e soak bench-agent bench-api bench-placement lock clean
 
 BIN := .venv/bin
 ARGS ?=
@@ -54,6 +54,13 @@ soak: setup images  ## Run the tests that take minutes
 
 bench-agent: setup images  ## Time the agent beside plain Docker, in one run
 	$(BIN)/python tests/bench/bench_agent.py $(ARGS)
+
+bench-placement: setup  ## Place tasks beside a naive scheduler and bare SQLite, in one run
+	$(BIN)/python tests/bench/bench_placement.py $(ARGS)
+
+bench-api: setup  ## Time the API beside a public mock of ECS, in one run
+	@scripts/bench-venv
+	$(BIN)/python tests/bench/bench_api.py $(ARGS)
 
 lock:  ## Write constraints.txt anew (ARGS=--upgrade: with the newest versions)
 	@scripts/lock $(ARGS)

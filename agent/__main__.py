@@ -12,7 +12,7 @@ from agent.daemon import run
 from agent.departure import LIMIT_SECONDS, Leaving, Way
 from agent.journal import JournalInUseError
 from agent.logs import set_up
-from agent.runtime.port import UnreachableError
+from agent.runtime.port import ForbiddenError, RuntimeCallError, UnreachableError
 
 EXIT_TRY_AGAIN = 1
 EXIT_USAGE = 2
@@ -74,6 +74,9 @@ def _run(leaving: Leaving) -> int:
     except (ConfigError, JournalInUseError) as error:
         print(error, file=sys.stderr)
         return EXIT_TERMINAL
+    except (UnreachableError, RuntimeCallError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE if isinstance(error, ForbiddenError) else EXIT_TRY_AGAIN
     except OSError as error:
         print(f"The agent's data directory cannot be used: {error}", file=sys.stderr)
         return EXIT_TERMINAL

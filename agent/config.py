@@ -89,7 +89,7 @@ def read(environment: Mapping[str, str]) -> Config:
         ConfigError: something is missing or makes no sense, and no default would be right.
     """
     source = _Source(environment)
-    queue, queue_limit_seconds = _queue(source.text("ECS_TASK_QUEUE", QueuePolicy.FIFO))
+    queue, queue_limit_seconds = queue_policy(source.text("ECS_TASK_QUEUE", QueuePolicy.FIFO))
     settings = Settings(
         release=source.choice("ECS_RESOURCE_RELEASE", Release, Release.EAGER),
         give_up=source.choice("ECS_STOP_GIVE_UP", GiveUp, GiveUp.HOLD),
@@ -255,7 +255,12 @@ def _engine_auth(source: _Source) -> EngineAuth:
         return {}
 
 
-def _queue(text: str) -> tuple[QueuePolicy, float | None]:
+def queue_policy(text: str) -> tuple[QueuePolicy, float | None]:
+    """`ECS_TASK_QUEUE`: the policy, and the longest wait in seconds where it has one.
+
+    Raises:
+        ConfigError: it is none.
+    """
     if text in list(QueuePolicy):
         return QueuePolicy(text), None
     name, _, limit = text.partition(":")

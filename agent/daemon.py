@@ -31,11 +31,12 @@ from agent.local.recent import Recent
 from agent.local.serving import About, Local
 from agent.machine import attributes, identity, size
 from agent.machine.doctor import Doctor
+from agent.policy import remembered, setter
 from agent.pulling import Puller
 from agent.runtime.cgroups import NoCgroupsError
 from agent.runtime.credentials import Logins
-from agent.runtime.kinds import open_looks, open_runtime
-from agent.runtime.port import Runtime
+from agent.runtime.kinds import RuntimeKind, open_looks, open_runtime, probe
+from agent.runtime.port import ForbiddenError, Runtime, UnreachableError
 from agent.runtime.secrets import Secrets
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
 from wire.errors import AwsError
@@ -47,6 +48,8 @@ log = logging.getLogger(__name__)
 
 VERSION = "1.105.1"
 """The version of Amazon's agent whose behaviour this one has."""
+DOCKER_WAIT_SECONDS = 120.0
+"""A start waits so long for the Docker Engine (assumed; ecs-init tries a few times, then starts Amazon's agent)."""
 _INSTANCE_FACT = "container-instance-arn"
 _CLUSTER_FACT = "cluster-name"
 
@@ -74,7 +77,8 @@ async def run(config: Config, leaving: Leaving) -> None:
 
     Raises:
         ConfigError: this cannot work, and trying again will not help.
-        JournalInUseError, UnreachableError: see there.
+        JournalInUseError: see there.
+        UnreachableError: there was no Docker Engine for DOCKER_WAIT_SECONDS, or it is not for this user.
     """
     departure = Departure(leaving)
     departure.listen()
@@ -95,6 +99,8 @@ async def run(config: Config, leaving: Leaving) -> None:
 
 async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession, departure: Departure) -> None:
     _check_cluster(config, journal)
+    config = remembered(config, journal)
+    await _find_engine(config.runtime)
     client = EcsClient(session, config.backend, Signer(config.credentials, config.region))
     local = await Local.open(config.local, journal, open_looks(config.runtime))
     try:
@@ -172,6 +178,7 @@ async def _serve(
         credentials=credentials,
         doctor=doctor,
         sends_metrics=config.sends_metrics,
+        set_policy=setter(journal, config.settings, engine.go_by),
         renew=renew,
     )
     engine.attach(Outlet(storyteller, reporter, local.recent))
@@ -249,6 +256,24 @@ def _registered(config: Config, own_ports: frozenset[int]) -> Amounts:
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+async def _find_engine(kind: RuntimeKind) -> None:
+    """Wait for the engine: at boot it may come later than the agent. Whoever starts us may try again later."""
+    backoff, began, is_said = Backoff(0.25, 5, 1.5), time.monotonic(), False
+    while True:
+        try:
+            await asyncio.to_thread(probe, kind)
+            break
+        except UnreachableError as error:
+            if isinstance(error, ForbiddenError) or time.monotonic() - began > DOCKER_WAIT_SECONDS:
+                raise
+            if not is_said:
+                log.warning("%s The agent waits for it, %g s at most.", error, DOCKER_WAIT_SECONDS)
+            is_said = True
+        await asyncio.sleep(backoff.wait_seconds())
+    if is_said:
+        log.info("The Docker Engine answers, after %.1f s.", time.monotonic() - began)
 
 
 async def _register(

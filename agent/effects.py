@@ -110,11 +110,11 @@ class Effects:
             async with self._slots.take(Turn.START):
                 found = await self._start_anew(act)
         except RuntimeCallError as error:
-            running = await self._running_all_the_same(act.docker_id)
-            if running is None:
+            started_all_the_same = await self._started_all_the_same(act)
+            if started_all_the_same is None:
                 self._fault(act, "start", error)
                 return
-            found = running
+            found = started_all_the_same
         started = Started(
             task=act.task,
             container=act.container,
@@ -136,13 +136,16 @@ class Effects:
             await asyncio.sleep(RESTART_WAIT_SECONDS)
         raise RuntimeCallError("CannotStartContainerError", "Docker does not notice that the container has exited")
 
-    async def _running_all_the_same(self, docker_id: str) -> Found | None:
-        """A start whose answer was lost may have worked."""
+    async def _started_all_the_same(self, act: StartContainer) -> Found | None:
+        """A start whose answer was lost may have worked; what it started may even have ended since."""
         try:
-            found = await self._runtime.inspect(docker_id)
+            found = await self._runtime.inspect(act.docker_id)
         except RuntimeCallError:
             return None
-        return found if found is not None and found.life is ContainerLife.RUNNING else None
+        if found is None or found.life is ContainerLife.CREATED:
+            return None
+        has_run = found.life is ContainerLife.RUNNING or found.started_at != act.after
+        return found if has_run else None
 
     async def _signal(self, act: SendSignal) -> None:
         try:

@@ -14,43 +14,38 @@ import msgspec
 from agent.clock import WallClock
 from agent.core.events import (
     Absent,
-    Admitted,
     ContainerEvent,
     Created,
     Desired,
     Event,
     HealthChanged,
-    Impossible,
     SignalSent,
     Started,
     TimerFired,
 )
 from agent.core.health import ContainerHealth
 from agent.core.instructions import (
-    AskRoom,
     ContainerInstruction,
     Forget,
     Instruction,
-    NoteStopping,
-    ReleaseHost,
     RemoveContainer,
     RemoveResources,
     Send,
+    SetQueue,
     StartTimer,
     Tell,
-    WithdrawRoom,
 )
 from agent.core.ladder import Known
-from agent.core.queueing import Host
+from agent.core.queueing import Host, QueuePolicy
 from agent.core.reporting import Outbox
 from agent.core.state import ContainerState, RoomState, Settings, TaskState
 from agent.core.task import TaskMachine
 from agent.effects import Effects
 from agent.journal import Journal
 from agent.pulling import Puller
+from agent.room import HostRoom
 from agent.runtime.facts import facts_of
 from agent.runtime.port import ContainerLife, Found, Listed, Runtime, RuntimeCallError
-from wire.resources import Amounts
 from wire.story import Kind
 
 log = logging.getLogger(__name__)
@@ -88,6 +83,7 @@ class Engine:
     ) -> None:
         """`clock` tells epoch seconds; `instance` is the container instance's ARN; `puller` sees to images."""
         self._host = host
+        self._room = HostRoom(host, clock, self._cause_of)
         self._runtime = runtime
         self._journal = journal
         self._settings = settings
@@ -142,6 +138,15 @@ class Engine:
     def tasks(self) -> list[TaskState]:
         """All tasks that are not forgotten, to read."""
         return [machine.state for machine in list(self._machines.values())]
+
+    def go_by(self, settings: Settings, queue: QueuePolicy) -> None:
+        """Another policy from now on, for the tasks that are here too."""
+        self._settings = settings
+        for machine in self._machines.values():
+            machine.settings = settings
+        told = {"release": settings.release, "task_queue": queue, "stop_give_up": settings.give_up}
+        self._tell(self._clock(), self._instance, Kind.AGENT_POLICY, "", told)
+        self._finish_turn([SetQueue(task="", queue=queue)], set())
 
     async def resume(self) -> None:
         """After a start of the agent: take up the tasks of the journal, at the point where Docker says they are."""
@@ -254,7 +259,7 @@ class Engine:
         waiting = instructions
         while waiting:
             instruction, *waiting = waiting
-            for event in self._decide_room(instruction, acts):
+            for event in self._room.decide(instruction, acts):
                 touched.add(event.task)
                 waiting += self._handle(event)
         changed = [self._machines[arn].state for arn in sorted(touched) if arn in self._machines]
@@ -263,48 +268,9 @@ class Engine:
         for act in acts:
             self._act(act)
 
-    def _decide_room(self, instruction: Instruction, acts: list[Instruction]) -> list[Event]:
-        """Room is decided in memory and within the turn; the story of it, and all else, goes to `acts`.
-
-        Returns what that means to tasks.
-        """
-        now, host, task = self._clock(), self._host, instruction.task
-        match instruction:
-            case AskRoom(amounts=amounts, resumed=True):
-                host.restore(task, amounts, now)
-                acts.append(self._room_line(Kind.HOST_HELD, task, amounts, waited_seconds=0.0))
-                return []
-            case AskRoom(amounts=amounts) if why := host.why_never(amounts):
-                return [Impossible(task=task, reason=why)]
-            case AskRoom(amounts=amounts):
-                admitted = host.ask(task, amounts, now)
-                if all(entry.task != task for entry in admitted):
-                    acts.append(self._room_line(Kind.HOST_QUEUED, task, amounts, lacks=host.lacks(task)))
-            case WithdrawRoom():
-                admitted = host.withdraw(task, now)
-            case NoteStopping():
-                host.note_stopping(task)
-                return []
-            case ReleaseHost(proof=proof):
-                hold, admitted = host.release(task, proof, now)
-                if hold is not None:
-                    acts.append(self._room_line(Kind.HOST_ENDED, task, hold.amounts, proof=proof))
-            case _:
-                acts.append(instruction)
-                return []
-        for entry in admitted:
-            waited = now - entry.since
-            acts.append(self._room_line(Kind.HOST_HELD, entry.task, entry.amounts, waited_seconds=waited))
-        return [Admitted(task=entry.task, cause=task) for entry in admitted]
-
-    def _room_line(self, kind: Kind, task: str, amounts: Amounts, **data: Any) -> Tell:
+    def _cause_of(self, task: str) -> str:
         machine = self._machines.get(task)
-        return Tell(
-            task=task,
-            kind=kind,
-            cause=machine.state.cause if machine else "",
-            data={"cpu": amounts.cpu, "memory_mib": amounts.memory_mib, **data},
-        )
+        return machine.state.cause if machine else ""
 
     # ---- effects -----------------------------------------------------------------------------------------------
 

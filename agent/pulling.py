@@ -127,21 +127,25 @@ class Puller:
             return
         while True:
             await asyncio.sleep(rule.interval_seconds)
+            left = rule.images_per_cycle
             for name in removable(self._known.values(), in_use(), rule, self._clock()):
-                await self._remove(name, in_use)
+                left -= await self._remove(name, in_use)
+                if not left:
+                    break
 
-    async def _remove(self, name: str, in_use: Callable[[], set[str]]) -> None:
+    async def _remove(self, name: str, in_use: Callable[[], set[str]]) -> bool:
         async with self._locks.setdefault(name, asyncio.Lock()):
             if name in in_use():  # a task has come for it in the meantime
-                return
+                return False
             try:
                 await self._runtime.remove_image(name)
             except RuntimeCallError as error:
                 log.info("Image %s stays: %s", name, error)
-                return
+                return False
             del self._known[name]
             self._book.drop_image(name)
             log.info("Image %s is removed: no task has needed it for a while.", name)
+            return True
 
     async def _pull(self, image: str, registry: RegistryAuthentication | None) -> None:
         settings, runtime = self._settings, self._runtime

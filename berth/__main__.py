@@ -19,10 +19,13 @@ def _version() -> str:
 COMMANDS = {
     "demo": "berth.cli.demo",
     "dev": "berth.cli.dev",
+    "events": "berth.cli.events",
+    "explain": "berth.cli.explain",
     "group": "berth.cli.group",
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",
     "reset": "berth.cli.reset",
+    "policy": "berth.cli.policy",
     "stop": "berth.cli.stop",
 }
 """Name of the command and its module, which has it under the same name."""

@@ -1,6 +1,7 @@
 """A small ECS client, and a reader of the story that resumes where it was.
 
-It speaks the wire as any ECS tool does, unsigned: on loopback the control plane takes any keys, also none.
+It speaks the wire as any ECS tool does. Unsigned unless told how to sign: on loopback a control plane without keys
+takes any, also none.
 """
 
 import asyncio
@@ -28,12 +29,14 @@ _line = msgspec.json.Decoder(StoryLine)
 class EcsClient:
     """Calls to one endpoint. Use it as an async context."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, *signing: aiohttp.ClientMiddlewareType) -> None:
+        """`signing` signs every request (see `berth.signing`); without it nothing is signed."""
         self.endpoint = endpoint
+        self._signing = signing
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(read_bufsize=LINE_BYTES_MAX)
+        self._session = aiohttp.ClientSession(read_bufsize=LINE_BYTES_MAX, middlewares=self._signing)
         return self
 
     async def __aexit__(
@@ -88,21 +91,46 @@ class EcsClient:
         Raises:
             ConnectionError: the control plane stayed away.
         """
+        async for number, line in self._followed("/_berth/story", after):
+            yield number, _line.decode(line)
+
+    async def events(self, after: int) -> AsyncIterator[tuple[int, str]]:
+        """Events in EventBridge's shape (JSON) with their sequence numbers, as `story`; raises as that.
+
+        The number is that of the last commit that is whole: after a broken connection a commit may come again.
+        """
+        async for number, event in self._followed("/events", after):
+            yield number, event
+
+    async def past_events(self, after: int | None) -> dict[str, Any]:
+        """A page of events: `{"events": [{"sequence", "event"}], "newest"}`, from the oldest where `after` is None.
+
+        Raises:
+            AwsError: 410, they are no longer kept.
+        """
+        params = {} if after is None else {"after": str(after)}
+        async with self._session.get(f"{self.endpoint}/events", params=params) as answer:
+            body = await answer.read()
+            if answer.status != 200:  # noqa: PLR2004 - OK
+                raise envelope.decode_error(answer.status, body)
+            return msgspec.json.decode(body, type=dict[str, Any])
+
+    async def _followed(self, path: str, after: int) -> AsyncIterator[tuple[int, str]]:
         failures = 0
         while failures < RESUMES_MAX:
             try:
-                async for number, line in self._stream(after):
+                async for number, data in self._stream(path, after):
                     after, failures = number, 0
-                    yield number, line
+                    yield number, data
             except (aiohttp.ClientError, TimeoutError):
                 pass
             failures += 1
             await asyncio.sleep(RESUME_SECONDS)
-        raise ConnectionError(f"The story at {self.endpoint} has been unreachable for too long.")
+        raise ConnectionError(f"{self.endpoint}{path} has been unreachable for too long.")
 
-    async def _stream(self, after: int) -> AsyncIterator[tuple[int, StoryLine]]:
+    async def _stream(self, path: str, after: int) -> AsyncIterator[tuple[int, str]]:
         async with self._session.get(
-            f"{self.endpoint}/_berth/story",
+            self.endpoint + path,
             params={"after": str(after)},
             headers={"Accept": "text/event-stream"},
             timeout=aiohttp.ClientTimeout(total=None, sock_read=30),
@@ -114,4 +142,4 @@ class EcsClient:
                 if field == "id":
                     number = int(value)
                 elif field == "data":
-                    yield number, _line.decode(value)
+                    yield number, value

@@ -65,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reserved_memory_mib: int = 0
     healthy_after_seconds: float | None = None
     """When a task without health check counts as healthy; None: as AWS has it (40 s)."""
+    events_webhook: str = ""
+    events_file: Path | None = None
     script: dict[str, str] | None = None
     """Variables of containers that are played; None: Docker runs them."""
     groups: tuple[GroupSetting, ...] = ()
@@ -161,6 +163,10 @@ class DevServer:
         optional = {}
         if self.settings.healthy_after_seconds is not None:
             optional["BERTH_HEALTHY_AFTER_SECONDS"] = f"{self.settings.healthy_after_seconds:g}"
+        if self.settings.events_webhook:
+            optional["BERTH_EVENTS_WEBHOOK"] = self.settings.events_webhook
+        if self.settings.events_file is not None:
+            optional["BERTH_EVENTS_FILE"] = str(self.settings.events_file.absolute())
         controlplane = await self._start_child(
             "control plane",
             self._programs.controlplane,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane.api.auth import Keys
+from controlplane.api.keys import KeyRing
+from controlplane.api.rates import Throttle
 from controlplane.core.policy import PRESETS
 
 HOST = "127.0.0.1"
@@ -39,8 +40,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     healthy_after_seconds: float = HEALTHY_AFTER_SECONDS
     time_scale: float = 1.0
     """How much faster the scaler's clock runs than the wall's (`core.capacity.pace`)."""
-    keys: Keys | None = None
+    keys: KeyRing | None = None
+    tls_cert: Path | None = None
+    """Certificate (PEM, its chain behind it); None: plain HTTP."""
+    tls_key: Path | None = None
+    throttle: Throttle = Throttle.OFF
     log_level: str = "warning"
+    events_webhook: str = ""
+    """URL that every event is POSTed to."""
+    events_file: Path | None = None
+    """File that every event is appended to."""
     allow_reset: bool = False
     """Whether `POST /_berth/reset` empties everything."""
     check_answers: bool = False
@@ -57,12 +66,19 @@ def check(config: Config) -> None:
         raise SetupError(f"Unknown policy {config.policy!r}; there are {', '.join(PRESETS)}.")
     if config.keys is None and not is_loopback(config.host):
         raise SetupError(
-            f"To listen on {config.host}, beyond this machine, set BERTH_ACCESS_KEY_ID and BERTH_SECRET_ACCESS_KEY."
+            f"To listen on {config.host}, beyond this machine, set BERTH_ACCESS_KEY_ID and BERTH_SECRET_ACCESS_KEY, "
+            "or BERTH_KEYS_FILE."
         )
-    if config.healthy_after_seconds < 0:
-        raise SetupError("BERTH_HEALTHY_AFTER_SECONDS must be 0 or more.")
+    if (config.tls_cert is None) != (config.tls_key is None):
+        raise SetupError("BERTH_TLS_CERT and BERTH_TLS_KEY go together.")
+    if config.events_webhook and not config.events_webhook.startswith(("http://", "https://")):
+        raise SetupError(f"BERTH_EVENTS_WEBHOOK is {config.events_webhook!r}, but must be an http or https URL.")
+    if config.events_file is not None and not config.events_file.absolute().parent.is_dir():
+        raise SetupError(f"The folder of BERTH_EVENTS_FILE, {config.events_file.absolute().parent}, is not there.")
     if not TIME_SCALE_MIN <= config.time_scale <= TIME_SCALE_MAX:
         raise SetupError(f"BERTH_TIME_SCALE must be from {TIME_SCALE_MIN:g} to {TIME_SCALE_MAX:g}.")
+    if config.healthy_after_seconds < 0:
+        raise SetupError("BERTH_HEALTHY_AFTER_SECONDS must be 0 or more.")
     if config.data_dir is not None:
         _check_data_dir(config.data_dir)
 

@@ -9,8 +9,9 @@ import errno
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from random import SystemRandom
 from secrets import token_hex
@@ -20,13 +21,16 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from controlplane import schedulers
 from controlplane.agents.acs import Sessions
 from controlplane.agents.refusal import refused_by
 from controlplane.agents.tcs import Telemetry
 from controlplane.api import auth
+from controlplane.api.alarms import Alarms
 from controlplane.api.call import Account
 from controlplane.api.clusters import DEFAULT_CLUSTER
 from controlplane.api.dispatch import BODY_BYTES_MAX, Dispatcher, wrong_service
+from controlplane.api.rates import Rates
 from controlplane.api.role_keys import Mint
 from controlplane.committing import Committer
 from controlplane.config import Config, SetupError, check
@@ -35,7 +39,12 @@ from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.names import Names
 from controlplane.core.policy import PRESETS
 from controlplane.core.view import Draft
-from controlplane.events.feed import Feed
+from controlplane.door import Door, signed_only, tls
+from controlplane.events.emitter import Emitter
+from controlplane.events.feed import Bell, Feed
+from controlplane.events.pump import Cursor, Pump, Sink
+from controlplane.events.sinks import EventFile, Webhook
+from controlplane.events.stream import EventStream
 from controlplane.logs.api import LogsApi
 from controlplane.logs.store import LogStore
 from controlplane.metrics import Metrics
@@ -49,12 +58,15 @@ from controlplane.store.sqlite import SqliteStore
 from wire import envelope
 from wire.arn import ArnMaker
 from wire.errors import AwsError
+from wire.extensions import EXPLAIN_PLACEMENT, GET_POLICY, PUT_POLICY
 
 STORE_FILE = "controlplane.sqlite"
 LOGS_FILE = "logs.sqlite"
 RECONNECT_SECONDS = 15
 """After a start the agents have so long to come back before their instances count as disconnected. Assumed."""
 SHUTDOWN_SECONDS = 2
+BACKLOG = 1024
+"""Connections that wait to be accepted: a whole cluster comes back at once after a restart. Assumed."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -76,6 +88,9 @@ class ControlPlane:
         self.account = Account(names, policy, pace)
         self.metrics = Metrics()
         self.feed = Feed(store, self.metrics)
+        self.events = EventStream(store, self.metrics)
+        self._sinks = list(_sinks(config))
+        self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
         self.logs = LogStore(config.data_dir / LOGS_FILE if config.data_dir is not None else None)
         self._committer = Committer(store, clock=time.time, on_conflict=self._met)
         self.sessions = Sessions(
@@ -84,7 +99,7 @@ class ControlPlane:
             account=self.account,
             clock=time.time,
             metrics=self.metrics,
-            mint=Mint(config.keys.secret_access_key if config.keys else token_hex()),
+            mint=Mint(config.keys.first.secret_access_key if config.keys else token_hex()),
         )
         self.telemetry = Telemetry(store=store, committer=self._committer)
         self.dispatcher = Dispatcher(
@@ -95,21 +110,25 @@ class ControlPlane:
             clock=time.time,
             metrics=self.metrics,
             logs=LogsApi(self.logs, names.arns),
+            rates=Rates(config.throttle, time.monotonic),
             check_answers=config.check_answers,
         )
+        self.alarms = Alarms(store=store, committer=self._committer, new_id=names.uuid)
         self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
-        self.capacity = Capacity(store, clock=time.time, names=names, dice=names.dice, pace=pace)
         self.reset = Reset(store, self._committer, self.logs, self._new_cluster, is_allowed=config.allow_reset)
+        self.capacity = Capacity(store, clock=time.time, names=names, dice=names.dice, pace=pace)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._jobs: list[asyncio.Task[None]] = []
+        self._listener: asyncio.Server | None = None
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
 
     @property
     def url(self) -> str:
         """Where it is reached."""
         host = self.config.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        scheme = "https" if self.config.tls_cert else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     async def start(self) -> None:
         """Begin to serve.
@@ -117,41 +136,65 @@ class ControlPlane:
         Raises:
             SetupError: the port is taken, or not ours to take.
         """
+        schedulers.load()
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.config.host, self.config.port)
+        assert self._runner.server is not None
+        door, config = Door(self._runner.server), self.config
         try:
-            await site.start()
+            encryption = tls(config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
+            self._listener = await asyncio.get_running_loop().create_server(
+                door, config.host, config.port, ssl=encryption, backlog=BACKLOG
+            )
         except OSError as error:
-            raise SetupError(_why_no_port(self.config, error)) from None
-        self.port = self._runner.addresses[0][1]
+            raise SetupError(_why_no_port(config, error)) from None
+        except ValueError as error:
+            raise SetupError(str(error)) from None
+        self.port = self._listener.sockets[0].getsockname()[1]
         await self._committer.commit(self._ensure_default_cluster, cause="start")
-        for job in (self._follow(), self.worker.run(), self.sweeper.run(), self.capacity.run(), self._forget_absent()):
+        pumps = [self.capacity.run(), *(pump.run() for pump in self._pumps)]
+        for job in (self._follow(), self.worker.run(), self.sweeper.run(), self._forget_absent(), *pumps):
             self._spawn(job)
 
     async def close(self) -> None:
         """Stop serving, then make everything durable."""
-        self.feed.close()
+        for bell in self._bells:
+            bell.close()
         self.sessions.close()
         await self.telemetry.close()
+        if self._listener is not None:
+            self._listener.close()
         await self._runner.cleanup()
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
+        for sink in self._sinks:
+            await sink.close()
         await self.logs.close()
         await self.store.close()
 
     def _app(self) -> web.Application:
-        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        middlewares = [signed_only(self._authenticate)] if self.config.keys is not None else []
+        app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=middlewares)
         app.router.add_post("/", self.dispatcher.handle)
         app.router.add_get("/acs/ws", partial(self._agents, self.sessions.handle))
         app.router.add_get("/tcs/ws", partial(self._agents, self.telemetry.handle))
+        app.router.add_get("/events", self.events.handle)
         app.router.add_get("/_berth/health", self._health)
         app.router.add_get("/_berth/story", self.feed.handle)
+        app.router.add_post("/_berth/alarms", self.alarms.set)
+        app.router.add_get("/_berth/alarms", self.alarms.list)
+        app.router.add_get("/_berth/explain", partial(self.dispatcher.handle, ours=EXPLAIN_PLACEMENT))
+        app.router.add_get("/_berth/policy", partial(self.dispatcher.handle, ours=GET_POLICY))
+        app.router.add_put("/_berth/policy", partial(self.dispatcher.handle, ours=PUT_POLICY))
         app.router.add_get("/_berth/telemetry", self.telemetry.newest)
         app.router.add_post("/_berth/reset", self._reset)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_route("*", "/{path:.*}", _elsewhere)
         return app
+
+    async def _authenticate(self, request: web.Request) -> None:
+        role = self.dispatcher.authenticate(request, await request.read())
+        auth.permit(role, f"{request.method} {request.path}")
 
     async def _agents(self, handle: Handler, request: web.Request) -> web.StreamResponse:
         try:
@@ -189,19 +232,30 @@ class ControlPlane:
         """Wake whoever a commit concerns. After a gap everybody looks anew."""
         while True:
             watch = self.store.watch()
-            self.feed.wake()
+            self._ring()
             self.sessions.wake_all()
             async for commit in watch:
-                self.feed.wake()
+                self._ring()
                 self._wake_sessions(commit)
+
+    @property
+    def _bells(self) -> list[Bell]:
+        return [self.feed, self.events, *self._pumps]
+
+    def _ring(self) -> None:
+        for bell in self._bells:
+            bell.wake()
 
     def _wake_sessions(self, commit: Commit) -> None:
         view = self.store.view()
         for table, key in commit.changed:
+            if table == Cluster.table:
+                self.sessions.wake_all()
             task = view.task(key) if table == Task.table else None
-            instance = task.instance if task is not None else key if table == Instance.table else None
-            if instance is not None:
-                self.sessions.wake(instance)
+            if task is not None and task.instance is not None:
+                self.sessions.wake(task.instance, task.arn)
+            elif table == Instance.table:
+                self.sessions.wake(key)
 
     async def _forget_absent(self) -> None:
         await asyncio.sleep(RECONNECT_SECONDS)
@@ -245,16 +299,32 @@ def set_up_logging(level: str) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
     )
 
 
 def _open_store(config: Config) -> Store:
+    emit = Emitter(ArnMaker(config.region, config.account), time.time)
     if config.data_dir is None:
-        return MemoryStore()
+        return MemoryStore(emit=emit)
     try:
-        return SqliteStore(Path(config.data_dir) / STORE_FILE)
+        return SqliteStore(Path(config.data_dir) / STORE_FILE, emit=emit)
     except StoreBusy as busy:
         raise SetupError(str(busy)) from None
+
+
+def _sinks(config: Config) -> Iterator[Sink]:
+    if config.events_webhook:
+        yield Webhook(config.events_webhook)
+    if config.events_file is not None:
+        yield EventFile(config.events_file)
+
+
+def _cursor_file(config: Config, sink: Sink) -> Path | None:
+    """Each sink its own: another URL or file begins anew."""
+    if config.data_dir is None:
+        return None
+    return config.data_dir / f"events-{sha256(sink.name.encode()).hexdigest()[:12]}.cursor"
 
 
 def _why_no_port(config: Config, error: OSError) -> str:

@@ -25,3 +25,9 @@ def free_port():
 def free_port_2():
     """Another one."""
     return _free_port()
+
+
+@pytest.fixture
+def free_port_3():
+    """And a third."""
+    return _free_port()

@@ -13,23 +13,24 @@ from random import Random
 
 import msgspec
 
-from controlplane.core import lifecycle
+from controlplane.core import health, lifecycle
 from controlplane.core.assignment import assignments
 from controlplane.core.batch import Batch
 from controlplane.core.cost import task_amounts
 from controlplane.core.evaluations import services_to_look_at
 from controlplane.core.lifecycle import ContainerReport, TaskReport
-from controlplane.core.model import Cluster, Instance, Release, Service, Task, TaskDefinition
+from controlplane.core.model import Cluster, Instance, Release, Service, TargetHealth, Task, TaskDefinition
 from controlplane.core.names import Names
 from controlplane.core.plan import Key, Plan
 from controlplane.core.policy import Policy
-from controlplane.core.reconcile import rollout
+from controlplane.core.reconcile import deployments
 from controlplane.core.reconcile.service import reconcile
+from controlplane.core.rollouts import Alarm, ServiceDeployment
 from controlplane.core.view import Draft, State
 from wire.arn import ArnMaker
 from wire.holds import Hold, Ledger, Proof
 from wire.resources import Amounts
-from wire.status import ContainerStatus, DesiredStatus, StopCode, TaskStatus
+from wire.status import ContainerStatus, DesiredStatus, HealthStatus, StopCode, TaskStatus
 from wire.story import Kind, StoryLine
 
 R5_LARGE = Amounts(2048, 15731)
@@ -115,12 +116,19 @@ class ToyCluster:
         return instance.arn
 
     def define(
-        self, amounts: Amounts = TASK, *, family: str = "web", stop_timeout: int | None = None
+        self,
+        amounts: Amounts = TASK,
+        *,
+        family: str = "web",
+        stop_timeout: int | None = None,
+        is_checked: bool = False,
     ) -> TaskDefinition:
         revision = 1 + sum(d.family == family for d in self.state.records(TaskDefinition))
         container = {"name": "app", "image": "busybox", "cpu": amounts.cpu, "memory": amounts.memory_mib}
         if stop_timeout is not None:
             container["stopTimeout"] = stop_timeout
+        if is_checked:
+            container["healthCheck"] = {"command": ["CMD", "true"]}
         if amounts.ports:
             container["portMappings"] = [{"containerPort": p, "hostPort": p} for p in sorted(amounts.ports)]
         body = {"family": family, "containerDefinitions": [container]}
@@ -136,19 +144,41 @@ class ToyCluster:
         )
         self.decide(
             "create the service",
-            lambda draft: rollout.begin(draft, service, task_definition=definition.arn, names=self.names),
+            lambda draft: deployments.begin(draft, service, task_definition=definition.arn, names=self.names),
         )
         return arn
 
     def deploy(self, service: str, definition: TaskDefinition, **members: object) -> None:
         def begin(draft: Draft) -> None:
             changed = msgspec.structs.replace(draft.service(service), **members)
-            rollout.begin(draft, changed, task_definition=definition.arn, names=self.names)
+            deployments.begin(draft, changed, task_definition=definition.arn, names=self.names)
 
         self.decide("deploy", begin)
 
     def update(self, service: str, **members: object) -> None:
         self.decide("update", lambda draft: draft.put(msgspec.structs.replace(draft.service(service), **members)))
+
+    def health(self, arn: str, status: HealthStatus) -> None:
+        """The container's health check comes to a result."""
+        self.decide("health", lambda draft: health.observe(draft, draft.task(arn), {"app": status}))
+
+    def target(self, arn: str, status: HealthStatus, reason: str = "") -> None:
+        """The load balancer finds the task so."""
+        seen = TargetHealth(group="arn:tg", port=8080, status=status, reason=reason)
+        self.decide("target", lambda draft: health.observe_targets(draft, draft.task(arn), (seen,)))
+
+    def alarm(self, name: str, *, rings: bool) -> None:
+        self.decide("alarm", lambda draft: draft.put(Alarm(name=name, is_ringing=rings)))
+
+    def protect(self, arn: str, seconds: float) -> None:
+        until = EPOCH + self.now + seconds
+        self.decide("protect", lambda draft: draft.put(msgspec.structs.replace(draft.task(arn), protected_until=until)))
+
+    def course(self, service: str) -> ServiceDeployment:
+        """The newest service deployment."""
+        course = self.state.record(ServiceDeployment, self.service(service).current)
+        assert course is not None
+        return course
 
     def stop(self, arn: str) -> None:
         self.decide(

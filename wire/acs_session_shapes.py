@@ -83,3 +83,14 @@ class NackRequest(_Shape, frozen=True):
     container_instance: str
     message_id: str
     reason: str = ""
+
+
+class BerthPolicyMessage(_Shape, frozen=True, omit_defaults=False):
+    """Ours, for our agents: what goes from now on for the three variables of the agent that are policy."""
+
+    message_id: str
+    cluster_arn: str
+    container_instance_arn: str
+    resource_release: str
+    task_queue: str
+    stop_give_up: str

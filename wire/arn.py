@@ -76,6 +76,18 @@ class ArnMaker(NamedTuple):
         """ARN of a service."""
         return self._arn("service", cluster, name)
 
+    def service_deployment(self, cluster: str, service: str, deployment_id: str) -> str:
+        """ARN of a service deployment; `deployment_id` is 21 characters of base64url."""
+        return self._arn("service-deployment", cluster, service, deployment_id)
+
+    def service_revision(self, cluster: str, service: str, revision_id: str) -> str:
+        """ARN of a service revision; `revision_id` is 19 digits."""
+        return self._arn("service-revision", cluster, service, revision_id)
+
+    def task_set(self, cluster: str, service: str, task_set_id: str) -> str:
+        """ARN of a task set; `task_set_id` is `ecs-svc/` and 19 digits."""
+        return self._arn("task-set", cluster, service, *task_set_id.split("/"))
+
     def task_definition(self, family: str, revision: int) -> str:
         """ARN of one revision of a task definition."""
         return self._arn("task-definition", f"{family}:{revision}")

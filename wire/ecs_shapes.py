@@ -4,39 +4,17 @@ The control plane checks requests against the model and, in tests and in dev mod
 JSON values only: no records, no operations' meaning. The agent never imports it (botocore is not on its diet).
 """
 
-import re
-from collections.abc import Iterator
-from enum import StrEnum
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 from wire.errors import AwsError, InvalidParameterException, SerializationException
+from wire.shape_checks import Fault, FaultKind, faults
 
-NESTING_MAX = 32
-"""Levels of JSON that are looked at; the deepest shape of the model has fewer."""
-
-
-class FaultKind(StrEnum):
-    """What is wrong with a value."""
-
-    TYPE = "type"
-    MISSING = "missing"
-    ENUM = "enum"
-    LENGTH = "length"
-    RANGE = "range"
-    PATTERN = "pattern"
-    UNKNOWN = "unknown"
-
-
-class Fault(NamedTuple):
-    """One thing that is wrong; `path` is like `containerDefinitions[0].name`."""
-
-    kind: FaultKind
-    path: str
-    message: str
+NESTING_MAX = 64
+"""Levels of JSON in a request; the deepest shape of the model has far fewer."""
 
 
 @cache
@@ -77,86 +55,19 @@ def response_faults(operation: str, body: dict[str, Any]) -> list[str]:
     return [f"{operation}: {fault.message}" for fault in faults(_shapes(operation)[1], body)]
 
 
-def faults(shape: Any, value: Any, path: str = "") -> Iterator[Fault]:
-    """Everything wrong with a JSON value, against a shape of the model (botocore's `Shape`)."""
-    expected = _PYTHON_TYPES.get(shape.type_name)
-    if path.count(".") + path.count("[") > NESTING_MAX or getattr(shape, "is_document_type", False):
-        return
-    if expected and (not isinstance(value, expected) or (isinstance(value, bool) and shape.type_name != "boolean")):
-        name = path or "the request"
-        yield Fault(FaultKind.TYPE, path, f"{name} can not be read as {_A_TYPE[shape.type_name]}.")
-        return
-    if shape.type_name == "structure":
-        yield from _structure_faults(shape, value, path)
-    elif shape.type_name == "list":
-        yield from _size_faults(shape, len(value), path)
-        for index, item in enumerate(value):
-            yield from faults(shape.member, item, f"{path}[{index}]")
-    elif shape.type_name == "map":
-        for key, item in value.items():
-            yield from faults(shape.value, item, f"{path}.{key}")
-    else:
-        yield from _scalar_faults(shape, value, path)
-
-
-def _structure_faults(shape: Any, value: dict[str, Any], path: str) -> Iterator[Fault]:
-    prefix = f"{path}." if path else ""
-    for name in shape.required_members:
-        if name not in value:
-            yield Fault(FaultKind.MISSING, prefix + name, f"{prefix}{name} should not be null or empty.")
-    for name, item in value.items():
-        if name in shape.members:
-            yield from faults(shape.members[name], item, prefix + name)
-        else:
-            yield Fault(FaultKind.UNKNOWN, prefix + name, f"{prefix}{name} is not a member of {shape.name}.")
-
-
-def _scalar_faults(shape: Any, value: Any, path: str) -> Iterator[Fault]:
-    if shape.type_name == "string":
-        if shape.enum and value not in shape.enum:
-            text = _ENUM_TEXTS.get(shape.name, "{path} should be one of [{values}]")
-            yield Fault(FaultKind.ENUM, path, text.format(path=path, value=value[:100], values=",".join(shape.enum)))
-        yield from _size_faults(shape, len(value), path)
-        pattern = shape.metadata.get("pattern")
-        if pattern and not _compiled(pattern).fullmatch(value):
-            yield Fault(FaultKind.PATTERN, path, f"{path} contains characters that are not allowed: {pattern}")
-    elif shape.type_name in _NUMBERS:
-        bits = _BITS.get(shape.type_name)
-        if bits and not -(2**bits) <= value < 2**bits:
-            yield Fault(FaultKind.TYPE, path, f"{path} can not be read as {_A_TYPE[shape.type_name]}: it is too large.")
-        low, high = shape.metadata.get("min", value), shape.metadata.get("max", value)
-        if not low <= value <= high:
-            bounds = f"between {low} and {high}" if "max" in shape.metadata else f"at least {low}"
-            yield Fault(FaultKind.RANGE, path, f"{path} should be {bounds}.")
-
-
-def _size_faults(shape: Any, size: int, path: str) -> Iterator[Fault]:
-    low, high = shape.metadata.get("min", 0), shape.metadata.get("max")
-    if size < low:
-        yield Fault(FaultKind.LENGTH, path, f"{path} should have a length of at least {low}.")
-    if high is not None and size > high:
-        yield Fault(FaultKind.LENGTH, path, f"{path} should have a length of at most {high}.")
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """A pattern of the model, made Python's: it is written in Java's dialect, with classes of Unicode."""
-    for java, python in ((r"\p{L}", r"\w"), (r"\p{N}", r"\w"), (r"\p{Z}", _SEPARATORS)):
-        pattern = pattern.replace(java, python)
-    return re.compile(pattern)
-
-
 @cache
 def _shapes(operation: str) -> tuple[Any, Any]:
     model = service_model().operation_model(operation)
     return model.input_shape, model.output_shape
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(value: Any, levels: int = NESTING_MAX) -> Any:
+    if not levels:
+        raise SerializationException(f"The request is nested more than {NESTING_MAX} levels deep.")
     if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        return {key: _without_nulls(item, levels - 1) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value if item is not None]
+        return [_without_nulls(item, levels - 1) for item in value if item is not None]
     return value
 
 
@@ -164,38 +75,3 @@ def _error_of(fault: Fault) -> AwsError:
     if fault.kind is FaultKind.TYPE:
         return SerializationException(fault.message)
     return InvalidParameterException(fault.message)
-
-
-_NUMBERS = ("integer", "long", "float", "double")
-_BITS = {"integer": 31, "long": 63}
-_SEPARATORS = " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_ENUM_TEXTS = {
-    "SettingName": "{value} should be one of [{values}]",
-    "LaunchType": "launch type should be one of [{values}]",
-    "TargetType": "targetType must be container-instance",
-}
-"""Where AWS words it in its own way, by the name of the shape."""
-_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
-    "structure": (dict,),
-    "map": (dict,),
-    "list": (list,),
-    "string": (str,),
-    "integer": (int,),
-    "long": (int,),
-    "float": (int, float),
-    "double": (int, float),
-    "boolean": (bool,),
-    "timestamp": (int, float),
-}
-_A_TYPE = {
-    "structure": "an object",
-    "map": "an object",
-    "list": "a list",
-    "string": "a string",
-    "integer": "an integer",
-    "long": "an integer",
-    "float": "a number",
-    "double": "a number",
-    "boolean": "a boolean",
-    "timestamp": "a time in epoch seconds",
-}

@@ -21,6 +21,11 @@ FORCE_STOP_TASK = "ForceStopTask"
 Input and answer are StopTask's. The agent is told by the member `berthForce` of a task in a PayloadMessage; Amazon's
 agent passes it over.
 """
+EXPLAIN_PLACEMENT = "ExplainPlacement"
+"""Asked for by people (`berth explain`): the verdict on every instance for `subject` in `cluster`."""
+GET_POLICY = "GetClusterPolicy"
+PUT_POLICY = "PutClusterPolicy"
+"""Asked for by people (`berth policy`): the switches of a cluster, on both sides."""
 
 GROUP_OPERATIONS = frozenset(
     {

@@ -49,13 +49,14 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
 class Ledger:
     """The holds on one instance. Ending a hold that is not there is a legal no-op."""
 
-    __slots__ = ("_holds", "_ports", "_ports_udp", "_used_cpu", "_used_memory_mib", "registered")
+    __slots__ = ("_holds", "_ports", "_ports_udp", "_used_cpu", "_used_gpus", "_used_memory_mib", "registered")
 
     def __init__(self, registered: Amounts) -> None:
         self.registered = registered
         self._holds: dict[str, Hold] = {}
         self._used_cpu = 0
         self._used_memory_mib = 0
+        self._used_gpus = 0
         self._ports = frozenset(registered.ports)
         self._ports_udp = frozenset(registered.ports_udp)
 
@@ -80,6 +81,7 @@ class Ledger:
             self.registered.memory_mib - self._used_memory_mib,
             self._ports,
             self._ports_udp,
+            self.registered.gpus - self._used_gpus,
         )
 
     def lacks(self, want: Amounts) -> tuple[str, ...]:
@@ -92,6 +94,7 @@ class Ledger:
         self._holds[hold.subject] = hold
         self._used_cpu += hold.amounts.cpu
         self._used_memory_mib += hold.amounts.memory_mib
+        self._used_gpus += hold.amounts.gpus
         self._ports |= hold.amounts.ports
         self._ports_udp |= hold.amounts.ports_udp
 
@@ -103,6 +106,7 @@ class Ledger:
             return None
         self._used_cpu -= hold.amounts.cpu
         self._used_memory_mib -= hold.amounts.memory_mib
+        self._used_gpus -= hold.amounts.gpus
         self._ports = self.registered.ports.union(*(h.amounts.ports for h in self))
         self._ports_udp = self.registered.ports_udp.union(*(h.amounts.ports_udp for h in self))
         self.check()
@@ -114,5 +118,9 @@ class Ledger:
 
     def check(self) -> None:
         """Registered = free + sum of the holds."""
-        assert self._used_cpu == sum(h.amounts.cpu for h in self)
-        assert self._used_memory_mib == sum(h.amounts.memory_mib for h in self)
+        cpu = memory_mib = gpus = 0
+        for hold in self:
+            cpu += hold.amounts.cpu
+            memory_mib += hold.amounts.memory_mib
+            gpus += hold.amounts.gpus
+        assert (self._used_cpu, self._used_memory_mib, self._used_gpus) == (cpu, memory_mib, gpus)

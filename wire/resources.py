@@ -18,7 +18,7 @@ class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
     ports: frozenset[int] = frozenset()
     ports_udp: frozenset[int] = frozenset()
     gpus: int = 0
-    """How many. Only asked for: no instance here registers any, so whoever asks is refused."""
+    """How many. Our agent registers none."""
 
     def __add__(self, other: "Amounts") -> "Amounts":
         return Amounts(
@@ -46,14 +46,15 @@ class Room(msgspec.Struct, frozen=True):
     memory_mib: int
     ports_taken: frozenset[int] = frozenset()
     ports_udp_taken: frozenset[int] = frozenset()
+    gpus: int = 0
 
     @classmethod
     def whole(cls, registered: Amounts) -> "Room":
         """The room of an instance without holds: its reserved ports are taken."""
-        return cls(registered.cpu, registered.memory_mib, registered.ports, registered.ports_udp)
+        return cls(registered.cpu, registered.memory_mib, registered.ports, registered.ports_udp, registered.gpus)
 
     def lacks(self, want: Amounts) -> tuple[str, ...]:
-        """Amazon's names of what `want` does not find here: CPU, MEMORY, PORTS; empty where it fits."""
+        """Amazon's names of what `want` does not find here: CPU, MEMORY, PORTS, GPU; empty where it fits."""
         lacking = []
         if want.cpu > self.cpu:
             lacking.append("CPU")
@@ -61,7 +62,7 @@ class Room(msgspec.Struct, frozen=True):
             lacking.append("MEMORY")
         if want.ports & self.ports_taken or want.ports_udp & self.ports_udp_taken:
             lacking.append("PORTS")
-        if want.gpus:
+        if want.gpus > self.gpus:
             lacking.append("GPU")
         return tuple(lacking)
 
@@ -72,6 +73,7 @@ class Room(msgspec.Struct, frozen=True):
             self.memory_mib - taken.memory_mib,
             self.ports_taken | taken.ports,
             self.ports_udp_taken | taken.ports_udp,
+            self.gpus - taken.gpus,
         )
 
     def plus(self, freed: Amounts) -> "Room":
@@ -81,6 +83,7 @@ class Room(msgspec.Struct, frozen=True):
             self.memory_mib + freed.memory_mib,
             self.ports_taken - freed.ports,
             self.ports_udp_taken - freed.ports_udp,
+            self.gpus + freed.gpus,
         )
 
 
@@ -122,7 +125,7 @@ def to_registration(registered: Amounts) -> list[dict[str, Any]]:
 
 
 def from_resources(resources: Iterable[Mapping[str, Any]]) -> Amounts:
-    """Read Amazon's resources; a name that we do not account for (GPU, ...) is passed over."""
+    """Read Amazon's resources; a name that we do not account for is passed over. GPUs come as a set of ids."""
     by_name = {resource["name"]: resource for resource in resources}
 
     def integer(name: str) -> int:
@@ -131,4 +134,5 @@ def from_resources(resources: Iterable[Mapping[str, Any]]) -> Amounts:
     def ports(name: str) -> frozenset[int]:
         return frozenset(int(port) for port in by_name.get(name, {}).get("stringSetValue") or ())
 
-    return Amounts(integer("CPU"), integer("MEMORY"), ports("PORTS"), ports("PORTS_UDP"))
+    gpus = len(by_name.get("GPU", {}).get("stringSetValue") or ())
+    return Amounts(integer("CPU"), integer("MEMORY"), ports("PORTS"), ports("PORTS_UDP"), gpus)

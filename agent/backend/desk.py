@@ -53,7 +53,11 @@ class Timeline:
 
 
 class Desk:
-    """One agent's. `tasks` lists what the engine knows; `examine` has the container runtime looked at."""
+    """One agent's. `tasks` lists what the engine knows; `examine` has the container runtime looked at.
+
+    `set_policy` takes what goes for `ECS_RESOURCE_RELEASE`, `ECS_TASK_QUEUE` and `ECS_STOP_GIVE_UP`; on disk when it
+    returns. It raises ValueError where it cannot be read.
+    """
 
     def __init__(
         self,
@@ -63,12 +67,14 @@ class Desk:
         facts: Facts,
         credentials: CredentialStore,
         examine: Callable[[], None] = lambda: None,
+        set_policy: Callable[[str, str, str], None] = lambda _release, _queue, _give_up: None,
     ) -> None:
         self.submit = submit
         self.tasks = tasks
         self.timeline = Timeline(facts)
         self.credentials = credentials
         self.examine = examine
+        self.set_policy = set_policy
         self.manifest_id = ""
         """Id of the newest manifest, until the answer to our question about it has come."""
 

@@ -18,7 +18,7 @@ TRANSIENT_CODES = frozenset({"ThrottlingException", "ServerException", "LimitExc
 
 
 class BackendUnreachableError(Exception):
-    """No answer: refused, cut off or too late."""
+    """No answer of a control plane: refused, cut off, too late, or somebody else's."""
 
 
 def is_transient(error: AwsError) -> bool:
@@ -45,7 +45,7 @@ class EcsClient:
 
         Raises:
             AwsError: the control plane refused, by the name and in the words that it gave.
-            BackendUnreachableError: there was no answer.
+            BackendUnreachableError: there was no answer, or none that can be read.
         """
         body = msgspec.json.encode(request)
         headers = request_headers(operation, prefix)
@@ -58,10 +58,12 @@ class EcsClient:
             async with self.session.post(url, data=body, headers=headers, timeout=timeout) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise BackendUnreachableError(f"{operation}: {error or type(error).__name__}") from error
+            raise BackendUnreachableError(f"{operation}: {str(error) or type(error).__name__}") from error
         if response.status >= 400:  # noqa: PLR2004 - HTTP's own border
             refused = decode_error(response.status, answer)
             refused.request_id = response.headers.get("x-amzn-RequestId", "")
             raise refused
-        fields: dict[str, Any] = msgspec.json.decode(answer or b"{}")
-        return fields
+        try:
+            return msgspec.json.decode(answer or b"{}", type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            raise BackendUnreachableError(f"{operation}: the answer is no JSON object") from error

@@ -17,6 +17,8 @@ from wire.logs import MESSAGE_BYTES_MAX, TARGET_PREFIX
 
 log = logging.getLogger(__name__)
 
+REFUSED_MAX = 1000
+"""Streams remembered as refused, so that each is told once."""
 _CUT = " [cut]"
 
 
@@ -63,6 +65,8 @@ class LogSubmitter:
 
     def _refuse(self, operation: str, error: AwsError, where: tuple[str, str]) -> None:
         if error.code != "ResourceAlreadyExistsException" and where not in self._refused:
+            if len(self._refused) >= REFUSED_MAX:
+                self._refused.clear()
             self._refused.add(where)
             log.warning("Log stream %s of %s: %s was answered with %s", where[1], where[0], operation, error.code)
 

@@ -15,6 +15,7 @@ from agent.backend.desk import Desk, Respond, encode
 from agent.core.events import Desired
 from agent.core.spec import ContainerSpec, Mount, Port, Secret, TaskSpec, Volume, cost
 from wire import acs_shapes
+from wire.acs_session_shapes import BerthPolicyMessage
 from wire.acs_shapes import AckRequest, HeartbeatAckRequest, HeartbeatMessage
 from wire.envelope import Frame
 from wire.status import DesiredStatus
@@ -32,8 +33,11 @@ class _Payload(msgspec.Struct, rename="camel"):
     seq_num: int = 0
 
 
-class _Named(msgspec.Struct):
+class _Named(msgspec.Struct, rename="camel"):
+    """The two members that a stop needs."""
+
     arn: str = ""
+    desired_status: str = ""
 
 
 async def heartbeat(frame: Frame, desk: Desk) -> list[str]:
@@ -62,9 +66,26 @@ async def payload(frame: Frame, desk: Desk) -> list[str]:
     return [encode(ack), *credentials]
 
 
+async def policy(frame: Frame, desk: Desk) -> list[str]:
+    """BerthPolicyMessage, ours: another policy goes from now on, also for the tasks that are here."""
+    message = msgspec.json.decode(frame.message, type=BerthPolicyMessage)
+    try:
+        desk.set_policy(message.resource_release, message.task_queue, message.stop_give_up)
+    except ValueError as error:
+        log.warning("A policy that this agent does not know was passed over: %s", error)
+        return []
+    ack = AckRequest(
+        cluster=message.cluster_arn,
+        container_instance=message.container_instance_arn,
+        message_id=message.message_id,
+    )
+    return [encode(ack)]
+
+
 RESPONDERS: dict[str, Respond] = {
     "HeartbeatMessage": heartbeat,
     "PayloadMessage": payload,
+    "BerthPolicyMessage": policy,
     "TaskManifestMessage": manifest.manifest,
     "TaskStopVerificationAck": manifest.verified,
     "IAMRoleCredentialsMessage": refreshing.refreshed,
@@ -91,7 +112,10 @@ def _credentials(desk: Desk, message_id: str, raw: msgspec.Raw) -> list[str]:
 
 
 def _desired(raw: msgspec.Raw, message_id: str) -> Desired | None:
-    """A task that cannot be read is refused by its ARN, with the reason; without an ARN there is nobody to refuse."""
+    """A task that cannot be read is refused by its ARN, with the reason; without an ARN there is nobody to refuse.
+
+    A stop is a stop, whatever else is said with it: refusing it would leave the task running for good.
+    """
     try:
         task = msgspec.json.decode(raw, type=acs_shapes.Task)
         desired = DesiredStatus(task.desired_status)
@@ -99,13 +123,15 @@ def _desired(raw: msgspec.Raw, message_id: str) -> Desired | None:
         return Desired(task=task.arn, cause=message_id, desired=desired, spec=spec, force=task.berth_force)
     except (msgspec.MsgspecError, ValueError) as error:
         try:
-            arn = msgspec.json.decode(raw, type=_Named).arn
+            named = msgspec.json.decode(raw, type=_Named)
         except msgspec.MsgspecError:
-            arn = ""
-        if not arn:
+            named = _Named()
+        if not named.arn:
             log.warning("A task without a readable ARN was passed over: %s", error)
             return None
-        return Desired(task=arn, cause=message_id, desired=DesiredStatus.RUNNING, refusal=str(error))
+        if named.desired_status == DesiredStatus.STOPPED:
+            return Desired(task=named.arn, cause=message_id, desired=DesiredStatus.STOPPED)
+        return Desired(task=named.arn, cause=message_id, desired=DesiredStatus.RUNNING, refusal=str(error))
 
 
 def _spec(task: acs_shapes.Task) -> TaskSpec:

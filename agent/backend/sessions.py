@@ -11,6 +11,7 @@ from agent.backend.ecsclient import EcsClient
 from agent.backend.endpoints import Endpoints
 from agent.backend.tcs import TcsSession
 from agent.backend.telemetry import HealthRow, Telemetry
+from agent.backend.websocket import Speaker
 from agent.core.events import Event
 from agent.core.state import TaskState
 from agent.machine.doctor import Doctor
@@ -43,13 +44,21 @@ def sessions(
     doctor: Doctor,
     cgroups: Cgroups | None = None,
     sends_metrics: bool = True,
+    set_policy: Callable[[str, str, str], None],
     renew: Callable[[], Awaitable[None]],
 ) -> tuple[AcsSession, TcsSession]:
     """ACS and TCS of the instance (ARN); they share the answer of DiscoverPollEndpoint. `renew` as in `AcsSession`."""
     names = {"cluster": cluster, "instance": instance}
-    versions = {"agent_version": agent_version, "docker_version": docker_version}
+    speaker = Speaker(**names, agent_version=agent_version, docker_version=docker_version)
     endpoints = Endpoints(client, **names)
-    desk = Desk(submit=engine.submit, tasks=engine.tasks, facts=facts, credentials=credentials, examine=doctor.examine)
+    desk = Desk(
+        submit=engine.submit,
+        tasks=engine.tasks,
+        facts=facts,
+        credentials=credentials,
+        examine=doctor.examine,
+        set_policy=set_policy,
+    )
     telemetry = Telemetry(
         **names,
         tasks=engine.tasks,
@@ -60,6 +69,6 @@ def sessions(
         sends_metrics=sends_metrics,
     )
     return (
-        AcsSession(client, endpoints, desk, **names, **versions, renew=renew),
-        TcsSession(client, endpoints, telemetry, **names, **versions),
+        AcsSession(client, endpoints, desk, speaker, renew=renew),
+        TcsSession(client, endpoints, telemetry, speaker),
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from agent.backend.ecsclient import BackendUnreachableError, EcsClient
+from agent.backend.ecsclient import BackendUnreachableError, EcsClient, is_transient
 from wire.errors import AwsError
 from wire.extensions import STORY_LINES_MAX, SUBMIT_STORY, StoryReport
 from wire.story import Kind, StoryLine
@@ -45,7 +45,10 @@ class Storyteller:
             self._more.set()
 
     async def flush(self) -> bool:
-        """Send what waits. Returns whether everything has gone out; it never raises."""
+        """Send what waits. Returns whether everything has gone out; it never raises.
+
+        What is refused for good is dropped: it would stand in the way of all that comes behind it.
+        """
         async with self._sending:
             while self._lines and self._is_heard:
                 batch = [self._lines[i] for i in range(min(len(self._lines), STORY_LINES_MAX))]
@@ -60,7 +63,8 @@ class Storyteller:
                         self._lines.clear()
                         return True
                     log.warning("The story was not taken: %s", error)
-                    return False
+                    if is_transient(error):
+                        return False
                 for _ in batch:
                     if self._lines:
                         self._lines.popleft()

@@ -12,19 +12,16 @@ import aiohttp
 import msgspec
 
 from agent.backend.backoff import Backoff
-from agent.backend.ecsclient import BackendUnreachableError, EcsClient
+from agent.backend.ecsclient import EcsClient
 from agent.backend.endpoints import Endpoints
 from agent.backend.telemetry import SAMPLE_SECONDS, Telemetry
-from agent.backend.websocket import InactiveInstanceError, UnknownInstanceError, address, dial, hang_up, listen
+from agent.backend.websocket import Speaker, address, dial, hang_up, listen, stay_connected
 from wire.envelope import decode_frame
-from wire.errors import AwsError
 from wire.tcs_shapes import ACKS, Publication, encode_publication, publication_json
 
 log = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 20.0
-BRIEF_SECONDS = 1.0
-"""As for ACS."""
 SEND_SECONDS_MAX = 10.0
 KNOWN_TYPES = frozenset(ACKS.values()) | {"HeartbeatMessage", "StopTelemetrySessionMessage"}
 
@@ -32,62 +29,30 @@ KNOWN_TYPES = frozenset(ACKS.values()) | {"HeartbeatMessage", "StopTelemetrySess
 class TcsSession:
     """Keeps one telemetry websocket to the control plane."""
 
-    def __init__(
-        self,
-        client: EcsClient,
-        endpoints: Endpoints,
-        telemetry: Telemetry,
-        *,
-        cluster: str,
-        instance: str,
-        agent_version: str,
-        docker_version: str,
-    ) -> None:
-        """`instance` is the container instance's ARN."""
+    def __init__(self, client: EcsClient, endpoints: Endpoints, telemetry: Telemetry, speaker: Speaker) -> None:
         self._client = client
         self._endpoints = endpoints
         self._telemetry = telemetry
         self._query = {
             "agentHash": "berth",
-            "agentVersion": agent_version,
-            "cluster": cluster,
-            "containerInstance": instance,
-            "dockerVersion": docker_version,
+            "agentVersion": speaker.agent_version,
+            "cluster": speaker.cluster,
+            "containerInstance": speaker.instance,
+            "dockerVersion": speaker.docker_version,
         }
 
     async def run(self) -> None:
-        """Sample, publish, and connect again, until cancelled. Nothing here ever ends the agent."""
+        """Sample, publish, and connect again, until cancelled."""
         sampling = asyncio.create_task(self._sample_for_ever())
         try:
-            await self._stay_connected()
+            await stay_connected(self._session, Backoff(1, 60, 2), name="Telemetry", inactive_seconds=0)
         finally:
             sampling.cancel()
             await asyncio.gather(sampling, return_exceptions=True)
 
-    async def _stay_connected(self) -> None:
-        backoff = Backoff(1, 60, 2)
-        task = asyncio.current_task()
-        while True:
-            began = time.monotonic()
-            try:
-                await self._session(backoff)
-                if time.monotonic() - began > BRIEF_SECONDS:
-                    continue
-            except (InactiveInstanceError, UnknownInstanceError):
-                log.info("Telemetry is refused: this instance is not registered.")
-            except (BackendUnreachableError, AwsError, aiohttp.ClientError, TimeoutError, OSError) as error:
-                log.info("Telemetry waits: %s", error or type(error).__name__)
-            if task is not None and task.cancelling():
-                return
-            await asyncio.sleep(backoff.wait_seconds())
-
     async def _session(self, backoff: Backoff) -> None:
         url = address(await self._endpoints.of("telemetryEndpoint"), self._query)
-        try:
-            socket = await dial(self._client, url)
-        except aiohttp.WSServerHandshakeError:
-            self._endpoints.doubt()
-            raise
+        socket = await dial(self._client, self._endpoints, url)
 
         async def take(text: str) -> bool:
             backoff.reset()

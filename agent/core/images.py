@@ -27,14 +27,14 @@ class CleanUp(msgspec.Struct, frozen=True, kw_only=True):
     interval_seconds: float = 30 * 60
     age_seconds_min: float = 3600
     images_per_cycle: int = 5
+    """So many go; one that somebody's container has stays, and does not count."""
 
 
 def removable(images: Iterable[PulledImage], in_use: set[str], rule: CleanUp, now: float) -> list[str]:
-    """Names of the images of one cycle, the longest unused first. `in_use` are the names that tasks need."""
+    """Names of the images that may go, the longest unused first. `in_use` are the names that tasks need."""
     free = [
         image
         for image in images
         if image.is_ours and image.name not in in_use and now - image.pulled_at >= rule.age_seconds_min
     ]
-    longest_unused = sorted(free, key=lambda image: (image.used_at, image.name))
-    return [image.name for image in longest_unused[: rule.images_per_cycle]]
+    return [image.name for image in sorted(free, key=lambda image: (image.used_at, image.name))]

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from agent.core.queueing import QueuePolicy
 from agent.core.spec import ContainerSpec, TaskSpec
 from wire.holds import Proof
 from wire.resources import Amounts
@@ -26,6 +27,12 @@ class AskRoom(Instruction, frozen=True, kw_only=True):
 
 class WithdrawRoom(Instruction, frozen=True, kw_only=True):
     """Leave the queue."""
+
+
+class SetQueue(Instruction, frozen=True, kw_only=True):
+    """Another policy goes for the whole queue; `task` is empty."""
+
+    queue: QueuePolicy
 
 
 class ReleaseHost(Instruction, frozen=True, kw_only=True):

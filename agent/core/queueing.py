@@ -84,6 +84,11 @@ class Host:
         """Leave the queue; the next in line may fit."""
         return self._admit(now) if self._waiting.pop(task, None) else []
 
+    def go_by(self, policy: QueuePolicy, now: float) -> list[Waiting]:
+        """Another policy from now on; returns who is admitted by it."""
+        self.policy = policy
+        return self._admit(now)
+
     def release(self, task: str, proof: Proof, now: float) -> tuple[Hold | None, list[Waiting]]:
         """End the hold of `task`. Returns it, and who was admitted by that."""
         self._stopping.discard(task)

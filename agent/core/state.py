@@ -131,6 +131,8 @@ class TaskState(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A container that somebody started again has been stopped again; that is done once."""
     execution_stopped_at: float | None = None
     stopped_at: float | None = None
+    release_told: bool = False
+    """The release of its room is in a report."""
     address: Address | None = None
     """Of a task with a network of its own."""
     address_told: bool = False

@@ -171,7 +171,8 @@ class TaskMachine:
                 self._await_cleanup(turn)
 
     def _on_task_timer(self, turn: Turn, timer: str) -> None:
-        if timer == "queue" and self.state.room is RoomState.QUEUED:
+        is_limited = self.settings.queue_limit_seconds is not None
+        if timer == "queue" and is_limited and self.state.room is RoomState.QUEUED:
             self._fail("TaskEngineError: no room on the host within the queue's limit")
         elif timer == "cleanup" and self.is_over:
             for container in self.state.containers:
@@ -229,12 +230,13 @@ class TaskMachine:
         proof = state.proof
         state.room = RoomState.RELEASED
         turn.do(ReleaseHost(task=self.arn, proof=proof))
-        if self.settings.release is Release.ON_EXIT:
+        if self.settings.release is Release.ON_EXIT and not state.release_told:
             self._report_release(turn, proof, turn.cause)
 
     # ---- telling -----------------------------------------------------------------------------------------------
 
     def _report_release(self, turn: Turn, proof: Proof, cause: str) -> None:
+        self.state.release_told = True
         turn.tell(Kind.RELEASE_REPORTED, cause, proof=proof)
         report = ReleaseReport(number=self.state.reports, cause=cause, released_at=turn.now, proof=proof)
         self._queue(turn, report)

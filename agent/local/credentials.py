@@ -1,5 +1,7 @@
 """Credentials of task roles, for the containers that were given their id. It vends what the control plane has sent.
 
+A task that has stopped has none, whoever may still know the id.
+
 Source: amazon-ecs-agent `ecs-agent/tmds/handlers/v1/credentials_handler.go`; the words of the errors are theirs.
 """
 
@@ -8,6 +10,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from agent.core.ladder import Known
 from agent.local.answers import answer
 from agent.local.books import Books
 
@@ -42,7 +45,7 @@ def routes(books: Books, store: CredentialsStore) -> list[web.RouteDef]:
         if not credentials_id:
             return _error("NoIdInRequest", f"{prefix}: No Credential ID in the request", HTTPStatus.BAD_REQUEST)
         task = next((t for t in books.tasks() if credentials_id == t.spec.credentials_id), None)
-        if task is None or not await books.may_ask(request.remote or "", task):
+        if task is None or task.known is Known.STOPPED or not await books.may_ask(request.remote or "", task):
             return _error("InvalidIdInRequest", f"{prefix}: Credentials not found", HTTPStatus.BAD_REQUEST)
         found = store.get(credentials_id)
         if found is None:

@@ -16,7 +16,7 @@ from agent.core.spec import ContainerSpec, Port, TaskSpec
 from agent.local.books import Inspected, networks
 from agent.local.identifiers import Identifiers
 from agent.local.listen import LOOPBACK
-from agent.runtime.spec import bound_ports
+from agent.runtime.inspected import bound_ports
 
 log = logging.getLogger(__name__)
 

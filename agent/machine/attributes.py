@@ -51,6 +51,8 @@ CLAIMED = (
     _HEALTH_CHECK,
     "ecs.capability.docker-plugin.local",
     "ecs.capability.task-eni",
+    "ecs.capability.pid-ipc-namespace-sharing",
+    "ecs.capability.execution-role-awslogs",
 )
 """In Amazon's order."""
 

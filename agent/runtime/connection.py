@@ -4,10 +4,12 @@ import docker
 import docker.errors
 import docker.utils
 
-from agent.runtime.port import UnreachableError
+from agent.runtime.port import ForbiddenError, UnreachableError
 from agent.runtime.spec import INSTANCE_LABEL
 
 THREADS = 4
+PROBE_SECONDS = 2
+"""Limit of the question whether an engine is there. Source: `doctor/docker_runtime_healthcheck.go`."""
 QUICK_SECONDS = 30
 """Limit of inspect, list and kill. Source: `dockerclient/timeout.go`."""
 SLOW_SECONDS = 240
@@ -18,7 +20,8 @@ def connect(timeout_seconds: int | None) -> docker.APIClient:
     """A client of the engine that `DOCKER_HOST` names, or of the local socket.
 
     Raises:
-        UnreachableError: no engine answers, or its socket may not be opened; one sentence says what to do.
+        UnreachableError: no engine answers; one sentence says what to do.
+        ForbiddenError: its socket may not be opened by this user.
     """
     try:
         return docker.APIClient(
@@ -28,7 +31,12 @@ def connect(timeout_seconds: int | None) -> docker.APIClient:
             **docker.utils.kwargs_from_env(),
         )
     except docker.errors.DockerException as error:
-        raise UnreachableError(_why_unreachable(error)) from error
+        raise _unreachable(str(error)) from error
+
+
+def probe() -> None:
+    """See whether an engine answers. Raises as `connect` does."""
+    connect(PROBE_SECONDS).close()
 
 
 def sweep(run: str, instance: str = "") -> int:
@@ -37,8 +45,7 @@ def sweep(run: str, instance: str = "") -> int:
     With `instance` (ARN) only those of that one host. Returns how many containers.
     """
     client = connect(SLOW_SECONDS)
-    labels = [f"berth.run={run}", *([f"{INSTANCE_LABEL}={instance}"] if instance else [])]
-    mine = {"label": labels}
+    mine = {"label": [f"berth.run={run}", *([f"{INSTANCE_LABEL}={instance}"] if instance else [])]}
     rows = client.containers(all=True, filters=mine)
     for row in rows:
         try:
@@ -52,11 +59,12 @@ def sweep(run: str, instance: str = "") -> int:
     return len(rows)
 
 
-def _why_unreachable(error: Exception) -> str:
-    text = str(error)
+def _unreachable(text: str) -> UnreachableError:
     if "Permission denied" in text or "PermissionError" in text:
-        return "The Docker socket may not be opened by this user: join the group `docker`, or run as root."
-    return (
+        return ForbiddenError(
+            "The Docker socket may not be opened by this user: join the group `docker`, or run as root."
+        )
+    return UnreachableError(
         "No Docker Engine answers: start it (`systemctl start docker`, Docker Desktop, or `make engine` in a checkout)"
         " or point DOCKER_HOST at one."
     )

@@ -23,7 +23,7 @@ from agent.runtime.connection import QUICK_SECONDS, SLOW_SECONDS, THREADS, conne
 from agent.runtime.exits import Exits
 from agent.runtime.finishing import finish
 from agent.runtime.images import explain
-from agent.runtime.logconfig import GROUP_LABEL
+from agent.runtime.inspected import OUT_OF_MEMORY, found_of
 from agent.runtime.options import Options
 from agent.runtime.port import (
     ContainerLife,
@@ -38,18 +38,16 @@ from agent.runtime.port import (
     OnFound,
     OnGap,
     RuntimeCallError,
+    UnreachableError,
 )
-from agent.runtime.resources import Resources, address_of
+from agent.runtime.resources import Resources
 from agent.runtime.secrets import Secrets
 from agent.runtime.shipping import LogShipper
 from agent.runtime.spec import (
     CONTAINER_LABEL,
     TASK_LABEL,
-    bound_ports,
     container_name,
     create_config,
-    epoch_seconds,
-    health_of,
 )
 from agent.runtime.watch import Change, Die, EventStream
 
@@ -101,62 +99,53 @@ class DockerRuntime:
         self._stream: EventStream | None = None
         self._telling: set[asyncio.Task[None]] = set()
         self._on_found: OnFound = lambda _found: None  # before the watch nobody listens; what ends then is listed
-        self._exits = Exits(self._tell)
+        self._exits = Exits(lambda found: self._on_found(found))  # noqa: PLW0108 - which it is, the watch says
 
-    def _tell(self, found: Found) -> None:
-        self._on_found(found)
-
-    async def _call(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
-
-    async def _clear(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._clearing, call)
+    async def _call(self, call: Callable[[], T], pool: ThreadPoolExecutor | None = None) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool or self._pool, call)
 
     async def version(self) -> str:
-        return str((await self._call(self._quick.version))["Version"])
+        def version() -> str:
+            try:
+                return str(self._quick.version()["Version"])
+            except (docker.errors.APIError, requests.exceptions.RequestException) as error:
+                raise UnreachableError(f"The Docker Engine does not answer: {explain(error)}") from error
+
+        return await self._call(version)
 
     async def image(self, name: str) -> Image | None:
         return await self._call(lambda: images.local(self._quick, name))
 
     async def manifest(self, name: str, login: Login | None) -> str:
-        def ask() -> str:
-            return images.manifest(self._quick, name, login)
-
-        return await asyncio.get_running_loop().run_in_executor(self._pulls, ask)
+        return await self._call(lambda: images.manifest(self._quick, name, login), self._pulls)
 
     async def pull(self, name: str, login: Login | None, inactivity_seconds: float) -> None:
         left = threading.Event()
-
-        def pull() -> None:
-            images.pull(self._slow, name, login, inactivity_seconds, left)
-
         try:
-            await asyncio.get_running_loop().run_in_executor(self._pulls, pull)
+            await self._call(lambda: images.pull(self._slow, name, login, inactivity_seconds, left), self._pulls)
         finally:
             left.set()
 
     async def remove_image(self, name: str) -> None:
-        await self._clear(lambda: images.remove(self._slow, name))
+        await self._call(lambda: images.remove(self._slow, name), self._clearing)
 
     async def create(self, task: TaskSpec, container: ContainerSpec) -> Found:
         return await self._call(lambda: self._create(task, container))
 
     def _create(self, task: TaskSpec, container: ContainerSpec) -> Found:
         name = container_name(task, container)
+        if container.internal:
+            container = msgspec.structs.replace(container, image=self._options.pause_image)
         try:
-            container = self._with_pause_image(container) if container.internal else self._furnished(task, container)
+            image = self._image_of(container)
+            if self._furnisher is not None and not container.internal:
+                container = self._furnisher.furnish(task, container, image.variables)
             config = create_config(task, container, self._owner)
             environment, log_options = self._secrets.of(container)
             with self._resources.made_for(task, container) as made:
                 around = msgspec.structs.replace(made, environment=environment, log_options=log_options)
                 config = finish(config, task, container, self._options, around)
-                try:
-                    docker_id = self._creating.create_container_from_config(config, name)["Id"]  # type: ignore[no-untyped-call]
-                except docker.errors.APIError as error:
-                    if error.status_code != HTTP_CONFLICT:
-                        raise
-                    docker_id = name  # an earlier call of ours got this far before we were killed
-            found = self._found(self._quick.inspect_container(docker_id))
+                found = self._created(config, name, image.stop_signal)
         except requests.exceptions.Timeout as error:
             raise _timeout("created", self._options.create_seconds) from error
         except (docker.errors.APIError, requests.exceptions.RequestException, ValueError, OSError) as error:
@@ -167,19 +156,32 @@ class DockerRuntime:
             self._without_ports.add(found.docker_id)
         return found
 
-    def _with_pause_image(self, container: ContainerSpec) -> ContainerSpec:
-        image = self._options.pause_image
-        if images.local(self._quick, image) is None:
-            text = f"there is no image {image} on this host: `make images` makes it, BERTH_PAUSE_IMAGE names another"
-            raise RuntimeCallError("CannotPullContainerError", text)
-        return msgspec.structs.replace(container, image=image)
+    def _image_of(self, container: ContainerSpec) -> Image:
+        image = images.local(self._quick, container.image)
+        if image is not None:
+            return image
+        if not container.internal:
+            raise RuntimeCallError("CannotCreateContainerError", f"No such image: {container.image}")
+        text = (
+            f"there is no image {container.image} on this host: `make images` makes it, BERTH_PAUSE_IMAGE names another"
+        )
+        raise RuntimeCallError("CannotPullContainerError", text)
 
-    def _furnished(self, task: TaskSpec, container: ContainerSpec) -> ContainerSpec:
-        if self._furnisher is None:
-            return container
-        image = self._quick.inspect_image(container.image)  # type: ignore[no-untyped-call]
-        variables = {pair.partition("=")[0] for pair in image["Config"].get("Env") or ()}
-        return self._furnisher.furnish(task, container, variables)
+    def _created(self, config: dict[str, Any], name: str, stop_signal: str) -> Found:
+        try:
+            docker_id = self._creating.create_container_from_config(config, name)["Id"]  # type: ignore[no-untyped-call]
+        except docker.errors.APIError as error:
+            if error.status_code != HTTP_CONFLICT:
+                raise
+            # An earlier call of ours got this far before we were killed; much may have happened since.
+            return found_of(self._quick.inspect_container(name))
+        return Found(
+            docker_id=docker_id,
+            task=config["Labels"][TASK_LABEL],
+            container=config["Labels"][CONTAINER_LABEL],
+            life=ContainerLife.CREATED,
+            stop_signal=config.get("StopSignal") or stop_signal or "SIGTERM",
+        )
 
     async def start(self, docker_id: str) -> Found:
         def start() -> dict[str, Any]:
@@ -197,7 +199,7 @@ class DockerRuntime:
         return self._looked_at(await self._call(start))
 
     def _started(self, inspected: dict[str, Any]) -> dict[str, Any]:
-        found = self._found(inspected)
+        found = found_of(inspected)
         if self._furnisher is not None:
             self._furnisher.started(found.task, found.container, inspected)
         return inspected
@@ -205,7 +207,7 @@ class DockerRuntime:
     def _looked_at(self, inspected: dict[str, Any]) -> Found:
         """In the loop's thread: whoever runs is followed to its end."""
         self._exits.follow(inspected)
-        return self._found(inspected)
+        return found_of(inspected)
 
     async def signal(self, docker_id: str, signal: str) -> None:
         def kill() -> None:
@@ -249,20 +251,21 @@ class DockerRuntime:
             except (docker.errors.APIError, requests.exceptions.RequestException) as error:
                 raise RuntimeCallError("CannotRemoveContainerError", explain(error)) from error
 
-        await self._clear(remove)
+        await self._call(remove, self._clearing)
+        self._without_ports.discard(docker_id)
         self._exits.forget(docker_id)
 
     async def remove_resources(self, task: TaskSpec) -> None:
         for _ in range(GONE_LOOKS):
-            if not await self._clear(lambda: self._resources.containers_left(task)):
+            if not await self._call(lambda: self._resources.containers_left(task), self._clearing):
                 break
             await asyncio.sleep(GONE_LOOK_SECONDS)
-        await self._clear(lambda: self._resources.remove(task))
+        await self._call(lambda: self._resources.remove(task), self._clearing)
 
     async def remove_orphans(self, known: frozenset[str]) -> None:
         """Remove what is left of tasks (ARN) that are not `known`; what Docker keeps now, the next start looks at."""
         try:
-            await self._clear(lambda: self._resources.remove_orphans(known))
+            await self._call(lambda: self._resources.remove_orphans(known), self._clearing)
         except RuntimeCallError as error:
             log.warning("Something of a forgotten task was left behind: %s", error)
 
@@ -293,19 +296,22 @@ class DockerRuntime:
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
 
+        def gap() -> None:  # who was read from ended with the stream, and it is how one begins
+            if self._shipper is not None:
+                loop.run_in_executor(self._pool, self._shipper.follow_all, self._quick, _filters(self._owner))
+            on_gap()
+
         self._stream = EventStream(
             loop,
             connect(None),
             _filters(self._owner),
             on_die=lambda die: tell(self._tell_exit(die, on_found)),
             on_change=lambda change: tell(self._tell_change(change, on_found)),
-            on_gap=on_gap,
+            on_gap=gap,
         )
-        self._stream.start()
         if self._shipper is not None:
             self._shipper.start(loop)
-            for row in self._quick.containers(all=True, filters={"label": [*_filters(self._owner), GROUP_LABEL]}):
-                self._shipper.follow(row["Id"], row["Labels"])
+        self._stream.start()
 
     async def _tell_change(self, change: Change, on_found: OnFound) -> None:
         """A start or a change of health: the event says that there is something to look at."""
@@ -337,7 +343,7 @@ class DockerRuntime:
             life=ContainerLife.EXITED,
             finished_at=die.at,
             exit_code=die.exit_code,
-            error=_OUT_OF_MEMORY if die.out_of_memory else "",
+            error=OUT_OF_MEMORY if die.out_of_memory else "",
         )
         if die.docker_id not in self._without_ports:
             try:
@@ -347,7 +353,6 @@ class DockerRuntime:
             if inspected is not None and inspected.life is not ContainerLife.EXITED:
                 return  # somebody has started it again: it has not ended
             found = inspected or found
-        self._without_ports.discard(die.docker_id)
         on_found(found)
 
     async def close(self) -> None:
@@ -358,33 +363,6 @@ class DockerRuntime:
             await self._shipper.close()
         for pool in (self._pool, self._pulls, self._clearing):
             pool.shutdown(wait=False, cancel_futures=True)
-
-    def _found(self, inspected: dict[str, Any]) -> Found:
-        state, config = inspected["State"], inspected["Config"]
-        started, finished = epoch_seconds(state["StartedAt"]), epoch_seconds(state["FinishedAt"])
-        life = ContainerLife.EXITED
-        if state["Running"]:
-            life = ContainerLife.RUNNING
-        elif started is None:
-            life = ContainerLife.CREATED
-        exited = life is ContainerLife.EXITED
-        return Found(
-            docker_id=inspected["Id"],
-            task=config["Labels"].get(TASK_LABEL, ""),
-            container=config["Labels"].get(CONTAINER_LABEL, ""),
-            life=life,
-            stop_signal=config.get("StopSignal") or "SIGTERM",
-            started_at=started,
-            finished_at=finished if exited else None,
-            exit_code=state["ExitCode"] if exited else None,
-            error=_OUT_OF_MEMORY if exited and state.get("OOMKilled") else "",
-            ports=bound_ports(inspected["NetworkSettings"].get("Ports")),
-            address=address_of(inspected),
-            health=health_of(state.get("Health")),
-        )
-
-
-_OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
 def _timeout(transition: str, seconds: float) -> RuntimeCallError:

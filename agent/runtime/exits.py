@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
+from agent.runtime.inspected import epoch_seconds
 from agent.runtime.pidfd import ProcessWatch
 from agent.runtime.port import ContainerLife, Found
-from agent.runtime.spec import CONTAINER_LABEL, TASK_LABEL, epoch_seconds
+from agent.runtime.spec import CONTAINER_LABEL, TASK_LABEL
 
 KILLED = 137
 """128 + SIGKILL."""

@@ -19,6 +19,7 @@ from agent.runtime.port import Image, Login, RefusedError, RuntimeCallError
 CONNECT_SECONDS = 10
 _DEFINITE = ("not found", "manifest unknown", "access denied", "denied:", "unauthorized", "invalid reference")
 _TRANSIENT = ("no such host", "connection refused", "timeout", "toomanyrequests", "i/o")
+_ID = "sha256:"
 _SCHEMA_1 = "schema"
 """Docker cannot tell the digest of a first-generation manifest; the pull itself may work."""
 
@@ -33,7 +34,13 @@ def local(client: docker.APIClient, name: str) -> Image | None:
         raise RuntimeCallError("CannotPullContainerError", explain(error)) from error
     repository = parse_repository_tag(name)[0]
     digests = dict(digest.split("@", 1) for digest in found.get("RepoDigests") or ())
-    return Image(image_id=found["Id"], digest=digests.get(repository, next(iter(digests.values()), "")))
+    config = found.get("Config") or {}
+    return Image(
+        image_id=found["Id"],
+        digest=digests.get(repository, next(iter(digests.values()), "")),
+        variables=frozenset(pair.partition("=")[0] for pair in config.get("Env") or ()),
+        stop_signal=config.get("StopSignal") or "",
+    )
 
 
 def manifest(client: docker.APIClient, name: str, login: Login | None) -> str:
@@ -79,8 +86,10 @@ def pull(
 
 
 def remove(client: docker.APIClient, name: str) -> None:
-    """Remove a name of an image; an image that a container still has stays, with an error."""
+    """Remove a name of an image, or by its id one without a name; what a container still has stays, with an error."""
     try:
+        if name.startswith(_ID) and client.inspect_image(name)["RepoTags"]:  # type: ignore[no-untyped-call]
+            raise RuntimeCallError("CannotRemoveImageError", "it has got a name, which is not ours to take")
         client.remove_image(name)
     except docker.errors.ImageNotFound:
         pass

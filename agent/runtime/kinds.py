@@ -48,11 +48,23 @@ class NoLooks:
     async def close(self) -> None: ...
 
 
+def probe(kind: RuntimeKind) -> None:
+    """Ask whether the engine is there. Blocks.
+
+    Raises:
+        UnreachableError: it is not, or it is not for this user.
+    """
+    if kind is RuntimeKind.DOCKER:
+        from agent.runtime import connection  # noqa: PLC0415 - an agent that plays does without the library
+
+        connection.probe()
+
+
 def open_looks(kind: RuntimeKind) -> Looks:
     """What metadata and statistics are made of."""
     if kind is RuntimeKind.SCRIPTED:
         return NoLooks()
-    from agent.runtime.looking import DockerLooks  # noqa: PLC0415 - an agent that plays does without the library
+    from agent.runtime.looking import DockerLooks  # noqa: PLC0415 - as above
 
     return DockerLooks()
 

@@ -47,6 +47,10 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     image_id: str
     digest: str = ""
     """`sha256:...` of the registry it came from; empty for an image that only this host knows."""
+    variables: frozenset[str] = frozenset()
+    """Names of the environment variables that it sets."""
+    stop_signal: str = ""
+    """Its STOPSIGNAL; empty where it says none."""
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -86,6 +90,10 @@ class RefusedError(RuntimeCallError):
 
 class UnreachableError(Exception):
     """There is no container runtime to talk to; the message is one sentence with the fix."""
+
+
+class ForbiddenError(UnreachableError):
+    """It is there, and not for this user: waiting is no use."""
 
 
 class LogLine(NamedTuple):

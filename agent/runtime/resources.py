@@ -8,19 +8,18 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import docker
 import docker.errors
 import requests
 
-from agent.core.pause import NETWORK, pauses_of
-from agent.core.spec import Address, ContainerSpec, Internal, TaskSpec
+from agent.core.pause import pauses_of
+from agent.core.spec import ContainerSpec, Internal, TaskSpec
 from agent.runtime.cgroups import TaskCgroups, has_limits
 from agent.runtime.finishing import Surroundings
 from agent.runtime.options import Options
 from agent.runtime.port import RuntimeCallError
-from agent.runtime.spec import CONTAINER_LABEL, INSTANCE_LABEL, TASK_LABEL, container_name
+from agent.runtime.spec import INSTANCE_LABEL, TASK_LABEL, container_name
 from agent.runtime.volumes import docker_volumes, volume_name
 
 
@@ -131,14 +130,6 @@ class Resources:
         if not self._client.containers(all=True, quiet=True, filters={"network": self._network}):
             with contextlib.suppress(docker.errors.NotFound):
                 self._client.remove_network(self._network)
-
-
-def address_of(inspected: dict[str, Any]) -> Address | None:
-    """The address of a container that holds its task's network."""
-    if inspected["Config"]["Labels"].get(CONTAINER_LABEL) != NETWORK:
-        return None
-    networks = inspected["NetworkSettings"]["Networks"].values()
-    return next((Address(n["IPAddress"], n["MacAddress"]) for n in networks if n["IPAddress"]), None)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ stream's newest stamp says where to go on.
 
 import asyncio
 import contextlib
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +19,8 @@ import urllib3
 
 from agent.runtime.logconfig import GROUP_LABEL, STREAM_LABEL
 from agent.runtime.port import LogLine, LogSink
+
+log = logging.getLogger(__name__)
 
 LINES_WAITING_MAX = 2_000
 """Lines of one container between Docker and the sink; a reader that finds no place waits."""
@@ -50,6 +53,14 @@ class LogShipper:
         if group and self._loop is not None:
             stream = labels.get(STREAM_LABEL) or docker_id
             self._loop.call_soon_threadsafe(self._begin, docker_id, group, stream)
+
+    def follow_all(self, client: docker.APIClient, labels: list[str]) -> None:
+        """Every container with these labels: a reader ends with the engine, its container perhaps not. Blocks."""
+        try:
+            for row in client.containers(all=True, filters={"label": [*labels, GROUP_LABEL]}):
+                self.follow(row["Id"], row["Labels"])
+        except (docker.errors.APIError, requests.exceptions.RequestException) as error:
+            log.warning("Docker did not list whose lines are to be shipped: %s", error)
 
     async def close(self) -> None:
         """Stop; readers are daemons that end with their next line."""

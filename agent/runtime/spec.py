@@ -6,12 +6,10 @@ payload's JSON laid over it, and then what must stay the agent's.
 
 import hashlib
 import re
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from agent.core.health import OUTPUT_CHARACTERS_MAX, Health, HealthStatus
 from agent.core.spec import BYTES_PER_MIB, ContainerSpec, Port, TaskSpec
 
 TASK_LABEL = "com.amazonaws.ecs.task-arn"
@@ -85,40 +83,6 @@ def create_config(task: TaskSpec, container: ContainerSpec, owner: dict[str, str
     config["Labels"] = {**(config.get("Labels") or {}), **labels(task, container, owner)}
     config["HostConfig"] = host
     return config
-
-
-def bound_ports(container_ports: dict[str, Any] | None) -> tuple[Port, ...]:
-    """Ports as Docker bound them, from `NetworkSettings.Ports`; IPv6 doubles are left out."""
-    return tuple(
-        Port(int(key.partition("/")[0]), int(binding["HostPort"]), key.partition("/")[2] or "tcp")
-        for key, bindings in (container_ports or {}).items()
-        for binding in bindings or ()
-        if ":" not in binding.get("HostIp", "")
-    )
-
-
-def health_of(state: dict[str, Any] | None) -> Health:
-    """Docker's `State.Health`; `starting` is not known yet."""
-    last = ((state or {}).get("Log") or [{}])[-1]
-    since = epoch_seconds(last["End"]) if last.get("End") else None
-    status = _HEALTH.get((state or {}).get("Status", ""), HealthStatus.UNKNOWN)
-    return Health(status=status, since=since, output=(last.get("Output") or "")[:OUTPUT_CHARACTERS_MAX])
-
-
-_HEALTH = {"healthy": HealthStatus.HEALTHY, "unhealthy": HealthStatus.UNHEALTHY}
-
-
-def epoch_seconds(text: str) -> float | None:
-    """Docker's nanosecond timestamps as epoch seconds; None for its zero."""
-    if text.startswith("0001"):
-        return None
-    match = _TIMESTAMP.fullmatch(text)
-    assert match is not None, f"Docker's time {text!r}"
-    whole, fraction, zone = match.groups()
-    return datetime.fromisoformat(whole + zone.replace("Z", "+00:00")).timestamp() + float(f"0.{fraction or 0}")
-
-
-_TIMESTAMP = re.compile(r"([0-9T:-]{19})(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
 
 
 def _link(task: TaskSpec, link: str) -> str:

@@ -66,6 +66,13 @@ Presets for --policy:
     type=Delay(),
     help="When a running task without health check counts as healthy in a rollout.  [default: 40s]",
 )
+@click.option("--events-webhook", default="", metavar="URL", help="POST every event there, as EventBridge has it.")
+@click.option(
+    "--events-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Append every event to FILE, one JSON object on a line.",
+)
 @runtime_options
 @click.option(
     "--group",
@@ -97,6 +104,8 @@ def dev(
     time_scale: int,
     verbose: bool,
     healthy_after: float | None,
+    events_webhook: str,
+    events_file: Path | None,
     runtime: str,
     start_delay: float | None,
     ignore_term: float | None,
@@ -130,6 +139,8 @@ def dev(
         time_scale=time_scale,
         keep=keep,
         healthy_after_seconds=healthy_after,
+        events_webhook=events_webhook,
+        events_file=events_file,
         script=script_of(
             runtime, start_delay=start_delay, ignore_term=ignore_term, run_time=run_time, exit_code=exit_code
         ),

@@ -8,6 +8,7 @@ import click
 from berth.client import EcsClient
 from berth.errors import UserError
 from berth.logreader import Line, LogReader
+from berth.signing import Signer
 from wire.errors import AwsError
 
 ENDPOINT = "http://127.0.0.1:6333"
@@ -35,7 +36,7 @@ def logs(*, target: str, follow: bool, cluster: str, endpoint: str) -> None:
 
 
 async def _logs(target: str, cluster: str, endpoint: str, *, follow: bool) -> None:
-    async with EcsClient(endpoint) as client:
+    async with EcsClient(endpoint, Signer()) as client:
         reader = LogReader(client, cluster, target)
         looks_left, told = LAST_LOOKS, set[str]()
         while True:

@@ -7,6 +7,7 @@ import click
 
 from berth.client import EcsClient
 from berth.errors import UserError
+from berth.signing import Signer
 from wire.errors import AwsError
 from wire.extensions import FORCE_STOP_TASK
 
@@ -32,7 +33,7 @@ def stop(task: str, cluster: str, endpoint: str, reason: str, *, force: bool) ->
 async def _ask(endpoint: str, operation: str, cluster: str, task: str, reason: str) -> dict[str, str]:
     members = {"cluster": cluster, "task": task} | ({"reason": reason} if reason else {})
     try:
-        async with EcsClient(endpoint) as client:
+        async with EcsClient(endpoint, Signer()) as client:
             answer: dict[str, str] = (await client.call(operation, **members))["task"]
             return answer
     except AwsError as error:

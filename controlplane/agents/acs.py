@@ -1,13 +1,14 @@
 """The ACS sessions: one websocket for each connected instance, over which it is told what it is to do.
 
-Level-driven: whatever wakes a session, it looks at all that `core/assignment` says its instance must know, and sends
-what has not been acknowledged. A missed wake-up costs time, a repeated message nothing: agents take both.
+Level-driven: a session looks at what `core/assignment` says its instance must know (at once about a task that changed,
+with each heartbeat about all) and sends what is not acknowledged. A missed wake-up costs time, a repeat nothing.
 Source: amazon-ecs-agent `ecs-agent/acs/session`; recorded traffic.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from controlplane.agents import manifest
 from controlplane.agents.payload import run_payload, stop_payload
+from controlplane.agents.policies import PolicyNews
 from controlplane.agents.refusal import refusal
 from controlplane.agents.roles import Roles
 from controlplane.api.call import Account
@@ -29,6 +31,7 @@ from controlplane.core.view import ACTOR, Draft
 from controlplane.metrics import Metrics
 from controlplane.store.port import Store, StoreClosed
 from wire import acs_session_shapes, acs_shapes, envelope
+from wire.errors import AwsError
 from wire.status import DesiredStatus, InstanceStatus, TaskStatus
 from wire.story import Kind, StoryLine
 
@@ -95,12 +98,12 @@ class Sessions:
         self._timeline = max(self._timeline + 1, int(self.clock() * 1000))
         return self._timeline
 
-    def wake(self, instance: str) -> None:
-        """Something about `instance` (ARN) may have changed."""
+    def wake(self, instance: str, task: str | None = None) -> None:
+        """Something about `instance` (ARN) may have changed; where `task` (ARN) is given, nothing but that one."""
         session = self._open.get(instance)
         if session is not None:
-            session.wake()
-        else:
+            session.wake(task)
+        elif task is None:
             self._forget_gone([instance])
 
     def wake_all(self) -> None:
@@ -199,13 +202,20 @@ class Session:
         self._socket = socket
         self._acknowledged, self._roles = known
         self._on_its_way: dict[Matter, Told] = {}
+        self._policy = PolicyNews()
         self._changed = asyncio.Event()
+        self._stirred: dict[str, None] | None = None
+        """Tasks to look at, in the order of their changes; None: all."""
         self._leaving = asyncio.Event()
         self._close_code = WSCloseCode.OK
         self._heard_at = sessions.clock()
 
-    def wake(self) -> None:
-        """Look again at what the instance must be told."""
+    def wake(self, task: str | None = None) -> None:
+        """Look again at what the instance must be told, about one task or about all."""
+        if task is None:
+            self._stirred = None
+        elif self._stirred is not None:
+            self._stirred[task] = None
         self._changed.set()
 
     def leave(self, *, code: WSCloseCode) -> None:
@@ -237,8 +247,8 @@ class Session:
             self._heard_at = self._sessions.clock()
             try:
                 await self._take(envelope.decode_frame(message.data))
-            except msgspec.MsgspecError as error:
-                _log.warning("unreadable frame", instance=self._instance, error=str(error))
+            except (msgspec.MsgspecError, AwsError) as error:  # what is not acknowledged is told again
+                _log.warning("a frame was not taken", instance=self._instance, error=str(error))
 
     async def _take(self, frame: envelope.Frame) -> None:
         """Other types (acks of heartbeats, refusals of updates) are word that somebody is there."""
@@ -255,6 +265,9 @@ class Session:
 
     async def _take_ack(self, ack: acs_shapes.AckRequest) -> None:
         """The instance has a message on disk. Match on the id only, as agents echo the rest in several forms."""
+        if self._policy.is_answered_by(ack.message_id):
+            note = partial(self._policy.note, arn=self._instance)
+            await self._sessions.committer.commit(note, cause=ack.message_id)
         for matter, told in list(self._on_its_way.items()):
             if told.message_id == ack.message_id:
                 if matter[1] is DesiredStatus.STOPPED:
@@ -279,15 +292,22 @@ class Session:
             instance = view.instance(self._instance)
             if instance is None or instance.status is InstanceStatus.INACTIVE:
                 return
-            all_of_it = assignments(view, self._instance)
-            matters = {_matter(assignment) for assignment in all_of_it}
-            self._acknowledged &= matters
-            self._on_its_way = {matter: told for matter, told in self._on_its_way.items() if matter in matters}
-            news = [assignment for assignment in all_of_it if self._is_news(assignment)]
+            policy = self._policy.message(view, instance, self._sessions.account.names.uuid())
+            if policy is not None:
+                await self._send_frame(policy)
+            stirred, self._stirred = self._stirred, {}
+            looked_at = assignments(view, self._instance, stirred)
+            if stirred is None:
+                self._forget_all_but({_matter(assignment) for assignment in looked_at})
+            news = [assignment for assignment in looked_at if self._is_news(assignment)]
             if news:
                 await self._send(news)
             else:
                 await self._changed.wait()
+
+    def _forget_all_but(self, matters: set[Matter]) -> None:
+        self._acknowledged &= matters
+        self._on_its_way = {matter: told for matter, told in self._on_its_way.items() if matter in matters}
 
     async def _send_manifest(self) -> None:
         sessions, message_id = self._sessions, self._sessions.account.names.uuid()
@@ -376,8 +396,7 @@ class Session:
             late = [matter for matter, told in self._on_its_way.items() if now - told.at > RETELL_SECONDS]
             for matter in late:
                 del self._on_its_way[matter]
-            if late:
-                self.wake()
+            self.wake()
             await self._send_credentials()
 
     async def _send_frame(self, message: msgspec.Struct) -> None:

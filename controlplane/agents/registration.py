@@ -9,6 +9,7 @@ import msgspec
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import DEFAULT_CLUSTER, cluster_name, cluster_of, ensure_cluster
 from controlplane.api.container_instances import render
+from controlplane.api.tag_rules import check_tags
 from controlplane.core.capacity.model import Group, Machine
 from controlplane.core.model import Cluster, Instance, Release
 from controlplane.core.view import Draft, View
@@ -36,6 +37,7 @@ def register_container_instance(draft: Draft, call: Call) -> Answer:
     """RegisterContainerInstance. The cluster `default` is made where it is missing; no other is."""
     name = cluster_name(call.text("cluster") or DEFAULT_CLUSTER)
     cluster = ensure_cluster(draft, call, name) if name == DEFAULT_CLUSTER else cluster_of(draft, call)
+    check_tags(call.body.get("tags", ()))
     known = _known(draft, call, cluster)
     instance = _instance(draft, call, cluster, known)
     if instance != known:
@@ -100,6 +102,7 @@ def _instance(draft: Draft, call: Call, cluster: Cluster, known: Instance | None
         cluster=cluster.name,
         status=known.status if known else InstanceStatus.ACTIVE,
         agent_connected=known.agent_connected if known else False,
+        connected_at=known.connected_at if known else None,
         registered=_amounts(call),
         attributes=tuple(attributes.values()),
         tags=tuple(call.body.get("tags", ())),
@@ -109,8 +112,8 @@ def _instance(draft: Draft, call: Call, cluster: Cluster, known: Instance | None
         release=_release(attributes),
         agent_version=known.agent_version if known else "",
         docker_version=known.docker_version if known else "",
+        runtime=known.runtime if known else None,
         client_token=call.text("clientToken"),
-        custom=tuple(name for name in (known.custom if known else ()) if name in attributes),
         version=known.version if known else 1,
     )
 

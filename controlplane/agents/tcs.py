@@ -1,7 +1,8 @@
 """The telemetry sessions: what the agents publish of their containers is answered, and the newest of it is kept.
 
-Metrics and the state of the container runtime live in memory only, bounded; nothing is decided by them. The outcome of
-a health check belongs to the task and is committed. Source: amazon-ecs-agent `ecs-agent/tcs`; recorded traffic.
+Metrics live in memory only, bounded; nothing is decided by them. The outcome of a health check belongs to the task, the
+state of the container runtime to the instance: what is new of them is committed.
+Source: amazon-ecs-agent `ecs-agent/tcs`; recorded traffic.
 """
 
 import asyncio
@@ -17,7 +18,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from controlplane.agents.acs import CLOSE_SECONDS_MAX, FRAME_BYTES_MAX, HEARTBEAT_SECONDS, SEND_SECONDS_MAX
 from controlplane.agents.refusal import refusal
 from controlplane.committing import Committer
-from controlplane.core import health
+from controlplane.core import health, instance_health
+from controlplane.core.model import RuntimeHealth
 from controlplane.core.view import Draft
 from controlplane.store.port import Store, StoreClosed
 from wire import envelope, tcs_shapes
@@ -28,7 +30,6 @@ SILENCE_SECONDS_MAX = 180
 """Agents publish every 20 s; Amazon's gives a connection up after three minutes without a byte."""
 TASKS_MAX = 20_000
 """Tasks whose newest metrics are kept; who was heard of longest ago goes first."""
-INSTANCES_MAX = 5_000
 
 _log = structlog.get_logger(__name__)
 
@@ -66,8 +67,6 @@ class Telemetry:
         self._open: dict[str, web.WebSocketResponse] = {}
         self.metrics: Newest[tcs_shapes.TaskMetric] = Newest(TASKS_MAX)
         """By task ARN; a task that has stopped keeps its last word until the room is needed."""
-        self.runtimes: Newest[tcs_shapes.InstanceStatus] = Newest(INSTANCES_MAX)
-        """State of the container runtime, by instance ARN."""
 
     async def close(self) -> None:
         """End every session; the agents come back at once, to us or to who follows us."""
@@ -152,9 +151,23 @@ class Telemetry:
         await self._committer.commit(decide, cause=request.metadata.message_id)
 
     async def _take_runtime(self, arn: str, raw: bytes) -> None:
-        for status in msgspec.json.decode(raw, type=tcs_shapes.PublishInstanceStatusRequest).statuses:
-            if status.type == "ContainerRuntime":
-                self.runtimes.put(arn, status)
+        request = msgspec.json.decode(raw, type=tcs_shapes.PublishInstanceStatusRequest)
+        seen = [status for status in request.statuses if status.type == "ContainerRuntime"]
+
+        def decide(draft: Draft) -> None:
+            for status in seen:
+                instance_health.observe_runtime(
+                    draft,
+                    arn,
+                    RuntimeHealth(
+                        status=status.status,
+                        reason=status.status_reason,
+                        updated_at=status.last_updated,
+                        changed_at=status.last_status_change,
+                    ),
+                )
+
+        await self._committer.commit(decide, cause=request.metadata.request_id)
 
     def _is_on(self, instance: str, task_arn: str) -> bool:
         """An agent speaks of its own tasks only, and of none that has stopped."""

@@ -68,12 +68,11 @@ def list_account_settings(view: View, call: Call) -> Answer:
     name, value = call.text("name"), call.text("value")
     if value and not name:
         raise InvalidParameterException("You must also specify an account setting name to filter by value.")
+    everything = call.body.get("effectiveSettings", False)
     found = [
-        _shape(setting, principal, own.value)
-        if (own := view.record(AccountSetting, f"{principal} {setting}")) is not None
-        else _effective(view, call, setting, principal)
+        _effective(view, call, setting, principal)
         for setting in SETTINGS
-        if call.body.get("effectiveSettings", False) or view.record(AccountSetting, f"{principal} {setting}")
+        if everything or view.record(AccountSetting, f"{principal} {setting}") is not None
     ]
     chosen = [s for s in found if name in ("", s["name"]) and value in ("", s["value"])]
     limited = {**call.body, "maxResults": _size(call)}

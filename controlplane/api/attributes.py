@@ -1,4 +1,4 @@
-"""Custom attributes of container instances: put, delete, list. Placement sees them like those that an agent brought.
+"""Custom attributes of container instances: put, delete, list. Placement sees them like what an agent says of itself.
 
 Source: API reference, `PutAttributes`, `DeleteAttributes`, `ListAttributes`, `Attribute`; ECS Developer Guide, "Service
 quotas" (10 custom attributes). Error texts as AWS gives them where known, else in its style (assumed).
@@ -25,7 +25,8 @@ TARGET_TYPE = "container-instance"
 
 _NAME = re.compile(r"[A-Za-z0-9_.\-/\\]{1,128}")
 _VALUE = re.compile(r"(?! )[A-Za-z0-9_.\-@/\\: ]{1,128}(?<! )")
-_RESERVED = ("ecs.", "com.amazonaws.ecs.")
+_RESERVED = ("ecs.", "com.amazonaws.ecs.", "berth.")
+"""How the names begin of what an agent says of itself; other names are custom, whoever gave them."""
 
 Attribute = Mapping[str, str]
 
@@ -36,18 +37,14 @@ def put_attributes(draft: Draft, call: Call) -> Answer:
     for attribute in _given(call):
         _check(attribute)
         instance = _target(draft, call, cluster, attribute)
-        name = attribute["name"]
         own = {member: attribute[member] for member in ("name", "value") if attribute.get(member)}
-        others = tuple(known for known in instance.attributes if known["name"] != name)
-        if any(known["name"] == name for known in instance.attributes) and name not in instance.custom:
-            raise InvalidParameterException(f"The attribute {name} was registered by the agent and cannot be changed.")
-        custom = tuple(dict.fromkeys((*instance.custom, name)))
-        if len(custom) > CUSTOM_MAX:
+        changed = (*_without(instance, attribute["name"]), own)
+        if sum(not known["name"].startswith(_RESERVED) for known in changed) > CUSTOM_MAX:
             raise AwsError(
                 f"You can apply up to {CUSTOM_MAX} custom attributes for each resource.",
                 code="AttributeLimitExceededException",
             )
-        _change(draft, instance, (*others, own), custom)
+        draft.put(msgspec.structs.replace(instance, attributes=changed))
     return {"attributes": call.body["attributes"]}
 
 
@@ -59,9 +56,8 @@ def delete_attributes(draft: Draft, call: Call) -> Answer:
         name = attribute["name"]
         if name.startswith(_RESERVED):
             raise InvalidParameterException(f"The attribute {name} is reserved by ECS and cannot be deleted.")
-        if name in instance.custom and attribute.get("value") in (None, "", instance.attribute(name)):
-            others = tuple(known for known in instance.attributes if known["name"] != name)
-            _change(draft, instance, others, tuple(known for known in instance.custom if known != name))
+        if attribute.get("value") in (None, "", instance.attribute(name)) and instance.attribute(name) is not None:
+            draft.put(msgspec.structs.replace(instance, attributes=_without(instance, name)))
     return {"attributes": call.body["attributes"]}
 
 
@@ -118,7 +114,5 @@ def _target(draft: Draft, call: Call, cluster: Cluster, attribute: Attribute) ->
     return instance
 
 
-def _change(draft: Draft, instance: Instance, attributes: tuple[dict[str, str], ...], custom: tuple[str, ...]) -> None:
-    changed = msgspec.structs.replace(instance, attributes=attributes, custom=custom)
-    if changed != instance:
-        draft.put(changed)
+def _without(instance: Instance, name: str) -> tuple[dict[str, str], ...]:
+    return tuple(known for known in instance.attributes if known["name"] != name)

@@ -1,45 +1,35 @@
-"""SigV4: who may talk to a control plane that has keys: whoever has its key pair, and task roles, within limits.
+"""SigV4: who may talk to a control plane that has keys: whoever has one of its pairs, and task roles, within limits.
 
-Without keys (loopback only) every request passes, whatever it is signed with. The signature is computed by botocore's
-own signer, from the headers that the caller says it signed. Source: IAM User Guide, "Signature Version 4".
+Without keys (loopback only) every request passes, whatever it is signed with. What a signature is, is `sigv4`'s.
+Source: IAM User Guide, "Signature Version 4", "Troubleshoot".
 """
 
 import hmac
-import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
 
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
+from multidict import CIMultiDict, CIMultiDictProxy
 
+from controlplane.api import sigv4
+from controlplane.api.keys import KeyRing
 from controlplane.api.role_keys import Claims, Mint
 from wire.errors import AwsError
 
 CLOCK_SKEW_SECONDS_MAX = 300
 """How far a caller's clock may be off. Source: IAM User Guide, "Troubleshoot Signature Version 4" (5 minutes)."""
 
+Headers = CIMultiDictProxy[str] | CIMultiDict[str]
+
 SERVICES = frozenset({"ecs", "logs"})
-_AUTHORIZATION = re.compile(
-    r"AWS4-HMAC-SHA256\s+Credential=(?P<key>[^/]+)/(?P<day>\d{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request"
-    r"\s*,\s*SignedHeaders=(?P<headers>[^,\s]+)\s*,\s*Signature=(?P<signature>[0-9a-f]{64})\s*$"
-)
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 _FORBIDDEN = 403
-
-
-class Keys(NamedTuple):
-    """A key pair: the one that is let in, or one that was made from it."""
-
-    access_key_id: str
-    secret_access_key: str
+_UNSIGNED = ("UNSIGNED-PAYLOAD", "STREAMING-")
+"""Values of X-Amz-Content-SHA256 that say: the body is not covered, or signed piece by piece. S3 alone takes them."""
 
 
 def verify(
-    keys: Keys | None, *, method: str, raw_path: str, headers: Mapping[str, str], body: bytes, now: float
+    keys: KeyRing | None, *, method: str, raw_path: str, headers: Headers, body: bytes, now: float
 ) -> Claims | None:
     """Let the request pass, or say why not. Returns the task role whose keys signed it; None for the configured ones.
 
@@ -50,30 +40,20 @@ def verify(
     """
     if keys is None:
         return None
-    if not headers.get("Authorization"):
-        raise _refused("MissingAuthenticationTokenException", "Missing Authentication Token")
-    signed = _AUTHORIZATION.match(headers["Authorization"])
-    if signed is None or signed["service"] not in SERVICES:
-        raise _refused(
-            "IncompleteSignatureException",
-            "The Authorization header is no AWS4-HMAC-SHA256 signature for the service ecs or logs.",
-        )
-    used, role = _keys_of(keys, signed["key"], headers.get("X-Amz-Security-Token", ""))
-    covered = signed["headers"].split(";")
-    if any(name.lower().startswith("x-amz-") and name.lower() not in covered for name in headers):
-        raise _refused("IncompleteSignatureException", "Every X-Amz- header has to be signed.")
-    timestamp = _fresh_timestamp(headers.get("X-Amz-Date", ""), now)
-    content_hash = headers.get("X-Amz-Content-SHA256")
-    expected = _signature(
-        used, signed, method=method, raw_path=raw_path, headers=headers, body=body, timestamp=timestamp
+    signer, signature = _claimed(headers)
+    secret, role = _secret_of(keys, signer.key_id, headers.get("X-Amz-Security-Token", ""))
+    timestamp = _fresh_timestamp(headers.get("X-Amz-Date", ""), signer.day, now)
+    expected = sigv4.signature(
+        signer,
+        secret,
+        method=method,
+        raw_path=raw_path,
+        headers=headers,
+        body_sha256=_whole(headers.get("X-Amz-Content-SHA256"), body),
+        timestamp=timestamp,
     )
-    body_is_whole = content_hash is None or hmac.compare_digest(content_hash, sha256(body).hexdigest())
-    if not body_is_whole or not hmac.compare_digest(expected, signed["signature"]):
-        raise _refused(
-            "InvalidSignatureException",
-            "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
-            "Access Key and signing method. Consult the service documentation for details.",
-        )
+    if not hmac.compare_digest(expected, signature):
+        raise _mismatch()
     if role is not None and role.expires <= now:
         raise _refused("ExpiredTokenException", "The security token included in the request is expired")
     return role
@@ -93,51 +73,90 @@ def permit(role: Claims | None, operation: str) -> None:
         )
 
 
-def _keys_of(keys: Keys, key_id: str, token: str) -> tuple[Keys, Claims | None]:
-    """The pair that a request with this key id must be signed with."""
-    if key_id == keys.access_key_id:
-        return keys, None
-    known = Mint(keys.secret_access_key).known(token)
+def _claimed(headers: Headers) -> tuple[sigv4.Signer, str]:
+    """Who says that it has signed the request, once that covers what it has to, and the signature."""
+    authorization = headers.get("Authorization")
+    if not authorization:
+        raise _refused("MissingAuthenticationTokenException", "Missing Authentication Token")
+    claimed = sigv4.read(authorization)
+    if claimed is None or claimed[0].service not in SERVICES:
+        raise _refused(
+            "IncompleteSignatureException",
+            f"The Authorization header is no {sigv4.ALGORITHM} signature for one of {', '.join(sorted(SERVICES))}.",
+        )
+    if "host" not in claimed[0].headers or not _covers(claimed[0], tuple(headers)):
+        raise _refused("IncompleteSignatureException", "The Host header and every X-Amz- header have to be signed.")
+    return claimed
+
+
+@lru_cache(sigv4.SIGNERS_KEPT)
+def _covers(signer: sigv4.Signer, names: tuple[str, ...]) -> bool:
+    return all(name.lower() in signer.headers for name in names if name.lower().startswith("x-amz-"))
+
+
+def _secret_of(keys: KeyRing, key_id: str, token: str) -> tuple[str, Claims | None]:
+    """The secret that a request with this key id must be signed with."""
+    secret = keys.secret_of(key_id)
+    if secret is not None:
+        return secret, None
+    known = Mint(keys.first.secret_access_key).known(token)
     if known is None or not hmac.compare_digest(known[1].access_key_id.encode(), key_id.encode()):
         raise _refused("UnrecognizedClientException", "The security token included in the request is invalid.")
     claims, minted = known
-    return Keys(minted.access_key_id, minted.secret_access_key), claims
+    return minted.secret_access_key, claims
 
 
-def _fresh_timestamp(text: str, now: float) -> str:
-    try:
-        at = datetime.strptime(text, _TIMESTAMP).replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        raise _refused("IncompleteSignatureException", "X-Amz-Date is missing or no timestamp.") from None
-    if abs(at - now) > CLOCK_SKEW_SECONDS_MAX:
-        server_time = datetime.fromtimestamp(now, UTC).strftime(_TIMESTAMP)
+def _fresh_timestamp(text: str, day: str, now: float) -> str:
+    at = _epoch_seconds(text)
+    if at is None:
+        raise _refused("IncompleteSignatureException", "X-Amz-Date is missing or no timestamp.")
+    if day != text[:8]:
         raise _refused(
             "InvalidSignatureException",
-            f"Signature expired: {text} is more than {CLOCK_SKEW_SECONDS_MAX // 60} min. away from {server_time}",
+            f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
+            f"'{day}' != '{text[:8]}', from '{text}'.",
         )
+    minutes = CLOCK_SKEW_SECONDS_MAX // 60
+    if at < now - CLOCK_SKEW_SECONDS_MAX:
+        earliest = f"{_stamp(now - CLOCK_SKEW_SECONDS_MAX)} ({_stamp(now)} - {minutes} min.)"
+        raise _refused("InvalidSignatureException", f"Signature expired: {text} is now earlier than {earliest}")
+    if at > now + CLOCK_SKEW_SECONDS_MAX:
+        latest = f"{_stamp(now + CLOCK_SKEW_SECONDS_MAX)} ({_stamp(now)} + {minutes} min.)"
+        raise _refused("InvalidSignatureException", f"Signature not yet current: {text} is still later than {latest}")
     return text
 
 
-def _signature(
-    keys: Keys,
-    signed: re.Match[str],
-    *,
-    method: str,
-    raw_path: str,
-    headers: Mapping[str, str],
-    body: bytes,
-    timestamp: str,
-) -> str:
-    covered = {name: headers[name] for name in signed["headers"].split(";") if name in headers}
-    path, _, query = raw_path.partition("?")
-    # Clients differ in what they quote on the wire; what is signed is the one canonical form.
-    params: Any = parse_qsl(query, keep_blank_values=True)
-    url = f"http://{headers.get('Host', '')}{path}"
-    request: Any = AWSRequest(method=method, url=url, headers=covered, data=body, params=params)
-    request.context["timestamp"] = timestamp
-    signer: Any = SigV4Auth(Credentials(*keys), signed["service"], signed["region"])
-    signature: str = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
-    return signature
+@lru_cache(64)
+def _epoch_seconds(text: str) -> float | None:
+    try:
+        return datetime.strptime(text, _TIMESTAMP).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def _stamp(epoch_seconds: float) -> str:
+    return datetime.fromtimestamp(epoch_seconds, UTC).strftime(_TIMESTAMP)
+
+
+def _whole(announced: str | None, body: bytes) -> str:
+    """SHA-256 of the body, which is what was announced, where something was."""
+    if announced is not None and announced.startswith(_UNSIGNED):
+        raise _refused(
+            "InvalidSignatureException",
+            f"X-Amz-Content-SHA256 is {announced[:100]}: sign the whole body; unsigned and chunked ones are for S3.",
+        )
+    digest = sha256(body).hexdigest()
+    if announced is not None and not hmac.compare_digest(announced.encode(), digest.encode()):
+        raise _mismatch()
+    return digest
+
+
+def _mismatch() -> AwsError:
+    return _refused(
+        "InvalidSignatureException",
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
+        "Access Key and signing method. Consult the service documentation for details.",
+    )
 
 
 def _refused(code: str, message: str) -> AwsError:

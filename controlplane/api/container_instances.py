@@ -10,11 +10,13 @@ import msgspec
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.paging import page
-from controlplane.core import lifecycle
+from controlplane.api.references import instance_arn
+from controlplane.core import instance_health, lifecycle
 from controlplane.core.capacity.attachment import provider_of
 from controlplane.core.model import Cluster, Instance
+from controlplane.core.placement import query
+from controlplane.core.placement.expression import Expression, ExpressionError, parse
 from controlplane.core.view import Draft, View
-from wire.arn import parse
 from wire.errors import AwsError, ClientException, InvalidParameterException
 from wire.resources import Room, to_resources
 from wire.status import DesiredStatus, InstanceStatus, StopCode, TaskStatus
@@ -39,18 +41,26 @@ def describe_container_instances(view: View, call: Call) -> Answer:
 
 
 def list_container_instances(view: View, call: Call) -> Answer:
-    """ListContainerInstances: all but INACTIVE ones, or those of one status."""
+    """ListContainerInstances: all but INACTIVE ones, or those of one status; `filter` is the cluster query language."""
     cluster = cluster_of(view, call)
-    if call.body.get("filter"):
-        raise ClientException("ListContainerInstances asks for filter, which is not served yet.")
-    status = call.body.get("status")
+    status, expression = call.body.get("status"), _filter(call)
     chosen = [
         instance
         for instance in view.instances(cluster.name)
         if (instance.status == status if status else instance.status is not InstanceStatus.INACTIVE)
+        and (expression is None or query.matches(expression, query.facts_of(view, instance)))
     ]
     shown, more = page(chosen, call.body, key=lambda instance: (instance.registered_at, instance.arn))
     return {"containerInstanceArns": [instance.arn for instance in shown], **more}
+
+
+def _filter(call: Call) -> Expression | None:
+    if not call.text("filter"):
+        return None
+    try:
+        return parse(call.text("filter"))
+    except ExpressionError as error:
+        raise InvalidParameterException(str(error)) from None
 
 
 def deregister_container_instance(draft: Draft, call: Call) -> Answer:
@@ -118,6 +128,7 @@ def set_status(draft: Draft, instance: Instance, status: InstanceStatus, *, conn
         agent_connected=connected,
         version=instance.version + 1,
         ended_at=draft.now if status is InstanceStatus.INACTIVE else None,
+        connected_at=draft.now if connected and not instance.agent_connected else instance.connected_at,
     )
     draft.put(changed)
     draft.tell(Kind.INSTANCE_STATUS, instance.arn, status=status, connected=connected)
@@ -133,8 +144,7 @@ def lose(draft: Draft, instance: Instance, status: InstanceStatus, *, stop_code:
 
 def find(view: View, call: Call, cluster: Cluster, reference: str) -> Instance | None:
     """An instance of the cluster by id or ARN."""
-    arn = reference if parse(reference) else call.arns.container_instance(cluster.name, reference)
-    instance = view.instance(arn)
+    instance = view.instance(instance_arn(call, cluster, reference))
     return instance if instance is not None and instance.cluster == cluster.name else None
 
 
@@ -145,8 +155,7 @@ def _found(
     for reference in references:
         instance = find(view, call, cluster, reference)
         if instance is None:
-            arn = reference if parse(reference) else call.arns.container_instance(cluster.name, reference)
-            failures.append({"arn": arn, "reason": "MISSING"})
+            failures.append({"arn": instance_arn(call, cluster, reference), "reason": "MISSING"})
         else:
             found.append(instance)
     return found, failures
@@ -180,4 +189,17 @@ def render(view: View, instance: Instance, include: set[str], *, free: Room | No
         shape["capacityProviderName"] = provider
     if instance.ec2_instance_id:
         shape["ec2InstanceId"] = instance.ec2_instance_id
+    if "CONTAINER_INSTANCE_HEALTH" in include:
+        details = [_check(check) for check in instance_health.checks(instance)]
+        shape["healthStatus"] = {"overallStatus": instance_health.overall(instance), "details": details}
     return shape
+
+
+def _check(check: instance_health.Check) -> Answer:
+    maybe = {
+        "statusReason": check.reason or None,
+        "lastUpdated": check.updated_at,
+        "lastStatusChange": check.changed_at,
+    }
+    known = {member: value for member, value in maybe.items() if value is not None}
+    return {"type": check.type, "status": check.status, **known}

@@ -6,12 +6,16 @@ Source: API reference, `Volume`, `ContainerDefinition`, `LinuxParameters`; error
 from collections.abc import Mapping
 from typing import Any
 
+from controlplane.core.placement.constraints import refuse
 from wire.errors import ClientException
 from wire.logs import AWSLOGS
 
 NOT_IN_AWSVPC = ("hostname", "links", "dnsServers", "dnsSearchDomains", "extraHosts")
 """Members of a container that a network namespace shared with others has no room for."""
 SWAPPINESS_MAX = 100
+
+_SAME_PORTS = ("awsvpc", "host")
+"""Network modes in which a container has no other port than its own."""
 
 
 def check_rest(body: Mapping[str, Any]) -> None:
@@ -24,13 +28,28 @@ def check_rest(body: Mapping[str, Any]) -> None:
     names = [volume.get("name", "") for volume in volumes]
     for volume in volumes:
         _check_volume(volume, names)
+    sentence = refuse(body.get("placementConstraints", ()))
+    if sentence is not None:
+        raise ClientException(sentence)
     for container in body["containerDefinitions"]:
         _check_mounts(container, names)
         _check_references(container)
         _check_log(container)
         _check_linux(container)
+        if not has_whole_gpus(container):
+            raise _invalid(container, "A number of GPUs is a whole number of at least 1.")
+        if body.get("networkMode") in _SAME_PORTS:
+            _check_ports(container, body["networkMode"])
         if body.get("networkMode") == "awsvpc":
             _check_awsvpc(container)
+
+
+def has_whole_gpus(container: Mapping[str, Any]) -> bool:
+    """Whether the numbers of GPUs that a container, or an override of one, asks for are numbers."""
+    wanted = (each for each in container.get("resourceRequirements", ()) if each["type"] == "GPU")
+    return all(
+        each.get("value", "").isascii() and each.get("value", "").isdecimal() and int(each["value"]) for each in wanted
+    )
 
 
 def _check_volume(volume: Mapping[str, Any], names: list[str]) -> None:
@@ -89,10 +108,13 @@ def _check_awsvpc(container: Mapping[str, Any]) -> None:
     for member in NOT_IN_AWSVPC:
         if container.get(member):
             raise _invalid(container, f"'{member}' is not supported when networkMode 'awsvpc' is specified.")
+
+
+def _check_ports(container: Mapping[str, Any], mode: str) -> None:
     for mapping in container.get("portMappings", ()):
         if mapping.get("hostPort") and mapping["hostPort"] != mapping.get("containerPort"):
             raise ClientException(
-                "When networkMode=awsvpc, the host ports and container ports in port mappings must match."
+                f"When networkMode={mode}, the host ports and container ports in port mappings must match."
             )
 
 

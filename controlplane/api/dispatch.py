@@ -4,6 +4,7 @@ A writer's answer goes out only after its plan is durable. Whatever happens, the
 Source: botocore's ECS model (protocol JSON 1.1); API reference, "Common errors".
 """
 
+import asyncio
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -17,7 +18,9 @@ from aiohttp import web
 from controlplane.agents.reports import story_lines
 from controlplane.api import auth
 from controlplane.api.call import Account, Answer, Call
+from controlplane.api.keys import KeyRing
 from controlplane.api.operations import READERS, REPORTS, WRITERS
+from controlplane.api.rates import Rates
 from controlplane.api.refusals import REFUSED
 from controlplane.api.role_keys import Claims
 from controlplane.committing import Committer
@@ -29,8 +32,11 @@ from controlplane.store.port import Store
 from wire import ecs_shapes, envelope
 from wire.errors import AwsError, ClientException, SerializationException, ServerException, UnknownOperationException
 from wire.extensions import (
+    EXPLAIN_PLACEMENT,
     FORCE_STOP_TASK,
+    GET_POLICY,
     GROUP_OPERATIONS,
+    PUT_POLICY,
     SUBMIT_INSTANCE_INTERRUPTION,
     SUBMIT_RESOURCE_RELEASE,
     SUBMIT_STORY,
@@ -41,8 +47,13 @@ from wire.logs import TARGET_PREFIX as LOGS_PREFIX
 from wire.story import Kind, StoryLine
 
 BODY_BYTES_MAX = 1024 * 1024
+BODY_SECONDS_MAX = 20
+"""Between the headers and the end of the body: who sends it byte by byte keeps nobody waiting. Assumed."""
 OURS = GROUP_OPERATIONS | {
+    EXPLAIN_PLACEMENT,
     FORCE_STOP_TASK,
+    GET_POLICY,
+    PUT_POLICY,
     SUBMIT_INSTANCE_INTERRUPTION,
     SUBMIT_RESOURCE_RELEASE,
     SUBMIT_STORY,
@@ -71,10 +82,11 @@ class Dispatcher:
         store: Store,
         committer: Committer,
         account: Account,
-        keys: auth.Keys | None,
+        keys: KeyRing | None,
         clock: Callable[[], float],
         metrics: Metrics,
         logs: LogsApi,
+        rates: Rates,
         check_answers: bool,
     ) -> None:
         self._store = store
@@ -84,12 +96,13 @@ class Dispatcher:
         self._clock = clock
         self._metrics = metrics
         self._logs = logs
+        self._rates = rates
         self._check_answers = check_answers
 
-    async def handle(self, request: web.Request) -> web.Response:
-        """Answer one request, always."""
+    async def handle(self, request: web.Request, ours: str = "") -> web.Response:
+        """Answer one request, always. `ours` is an operation that a path of ours stands for."""
         request_id = str(uuid.uuid4())
-        operation, code = "?", "OK"
+        operation, code = ours or "?", "OK"
         try:
             body = await _read(request)
             role = self.authenticate(request, body)
@@ -99,9 +112,11 @@ class Dispatcher:
                 served = await self._logs.serve(log_operation, _parse(body))
                 operation = log_operation
             else:
-                operation = _operation(request.headers)
+                operation = ours or _operation(request.headers)
                 auth.permit(role, operation)
-                served = await self._serve(operation, _parse(body), request, request_id)
+                self._rates.take(operation)
+                members = dict(request.query) if request.method == "GET" else _parse(body)
+                served = await self._serve(operation, members, request, request_id)
             answer = msgspec.json.encode(served)
             status = 200
         except AwsError as error:
@@ -139,7 +154,7 @@ class Dispatcher:
             id=request_id,
             now=self._clock(),
             account=self._account,
-            url=f"http://{request.host}",
+            url=f"{request.scheme}://{request.host}",
         )
         if operation == SUBMIT_STORY:
             await self._store.tell(story_lines(call))
@@ -191,11 +206,18 @@ def _introduced(call: Call, plan: Plan, answer: Answer) -> Plan:
 
 async def _read(request: web.Request) -> bytes:
     try:
-        return await request.read()
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            return await request.read()
+    except TimeoutError:
+        raise AwsError(
+            f"The request was not here within {BODY_SECONDS_MAX} s.", code="RequestTimeoutException", status=408
+        ) from None
     except web.HTTPRequestEntityTooLarge:
         raise AwsError(
             f"The request is larger than {BODY_BYTES_MAX} bytes.", code="RequestEntityTooLargeException", status=413
         ) from None
+    except web.RequestPayloadError:
+        raise SerializationException("The request body is not as its Content-Encoding or its length says.") from None
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -203,6 +225,8 @@ def _parse(body: bytes) -> dict[str, Any]:
         return msgspec.json.decode(body or b"{}", type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise SerializationException("The request body is no JSON object.") from None
+    except RecursionError:
+        raise SerializationException("The request body is nested too deeply.") from None
 
 
 def _operation(headers: Mapping[str, str]) -> str:

@@ -53,7 +53,6 @@ TASK_REQUEST: dict[str, Unserved] = {
 }
 SERVICE_REQUEST: dict[str, Unserved] = {
     **TASK_REQUEST,
-    "schedulingStrategy": _other_than("REPLICA"),
     "deploymentController": lambda controller: controller.get("type", "ECS") != "ECS",
     "loadBalancers": _given,
     "serviceRegistries": _given,
@@ -61,16 +60,11 @@ SERVICE_REQUEST: dict[str, Unserved] = {
     "vpcLatticeConfigurations": _given,
     "gatewayConnectors": _given,
     "monitoring": _given,
-    "healthCheckGracePeriodSeconds": _given,
     "availabilityZoneRebalancing": _other_than("DISABLED"),
 }
 DEPLOYMENT_CONFIGURATION: dict[str, Unserved] = {
     "strategy": _other_than("ROLLING"),
-    "deploymentCircuitBreaker": lambda breaker: breaker.get("enable", False),
-    "alarms": lambda alarms: alarms.get("enable", False),
-    "bakeTimeInMinutes": _given,
     "lifecycleHooks": _given,
-    "earlySuccessCriteria": lambda criteria: criteria.get("enable", False),
     "linearConfiguration": _given,
     "canaryConfiguration": _given,
 }

@@ -7,8 +7,11 @@ from controlplane.api import (
     capacity_providers,
     clusters,
     container_instances,
+    explaining,
     groups,
+    policies,
     protection,
+    service_deployments,
     services,
     tags,
     task_definitions,
@@ -16,7 +19,10 @@ from controlplane.api import (
 )
 from controlplane.api.call import Reader, Writer
 from wire.extensions import (
+    EXPLAIN_PLACEMENT,
     FORCE_STOP_TASK,
+    GET_POLICY,
+    PUT_POLICY,
     SUBMIT_INSTANCE_INTERRUPTION,
     SUBMIT_RESOURCE_RELEASE,
     SUBMIT_TASK_ADDRESS,
@@ -39,10 +45,15 @@ READERS: dict[str, Reader] = {
     "DescribeServices": services.describe_services,
     "ListServices": services.list_services,
     "ListServicesByNamespace": services.list_services_by_namespace,
+    "ListServiceDeployments": service_deployments.list_service_deployments,
+    "DescribeServiceDeployments": service_deployments.describe_service_deployments,
+    "DescribeServiceRevisions": service_deployments.describe_service_revisions,
     "GetTaskProtection": protection.get_task_protection,
     "ListTagsForResource": tags.list_tags_for_resource,
     "DescribeAutoScalingGroups": groups.describe_groups,
     "DiscoverPollEndpoint": registration.discover_poll_endpoint,
+    EXPLAIN_PLACEMENT: explaining.explain,
+    GET_POLICY: policies.get_policy,
 }
 """Change nothing."""
 
@@ -72,7 +83,10 @@ WRITERS: dict[str, Writer] = {
     "StartTask": tasks.start_task,
     "StopTask": tasks.stop_task,
     FORCE_STOP_TASK: tasks.force_stop_task,
+    PUT_POLICY: policies.put_policy,
     "UpdateTaskProtection": protection.update_task_protection,
+    "StopServiceDeployment": service_deployments.stop_service_deployment,
+    "ContinueServiceDeployment": service_deployments.continue_service_deployment,
     "CreateService": services.create_service,
     "UpdateService": services.update_service,
     "DeleteService": services.delete_service,

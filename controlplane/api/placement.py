@@ -25,8 +25,9 @@ def constraints_of(body: Mapping[str, Any], definition: TaskDefinition) -> Steps
     Raises:
         InvalidParameterException: one sentence about the first one that cannot be carried out.
     """
-    both = [*definition.body.get("placementConstraints", ()), *body.get("placementConstraints", ())]
-    return _checked(both, constraints.refuse)
+    of_definition, at_run_time = definition.body.get("placementConstraints", ()), body.get("placementConstraints", ())
+    _checked([*of_definition, *at_run_time], constraints.refuse)
+    return constraints.together(of_definition, at_run_time)
 
 
 def _checked(steps: Iterable[dict[str, str]], refuse: Any) -> Steps:

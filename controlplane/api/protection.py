@@ -8,9 +8,9 @@ import msgspec
 
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
+from controlplane.api.references import task_arn
 from controlplane.core.model import Cluster, Task
 from controlplane.core.view import Draft, View
-from wire.arn import parse
 from wire.errors import InvalidParameterException
 from wire.status import TaskStatus
 
@@ -18,6 +18,11 @@ UPDATE_MAX = 10
 GET_MAX = 100
 MINUTES_DEFAULT = 120
 MINUTES_MAX = 2880
+_BLOCKED = (
+    "The number of protected tasks are more than the desired count of tasks: wait, end the protection of others, or "
+    "raise the desired count of the service."
+)
+"""Source: ECS Developer Guide, "Task scale-in protection" (failure reasons); the second half is ours."""
 
 
 def update_task_protection(draft: Draft, call: Call) -> Answer:
@@ -31,11 +36,23 @@ def update_task_protection(draft: Draft, call: Call) -> Answer:
     found, failures = _found(draft, call, cluster, references)
     changed = []
     for task in found:
+        if until is not None and _is_blocked(draft, task):
+            failures.append({"arn": task.arn, "reason": "DEPLOYMENT_BLOCKED", "detail": _BLOCKED})
+            continue
         protected = msgspec.structs.replace(task, protected_until=until)
         if protected != task:
             draft.put(protected)
         changed.append(_render(protected, call.now))
     return {"protectedTasks": changed, "failures": failures}
+
+
+def _is_blocked(draft: Draft, task: Task) -> bool:
+    """Whether a deployment is under way and one more protected task would make more of them than are desired."""
+    service = draft.service(task.service or "")
+    if service is None or len(service.deployments) < 2:  # noqa: PLR2004 - the newest, and one that it replaces
+        return False
+    others = [t for t in draft.tasks_of(service.arn) if t.is_live and t.is_protected(draft.now) and t.arn != task.arn]
+    return len(others) + 1 > service.desired_count
 
 
 def get_task_protection(view: View, call: Call) -> Answer:
@@ -61,7 +78,7 @@ def _found(view: View, call: Call, cluster: Cluster, references: list[str]) -> t
     """Tasks that can be protected, and for each other one why it cannot."""
     found, failures = [], []
     for reference in references:
-        arn = reference if parse(reference) else call.arns.task(cluster.name, reference)
+        arn = task_arn(call, cluster, reference)
         task = view.task(arn)
         if task is None or task.cluster != cluster.name or task.last_status is TaskStatus.STOPPED:
             failures.append({"arn": arn, "reason": "MISSING"})

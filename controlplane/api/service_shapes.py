@@ -5,12 +5,17 @@ Source: API reference, `Service` and `Deployment`; botocore's waiter `ServicesSt
 
 from collections.abc import Iterable
 
+from controlplane.api import deployment_configuration
 from controlplane.api.call import Answer
 from controlplane.core.model import Deployment, Service, Task
 from controlplane.core.view import View
 from wire.status import TaskStatus
 
 EVENTS_MAX = 100
+SERVICE_ROLE = "arn:aws:iam::{account}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS"
+
+_OF_DEPLOYMENTS = ("networkConfiguration", "serviceConnectConfiguration", "volumeConfigurations")
+"""Members of a service that are shown with its deployments."""
 
 
 def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
@@ -19,8 +24,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
     cluster = view.cluster(service.cluster)
     assert cluster is not None, f"{service.arn} is in no cluster"
     body = service.body
-    own = body.get("capacityProviderStrategy")
-    strategy: Answer = {"capacityProviderStrategy": own} if own else {"launchType": "EC2"}
+    maybe = {member: body.get(member) for member in ("networkConfiguration", "healthCheckGracePeriodSeconds")}
     return {
         "serviceArn": service.arn,
         "serviceName": service.name,
@@ -29,21 +33,17 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "desiredCount": service.desired_count,
         **_counts(tasks),
         "taskDefinition": service.task_definition,
-        **strategy,
-        "schedulingStrategy": "REPLICA",
+        **_launch(service),
+        "schedulingStrategy": str(service.scheduling),
         "deploymentController": {"type": "ECS"},
-        "deploymentConfiguration": {
-            "deploymentCircuitBreaker": {"enable": False, "rollback": False},
-            **body.get("deploymentConfiguration", {}),
-            "maximumPercent": service.maximum_percent,
-            "minimumHealthyPercent": service.minimum_healthy_percent,
-            "strategy": "ROLLING",
-        },
-        "deployments": [_deployment(deployment, tasks) | strategy for deployment in service.deployments],
+        "deploymentConfiguration": deployment_configuration.render(service),
+        "deployments": [_deployment(service, deployment, tasks) for deployment in service.deployments],
+        **_current(service, tasks),
         "events": [
             {"id": event.id, "createdAt": event.created_at, "message": event.message}
             for event in service.events[:EVENTS_MAX]
         ],
+        "roleArn": body.get("role") or SERVICE_ROLE.format(account=cluster.arn.split(":")[4]),
         "loadBalancers": [],
         "serviceRegistries": [],
         "placementStrategy": list(service.placement_strategy),
@@ -55,10 +55,36 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "createdAt": service.created_at,
         "createdBy": body["createdBy"],
         "tags": body.get("tags", []) if with_tags else [],
+        **{member: value for member, value in maybe.items() if value is not None},
     }
 
 
-def _deployment(deployment: Deployment, tasks: Iterable[Task]) -> Answer:
+def _current(service: Service, tasks: list[Task]) -> Answer:
+    """The newest service deployment, and the revisions that have tasks or are to have some."""
+    shown: Answer = {}
+    if "healthCheckGracePeriodSeconds" in service.body:
+        shown["healthCheckGracePeriodSeconds"] = service.health_grace_seconds
+    if not service.current or not service.deployments:
+        return shown
+    shown["currentServiceDeployment"] = service.current
+    shown["currentServiceRevisions"] = [
+        {
+            "arn": deployment.revision,
+            "requestedTaskCount": deployment.desired_count,
+            **_task_counts([task for task in tasks if task.deployment == deployment.id]),
+        }
+        for deployment in service.deployments
+        if deployment.revision
+    ]
+    return shown
+
+
+def _task_counts(tasks: list[Task]) -> Answer:
+    counts = _counts(tasks)
+    return {"runningTaskCount": counts["runningCount"], "pendingTaskCount": counts["pendingCount"]}
+
+
+def _deployment(service: Service, deployment: Deployment, tasks: Iterable[Task]) -> Answer:
     return {
         "id": deployment.id,
         "status": deployment.status,
@@ -68,9 +94,16 @@ def _deployment(deployment: Deployment, tasks: Iterable[Task]) -> Answer:
         "failedTasks": deployment.failed_tasks,
         "createdAt": deployment.created_at,
         "updatedAt": deployment.updated_at,
+        **_launch(service),
         "rolloutState": deployment.rollout_state,
         "rolloutStateReason": deployment.rollout_reason,
+        **{member: service.body[member] for member in _OF_DEPLOYMENTS if member in service.body},
     }
+
+
+def _launch(service: Service) -> Answer:
+    own = service.body.get("capacityProviderStrategy")
+    return {"capacityProviderStrategy": own} if own else {"launchType": "EC2"}
 
 
 def _counts(tasks: list[Task]) -> dict[str, int]:

@@ -3,19 +3,17 @@
 Source: API reference, the operations' pages; error texts as AWS gives them where they are known.
 """
 
-from typing import Any
-
 import msgspec
 
-from controlplane.api import capacity, limits, network
+from controlplane.api import capacity, launch_type, service_settings
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import NAME, cluster_of
 from controlplane.api.paging import page
-from controlplane.api.placement import constraints_of, strategy_of
 from controlplane.api.service_shapes import render
+from controlplane.api.tag_rules import check_tags
 from controlplane.api.task_definitions import find, find_active
-from controlplane.core.model import Cluster, Service, TaskDefinition
-from controlplane.core.reconcile import rollout
+from controlplane.core.model import Cluster, Scheduling, Service, TaskDefinition
+from controlplane.core.reconcile import deployments
 from controlplane.core.view import Draft, View
 from wire.arn import parse, short_id
 from wire.errors import (
@@ -28,14 +26,14 @@ from wire.errors import (
 
 DESCRIBE_MAX = 10
 LIST_SIZE = 10
-MINIMUM_HEALTHY_PERCENT = 100
-MAXIMUM_PERCENT = 200
 
 
 def create_service(draft: Draft, call: Call) -> Answer:
     """CreateService. The same request again is answered with the service that it made."""
     cluster = cluster_of(draft, call)
     name = call.body["serviceName"]
+    check_tags(call.body.get("tags", ()))
+    launch_type.check(draft, cluster, call.body)
     if not NAME.fullmatch(name):
         raise InvalidParameterException(
             "Service name should be 1 to 255 letters (uppercase and lowercase), numbers, hyphens, and underscores."
@@ -45,10 +43,10 @@ def create_service(draft: Draft, call: Call) -> Answer:
         return {"service": render(draft, _same(existing, call))}
     if not call.body.get("taskDefinition"):
         raise InvalidParameterException("TaskDefinition can not be blank.")
-    if "desiredCount" not in call.body:
+    if "desiredCount" not in call.body and call.text("schedulingStrategy", "REPLICA") == "REPLICA":
         raise InvalidParameterException("desiredCount is required for a REPLICA service.")
     definition = find_active(draft, call, call.body["taskDefinition"])
-    wanted = _settings(call, definition, {})
+    wanted = service_settings.read(call, definition, None)
     service = Service(
         arn=call.arns.service(cluster.name, name),
         name=name,
@@ -58,7 +56,7 @@ def create_service(draft: Draft, call: Call) -> Answer:
         created_at=draft.now,
         **wanted,
     )
-    begun = rollout.begin(draft, service, task_definition=definition.arn, names=call.names)
+    begun = deployments.begin(draft, service, task_definition=definition.arn, names=call.names)
     return {"service": render(draft, begun)}
 
 
@@ -74,10 +72,10 @@ def update_service(draft: Draft, call: Call) -> Answer:
     changed = msgspec.structs.replace(
         service,
         body={**service.body, **changes},
-        **_settings(call, definition, _standing(service)),
+        **service_settings.read(call, definition, service),
     )
-    if call.body.get("forceNewDeployment", False) or definition.arn != service.task_definition:
-        changed = rollout.begin(draft, changed, task_definition=definition.arn, names=call.names)
+    if call.body.get("forceNewDeployment", False) or _is_new_revision(service, changed, definition):
+        changed = deployments.begin(draft, changed, task_definition=definition.arn, names=call.names)
     elif changed != service:
         draft.put(changed)
     return {"service": render(draft, changed)}
@@ -88,10 +86,12 @@ def delete_service(draft: Draft, call: Call) -> Answer:
     cluster = cluster_of(draft, call)
     service = _existing(draft, call, cluster)
     if service.status == "ACTIVE":
-        if service.desired_count > 0 and not call.body.get("force", False):
+        is_scaled = service.desired_count > 0 and service.scheduling is Scheduling.REPLICA
+        if is_scaled and not call.body.get("force", False):
             raise InvalidParameterException("The service cannot be stopped while it is scaled above 0.")
         service = msgspec.structs.replace(service, status="DRAINING", desired_count=0)
         draft.put(service)
+        deployments.supersede(draft, service)
     return {"service": render(draft, service)}
 
 
@@ -106,7 +106,7 @@ def describe_services(view: View, call: Call) -> Answer:
     with_tags = "TAGS" in call.body.get("include", ())
     services, failures = [], []
     for reference in references:
-        arn = _arn(call, cluster, reference)
+        arn = arn_of(call, cluster, reference)
         service = view.service(arn)
         if service is None or service.cluster != cluster.name:
             failures.append({"arn": arn, "reason": "MISSING"})
@@ -118,9 +118,13 @@ def describe_services(view: View, call: Call) -> Answer:
 def list_services(view: View, call: Call) -> Answer:
     """ListServices. ACTIVE ones only, ten a page unless told otherwise."""
     cluster = cluster_of(view, call)
-    asked = (call.text("launchType", "EC2"), call.text("schedulingStrategy", "REPLICA"))
-    active = [service for service in view.services(cluster.name) if service.status == "ACTIVE"]
-    chosen = active if asked == ("EC2", "REPLICA") and call.text("resourceManagementType") != "ECS" else []
+    is_ours = call.text("launchType", "EC2") == "EC2" and call.text("resourceManagementType") != "ECS"
+    asked = call.text("schedulingStrategy")
+    chosen = [
+        service
+        for service in view.services(cluster.name)
+        if is_ours and service.status == "ACTIVE" and asked in ("", service.scheduling)
+    ]
     shown, more = page(chosen, call.body, key=lambda service: (service.name,), size=LIST_SIZE)
     return {"serviceArns": [service.arn for service in shown], **more}
 
@@ -147,38 +151,6 @@ def list_services_by_namespace(view: View, call: Call) -> Answer:
     return {"serviceArns": [service.arn for service in shown], **more}
 
 
-def _settings(call: Call, definition: TaskDefinition, standing: dict[str, Any]) -> dict[str, Any]:
-    """The members of `Service` that a request sets, over those that stand; all of it checked first."""
-    body = call.body
-    limits.refuse_unserved(body, limits.SERVICE_REQUEST, call.operation)
-    limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
-    is_awsvpc = definition.body.get("networkMode") == "awsvpc"
-    former = standing.get("networkConfiguration") if is_awsvpc else None
-    network.check(definition.body, body.get("networkConfiguration", former))
-    deployment = body.get("deploymentConfiguration", {})
-    limits.refuse_unserved(deployment, limits.DEPLOYMENT_CONFIGURATION, f"{call.operation}: deploymentConfiguration")
-    settings = {name: standing.get(name, default) for name, default in _DEFAULTS.items()}
-    for member, name in (("minimumHealthyPercent", "minimum_healthy_percent"), ("maximumPercent", "maximum_percent")):
-        settings[name] = deployment.get(member, settings[name])
-    settings["desired_count"] = body.get("desiredCount", settings["desired_count"])
-    if "placementStrategy" in body:
-        settings["placement_strategy"] = strategy_of(body)
-    if "placementConstraints" in body or not standing:
-        settings["placement_constraints"] = constraints_of(body, definition)
-    _check_numbers(settings)
-    return settings
-
-
-def _check_numbers(settings: dict[str, Any]) -> None:
-    if settings["desired_count"] < 0:
-        raise InvalidParameterException("desiredCount should be 0 or more.")
-    minimum, maximum = settings["minimum_healthy_percent"], settings["maximum_percent"]
-    if minimum < 0 or maximum <= 0 or maximum < minimum:
-        raise InvalidParameterException(
-            "maximumPercent should be more than 0 and at least minimumHealthyPercent, which should be 0 or more."
-        )
-
-
 def _definition(draft: Draft, call: Call, service: Service) -> TaskDefinition:
     """The task definition after an update. One that the service has already may have gone INACTIVE since."""
     if "taskDefinition" not in call.body:
@@ -191,39 +163,49 @@ def _definition(draft: Draft, call: Call, service: Service) -> TaskDefinition:
     return find_active(draft, call, call.body["taskDefinition"])
 
 
-def _standing(service: Service) -> dict[str, Any]:
-    standing = {name: getattr(service, name) for name in _DEFAULTS}
-    return {**standing, "networkConfiguration": service.body.get("networkConfiguration")}
+def _is_new_revision(before: Service, after: Service, definition: TaskDefinition) -> bool:
+    if definition.arn != before.task_definition:
+        return True
+    return any(before.body.get(member) != after.body.get(member) for member in _REVISION_MEMBERS)
 
 
 def _same(service: Service, call: Call) -> Service:
     """The existing service, where the request is the one that made it."""
     if service.status == "DRAINING":
         raise InvalidParameterException("Unable to Start a service that is still Draining.")
-    if {**service.body, **call.body} != service.body:
+    again = {member: value for member, value in call.body.items() if member not in ("cluster", "clientToken")}
+    if {**service.body, **again} != service.body:
         raise InvalidParameterException("Creation of service was not idempotent.")
     return service
 
 
 def _existing(draft: Draft, call: Call, cluster: Cluster) -> Service:
-    service = draft.service(_arn(call, cluster, call.body["service"]))
+    service = draft.service(arn_of(call, cluster, call.body["service"]))
     if service is None or service.cluster != cluster.name:
         raise ServiceNotFoundException
     return service
 
 
-def _arn(call: Call, cluster: Cluster, reference: str) -> str:
+def arn_of(call: Call, cluster: Cluster, reference: str) -> str:
+    """ARN of the service that `reference` (name or ARN) names in a cluster.
+
+    Raises:
+        ClientException: an ARN, but not a service's.
+    """
     arn = parse(reference)
     if arn is not None and arn.kind != "service":
         raise ClientException(f"Invalid identifier: {reference} is not the ARN of a service.")
     return call.arns.service(cluster.name, short_id(reference))
 
 
-_DEFAULTS: dict[str, Any] = {
-    "desired_count": 0,
-    "minimum_healthy_percent": MINIMUM_HEALTHY_PERCENT,
-    "maximum_percent": MAXIMUM_PERCENT,
-    "placement_strategy": (),
-    "placement_constraints": (),
-}
+_REVISION_MEMBERS = (
+    "networkConfiguration",
+    "platformVersion",
+    "loadBalancers",
+    "serviceRegistries",
+    "serviceConnectConfiguration",
+    "volumeConfigurations",
+    "vpcLatticeConfigurations",
+)
+"""Members whose change starts a deployment, besides the task definition. Source: API reference, UpdateService."""
 _NOT_KEPT = ("cluster", "service", "forceNewDeployment")

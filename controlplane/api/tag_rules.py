@@ -36,8 +36,3 @@ def check_tags(tags: Tags) -> None:
 def is_reserved(key: str) -> bool:
     """Whether only ECS itself gives such tags."""
     return key.lower().startswith(RESERVED)
-
-
-def merged(*layers: Tags) -> list[dict[str, str]]:
-    """Tags laid over each other, the later ones on top."""
-    return [dict(tag) for tag in {tag["key"]: tag for layer in layers for tag in layer}.values()]

@@ -6,9 +6,10 @@ Source: API reference, `TagResource`, `UntagResource`, `ListTagsForResource`; te
 import msgspec
 
 from controlplane.api.call import Answer, Call
-from controlplane.api.tag_rules import TAGS_MAX, check_tags, is_reserved, merged
+from controlplane.api.tag_rules import TAGS_MAX, check_tags, is_reserved
 from controlplane.core.model import CapacityProvider, Cluster, Instance, Service, Task, TaskDefinition
 from controlplane.core.record import Record
+from controlplane.core.tagging import merged
 from controlplane.core.view import Draft, View
 from wire.arn import Arn, parse
 from wire.errors import AwsError, InvalidParameterException

@@ -12,6 +12,7 @@ from controlplane.api.clusters import NAME
 from controlplane.api.definition_checks import check_rest
 from controlplane.api.paging import page
 from controlplane.api.tag_rules import check_tags
+from controlplane.core import capabilities
 from controlplane.core.cost import cpu_units, mebibytes, task_amounts
 from controlplane.core.model import Family, TaskDefinition
 from controlplane.core.view import Draft, View
@@ -25,6 +26,8 @@ CONTAINERS_MAX = 10
 """Source: ECS Developer Guide, "Service quotas" (containers per task definition)."""
 
 DELETE_MAX = 10
+DEFINITION_BYTES_MAX = 64 * 1024
+"""Source: ECS Developer Guide, "Service quotas" (task definition size)."""
 
 
 def register_task_definition(draft: Draft, call: Call) -> Answer:
@@ -39,7 +42,12 @@ def register_task_definition(draft: Draft, call: Call) -> Answer:
         family=body["family"],
         revision=revision,
         amounts=task_amounts(body),
-        body={**_with_defaults(body), "registeredBy": call.account.user_arn, "tags": tags},
+        body={
+            **_with_defaults(body),
+            "requiresAttributes": capabilities.required(body),
+            "registeredBy": call.account.user_arn,
+            "tags": tags,
+        },
         registered_at=call.now,
     )
     draft.put(definition)
@@ -190,6 +198,9 @@ def check(body: dict[str, Any]) -> None:
         raise ClientException("A task definition must have at least one essential container.")
     _check_sizes(containers, body)
     check_rest(body)
+    length = len(msgspec.json.encode(body))
+    if length > DEFINITION_BYTES_MAX:
+        raise ClientException(f"Actual length: '{length}'. Max allowed length is '{DEFINITION_BYTES_MAX}' bytes.")
 
 
 def _check_container(container: dict[str, Any], body: dict[str, Any]) -> None:
@@ -286,7 +297,7 @@ def render(definition: TaskDefinition) -> Answer:
         "taskDefinitionArn": definition.arn,
         "revision": definition.revision,
         "status": definition.status,
-        "compatibilities": ["EXTERNAL", "EC2"],
+        "compatibilities": _compatibilities(definition.body),
         "registeredAt": definition.registered_at,
     }
     if definition.deregistered_at is not None:
@@ -294,6 +305,13 @@ def render(definition: TaskDefinition) -> Answer:
     if definition.delete_requested_at is not None:
         shape["deleteRequestedAt"] = definition.delete_requested_at
     return shape
+
+
+def _compatibilities(body: dict[str, Any]) -> list[str]:
+    """Launch types that could run it. Source: ECS Developer Guide, "Amazon ECS task definition differences"."""
+    is_awsvpc = body.get("networkMode") == "awsvpc"
+    is_sized = bool(body.get("cpu") and body.get("memory"))
+    return ["EC2", *(["FARGATE"] if is_awsvpc and is_sized else []), *([] if is_awsvpc else ["EXTERNAL"])]
 
 
 _CONTAINER_DEFAULTS: dict[str, Any] = {

@@ -6,10 +6,12 @@ from controlplane.api import network
 from controlplane.api.call import Answer
 from controlplane.core import health
 from controlplane.core.capacity.attachment import provider_of_task
-from controlplane.core.model import Container, Task
+from controlplane.core.model import Container, Instance, Task
 from controlplane.core.view import View
 from wire.extensions import ZONE_ATTRIBUTE
 from wire.status import HealthStatus
+
+ARCHITECTURE_ATTRIBUTE = "ecs.cpu-architecture"
 
 _TIMES = {
     "createdAt": "created_at",
@@ -32,6 +34,7 @@ def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
         "containerInstanceArn": task.instance,
         "availabilityZone": instance.attribute(ZONE_ATTRIBUTE) if instance else None,
         "connectivity": ("CONNECTED" if instance.agent_connected else "DISCONNECTED") if instance else None,
+        "connectivityAt": _connectivity_at(instance, task),
         "launchType": None if provider else "EC2",
         "capacityProviderName": provider,
         "startedBy": task.started_by,
@@ -52,12 +55,24 @@ def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
         "version": task.version,
         "healthStatus": health.of_task(task),
         "attachments": network.attachments(view, task),
-        "attributes": [],
+        "attributes": _attributes(instance),
         "enableExecuteCommand": False,
         "overrides": _overrides(task),
         "tags": task.body.get("tags", []) if with_tags else [],
         **{member: value for member, value in maybe.items() if value is not None},
     }
+
+
+def _connectivity_at(instance: Instance | None, task: Task) -> float | None:
+    """When its agent last came; a task that was placed since has had it from its beginning."""
+    if instance is None or instance.connected_at is None:
+        return None
+    return max(instance.connected_at, task.created_at)
+
+
+def _attributes(instance: Instance | None) -> list[dict[str, str]]:
+    architecture = instance.attribute(ARCHITECTURE_ATTRIBUTE) if instance else None
+    return [{"name": ARCHITECTURE_ATTRIBUTE, "value": architecture}] if architecture else []
 
 
 def _container(task: Task, container: Container) -> Answer:

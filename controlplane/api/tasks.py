@@ -4,49 +4,57 @@ What does not fit is a failure in an answer with HTTP 200, never an error. Sourc
 `StartTask`, `StopTask`, `ListTasks`; ECS Developer Guide, "API failures messages".
 """
 
-from hashlib import sha256
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from controlplane.api import capacity, limits, network
+from controlplane.api import capacity, launch_type, limits, network, overrides, tokens
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.container_instances import find as find_instance
 from controlplane.api.paging import page
 from controlplane.api.placement import constraints_of, strategy_of
+from controlplane.api.references import instance_arn, task_arn
+from controlplane.api.tag_rules import check_tags
 from controlplane.api.task_definitions import find_active
 from controlplane.api.task_shapes import render
-from controlplane.core import lifecycle
+from controlplane.core import lifecycle, tagging
 from controlplane.core.capacity.launching import launch
 from controlplane.core.cost import task_amounts
-from controlplane.core.model import Cluster, Task, TaskDefinition, Token
-from controlplane.core.placement.engine import Request, examine
+from controlplane.core.model import Cluster, Task, TaskDefinition
+from controlplane.core.placement import explain
+from controlplane.core.placement.engine import examine
+from controlplane.core.placement.explain import Refusal
+from controlplane.core.placement.request import Request, caution_of, required_of
 from controlplane.core.view import Draft, View
-from wire.arn import parse, short_id
-from wire.errors import AwsError, ClientException, InvalidParameterException
+from wire.arn import short_id
+from wire.errors import ClientException, InvalidParameterException
 from wire.resources import Amounts
 from wire.status import InstanceStatus, StopCode
+from wire.story import Kind
 
 DESCRIBE_MAX = 100
 COUNT_MAX = 10
 """Tasks in one RunTask, instances in one StartTask. Source: API reference."""
-OVERRIDES_CHARACTERS_MAX = 8192
-STARTED_BY_CHARACTERS_MAX = 128
-_KEPT = ("networkConfiguration",)
+STARTED_BY_CHARACTERS_MAX = {"RunTask": 128, "StartTask": 36}
+REFERENCE_ID_CHARACTERS_MAX = 1024
+
+_STARTED_BY = re.compile(r"[A-Za-z0-9_/-]*")
+_KEPT = ("networkConfiguration", "referenceId")
 
 
 def run_task(draft: Draft, call: Call) -> Answer:
     """RunTask: as many of `count` tasks as fit, and a failure for each instance that took no more."""
     cluster = cluster_of(draft, call)
-    used = _used_token(draft, call, cluster)
+    used = tokens.used_token(draft, call, cluster)
     if used is not None:
-        return _again(draft, used)
+        return tokens.again(draft, used)
     count = call.body.get("count", 1)
     if not 1 <= count <= COUNT_MAX:
         raise InvalidParameterException(f"count should be between 1 and {COUNT_MAX}.")
-    definition = _runnable(draft, call)
-    strategy = capacity.strategy_of(draft, call, cluster)
+    definition = _runnable(draft, call, cluster)
     request = Request(
         cluster=cluster.name,
         group=_group(call, definition),
@@ -54,7 +62,10 @@ def run_task(draft: Draft, call: Call) -> Answer:
         count=count,
         strategy=strategy_of(call.body),
         constraints=constraints_of(call.body, definition),
+        required=required_of(definition),
+        caution=caution_of(cluster.policy),
     )
+    strategy = capacity.strategy_of(draft, call, cluster)
     may_wait = capacity.any_waits(draft, cluster, strategy)
     if not may_wait and not any(i.status is not InstanceStatus.INACTIVE for i in draft.instances(cluster.name)):
         raise InvalidParameterException("No Container Instances were found in your cluster.")
@@ -70,9 +81,18 @@ def run_task(draft: Draft, call: Call) -> Answer:
     if launched.is_over_limit:
         raise ClientException("The limit of tasks in PROVISIONING in this cluster is reached.")
     tasks = launched.started
-    failures = [{"arn": refusal.instance, "reason": refusal.reason} for refusal in launched.refusals]
-    _remember_token(draft, call, cluster, tasks, failures)
+    failures = _failures(draft, cluster, launched.refusals)
+    tokens.remember_token(draft, call, cluster, tasks, failures)
     return {"tasks": [render(draft, task) for task in tasks], "failures": failures}
+
+
+def _failures(draft: Draft, cluster: Cluster, refusals: Sequence[Refusal]) -> list[dict[str, Any]]:
+    """AWS's reason for each instance that took no more, and all of them in one sentence, which the story gets too."""
+    if not refusals:
+        return []
+    reasons, why = explain.tally(refusals), explain.sentence(refusals)
+    draft.tell(Kind.PLACEMENT_FAILED, cluster.arn, reasons=reasons, instances=len(refusals), why=why)
+    return [{"arn": refusal.instance, "reason": refusal.reason, "detail": why} for refusal in refusals]
 
 
 def start_task(draft: Draft, call: Call) -> Answer:
@@ -81,18 +101,16 @@ def start_task(draft: Draft, call: Call) -> Answer:
     references = call.body["containerInstances"]
     if not 1 <= len(references) <= COUNT_MAX:
         raise InvalidParameterException(f"containerInstances should have 1 to {COUNT_MAX} elements.")
-    definition = _runnable(draft, call)
+    definition = _runnable(draft, call, cluster)
     tasks, failures = [], []
     for reference in references:
         instance = find_instance(draft, call, cluster, reference)
         arn = instance.arn if instance else reference
-        reason = examine(draft, arn, _amounts(call, definition)) if instance else "MISSING"
+        reason = examine(draft, arn, _amounts(call, definition), required_of(definition)) if instance else "MISSING"
         if reason is None:
             tasks.append(_create(draft, call, definition, cluster=cluster, instance=arn, body={}))
         else:
-            if parse(arn) is None:
-                arn = call.arns.container_instance(cluster.name, arn)
-            failures.append({"arn": arn, "reason": reason})
+            failures.append({"arn": instance_arn(call, cluster, arn), "reason": reason})
     return {"tasks": [render(draft, task) for task in tasks], "failures": failures}
 
 
@@ -104,7 +122,7 @@ def stop_task(draft: Draft, call: Call) -> Answer:
         raise InvalidParameterException("The referenced task was not found.")
     reason = call.text("reason") or "Task stopped by user"
     stopped = lifecycle.request_stop(draft, task, stop_code=StopCode.USER_INITIATED, reason=reason)
-    return {"task": render(draft, stopped)}
+    return {"task": render(draft, _untagged(draft, stopped))}
 
 
 def force_stop_task(draft: Draft, call: Call) -> Answer:
@@ -114,7 +132,16 @@ def force_stop_task(draft: Draft, call: Call) -> Answer:
     if task is None:
         raise InvalidParameterException("The referenced task was not found.")
     stopped = lifecycle.force_stop(draft, task, reason=call.text("reason") or "Task stopped by user, by force")
-    return {"task": render(draft, stopped)}
+    return {"task": render(draft, _untagged(draft, stopped))}
+
+
+def _untagged(draft: Draft, task: Task) -> Task:
+    """StopTask takes a task's tags away. Source: API reference, StopTask."""
+    if not task.body.get("tags"):
+        return task
+    bare = msgspec.structs.replace(task, body={**task.body, "tags": []})
+    draft.put(bare)
+    return bare
 
 
 def describe_tasks(view: View, call: Call) -> Answer:
@@ -130,7 +157,7 @@ def describe_tasks(view: View, call: Call) -> Answer:
     for reference in references:
         task = _find(view, call, cluster, reference)
         if task is None:
-            failures.append({"arn": _arn(call, cluster, reference), "reason": "MISSING"})
+            failures.append({"arn": task_arn(call, cluster, reference), "reason": "MISSING"})
         else:
             tasks.append(render(view, task, with_tags=with_tags))
     return {"tasks": tasks, "failures": failures}
@@ -140,6 +167,8 @@ def list_tasks(view: View, call: Call) -> Answer:
     """ListTasks. Unless told otherwise those that are wanted: a task told to stop leaves this list at once."""
     cluster = cluster_of(view, call)
     wanted = call.text("desiredStatus", "RUNNING")
+    if "startedBy" in call.body and any(member in call.body for member in _FILTERS):
+        raise InvalidParameterException("startedBy cannot be combined with another filter.")
     chosen = [
         task
         for task in view.tasks(cluster.name)
@@ -149,26 +178,32 @@ def list_tasks(view: View, call: Call) -> Answer:
     return {"taskArns": [task.arn for task in shown], **more}
 
 
-def _runnable(draft: Draft, call: Call) -> TaskDefinition:
+def _runnable(draft: Draft, call: Call, cluster: Cluster) -> TaskDefinition:
     """The task definition of a request, once nothing about the two stands against running it."""
     body = call.body
+    if call.operation == "RunTask":
+        launch_type.check(draft, cluster, body)
     limits.refuse_unserved(body, limits.TASK_REQUEST, call.operation)
     definition = find_active(draft, call, body["taskDefinition"])
     limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
     network.check(definition.body, body.get("networkConfiguration"))
-    if len(body.get("startedBy", "")) > STARTED_BY_CHARACTERS_MAX:
-        raise InvalidParameterException(f"startedBy should have at most {STARTED_BY_CHARACTERS_MAX} characters.")
-    overrides = body.get("overrides", {})
-    if len(msgspec.json.encode(overrides)) > OVERRIDES_CHARACTERS_MAX:
-        raise InvalidParameterException(f"overrides should have at most {OVERRIDES_CHARACTERS_MAX} characters.")
-    limits.refuse_overrides(overrides)
-    names = {container["name"] for container in definition.body["containerDefinitions"]}
-    for override in overrides.get("containerOverrides", ()):
-        if override.get("name") not in names:
-            raise InvalidParameterException(
-                f"Override for container named {override.get('name')} is not a container in the TaskDefinition."
-            )
+    _check_words(call)
+    overrides.check(definition.body, body.get("overrides", {}))
     return definition
+
+
+def _check_words(call: Call) -> None:
+    most = STARTED_BY_CHARACTERS_MAX[call.operation]
+    if not _STARTED_BY.fullmatch(call.text("startedBy")) or len(call.text("startedBy")) > most:
+        raise InvalidParameterException(
+            f"startedBy should be up to {most} letters (uppercase and lowercase), numbers, hyphens, forward slashes, "
+            "and underscores."
+        )
+    if len(call.text("referenceId")) > REFERENCE_ID_CHARACTERS_MAX:
+        raise InvalidParameterException(f"referenceId should have at most {REFERENCE_ID_CHARACTERS_MAX} characters.")
+    if call.text("propagateTags") == "SERVICE":
+        raise InvalidParameterException("propagateTags SERVICE is for the tasks of services.")
+    check_tags(call.body.get("tags", ()))
 
 
 def _amounts(call: Call, definition: TaskDefinition) -> Amounts:
@@ -191,10 +226,11 @@ def _create(
     instance: str | None,
     body: dict[str, Any],
 ) -> Task:
-    kept = {member: call.body[member] for member in _KEPT if member in call.body}
+    body = body | {member: call.body[member] for member in _KEPT if member in call.body}
     if instance is None:  # what is asked again once there is room
-        kept |= {"placementConstraints": list(constraints_of(call.body, definition))}
-        kept |= {"placementStrategy": list(strategy_of(call.body))}
+        body["placementConstraints"] = list(constraints_of(call.body, definition))
+        body["placementStrategy"] = list(strategy_of(call.body))
+    body["tags"] = tagging.of_task(call.body, definition, cluster.name)
     new = lifecycle.NewTask(
         cluster=cluster.name,
         group=_group(call, definition),
@@ -202,71 +238,17 @@ def _create(
         started_by=call.body.get("startedBy"),
         client_token=call.body.get("clientToken"),
         overrides=call.body.get("overrides", {}),
-        body={"tags": _tags(call, definition), **kept, **body},
+        body=body,
     )
     return lifecycle.create(draft, definition, new, call.names)
 
 
-def _tags(call: Call, definition: TaskDefinition) -> list[dict[str, str]]:
-    """The task's tags; with `propagateTags` those of its definition below them."""
-    if call.body.get("propagateTags") == "SERVICE":
-        raise InvalidParameterException("propagateTags SERVICE is for the tasks of services.")
-    propagated = definition.body.get("tags", []) if call.body.get("propagateTags") == "TASK_DEFINITION" else []
-    tags = {tag.get("key", ""): tag for tag in [*propagated, *call.body.get("tags", [])]}
-    return list(tags.values())
-
-
-def _fingerprint(body: dict[str, Any]) -> str:
-    rest = {member: value for member, value in body.items() if member != "clientToken"}
-    return sha256(msgspec.json.encode(rest, order="deterministic")).hexdigest()
-
-
-def _used_token(draft: Draft, call: Call, cluster: Cluster) -> Token | None:
-    """What this request's token was used for before.
-
-    Raises:
-        AwsError: ConflictException, where that was another request.
-    """
-    probe = Token(scope=f"RunTask {cluster.name}", token=call.text("clientToken"), fingerprint="")
-    used = draft.token(probe.key) if probe.token else None
-    if used is not None and used.fingerprint != _fingerprint(call.body):
-        raise AwsError(
-            "The clientToken was already used with other parameters.",
-            code="ConflictException",
-            members={"resourceIds": list(used.tasks)},
-        )
-    return used
-
-
-def _again(draft: Draft, used: Token) -> Answer:
-    tasks = [task for task in map(draft.task, used.tasks) if task is not None]
-    return {"tasks": [render(draft, task) for task in tasks], "failures": list(used.failures)}
-
-
-def _remember_token(
-    draft: Draft, call: Call, cluster: Cluster, tasks: list[Task], failures: list[dict[str, Any]]
-) -> None:
-    """A token that started something must not start it again; one that started nothing may be tried anew."""
-    if not call.text("clientToken") or not tasks:
-        return
-    token = Token(
-        scope=f"RunTask {cluster.name}",
-        token=call.text("clientToken"),
-        fingerprint=_fingerprint(call.body),
-        tasks=tuple(task.arn for task in tasks),
-        failures=tuple(failures),
-        created_at=draft.now,
-    )
-    draft.put(token)
-
-
 def _find(view: View, call: Call, cluster: Cluster, reference: str) -> Task | None:
-    task = view.task(_arn(call, cluster, reference))
+    task = view.task(task_arn(call, cluster, reference))
     return task if task is not None and task.cluster == cluster.name else None
 
 
-def _arn(call: Call, cluster: Cluster, reference: str) -> str:
-    return reference if parse(reference) else call.arns.task(cluster.name, reference)
+_FILTERS = ("containerInstance", "family", "serviceName", "launchType", "daemonName")
 
 
 def _passes(view: View, call: Call, cluster: Cluster, task: Task) -> bool:
@@ -279,6 +261,6 @@ def _passes(view: View, call: Call, cluster: Cluster, task: Task) -> bool:
         return False
     if "family" in body and short_id(task.task_definition).partition(":")[0] != body["family"]:
         return False
-    if "launchType" in body and body["launchType"] != "EC2":
+    if body.get("launchType", "EC2") != "EC2" or "daemonName" in body:
         return False
     return "startedBy" not in body or task.started_by == body["startedBy"]

@@ -3,6 +3,8 @@
 Who was told already, and when to say it again, is the session's business; nothing of it is known here.
 """
 
+from collections.abc import Collection
+
 import msgspec
 
 from controlplane.core.model import Task
@@ -17,14 +19,15 @@ class Assignment(msgspec.Struct, frozen=True):
     desired: DesiredStatus
 
 
-def assignments(view: View, instance: str) -> tuple[Assignment, ...]:
+def assignments(view: View, instance: str, only: Collection[str] | None = None) -> tuple[Assignment, ...]:
     """Every task placed on `instance` (ARN) that has not STOPPED, with its desired status: stops first, oldest first.
 
-    A stop is told even where the start was never acknowledged: the payload may have arrived all the same.
+    `only` looks at these tasks (ARNs) of them. A stop is told even where the start was never acknowledged: the payload
+    may have arrived all the same.
     """
-    told = [
-        Assignment(task, task.desired_status)
-        for task in view.tasks_on(instance)
-        if task.last_status is not TaskStatus.STOPPED
-    ]
+    if only is None:
+        tasks = view.tasks_on(instance)
+    else:
+        tasks = [task for task in map(view.task, only) if task is not None and task.instance == instance]
+    told = [Assignment(task, task.desired_status) for task in tasks if task.last_status is not TaskStatus.STOPPED]
     return tuple(sorted(told, key=lambda assignment: assignment.desired is not DesiredStatus.STOPPED))

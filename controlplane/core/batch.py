@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TypeVar, cast
 
 from controlplane.core import inhabitants
-from controlplane.core.model import Cluster, Instance, Task
+from controlplane.core.model import HOLD_MOVES, Cluster, Instance, Task
 from controlplane.core.plan import Conflict, Key, Plan
 from controlplane.core.record import Record
 from controlplane.core.view import State
@@ -62,6 +62,8 @@ class Batch:
         for table, arn in plan.deletes:
             dropped = self._task(arn) if table == Task.table else None
             assert dropped is None or dropped.hold is None, f"{arn} is dropped and still holds room"
+            if dropped is not None and dropped.instance:
+                moves[dropped.instance] -= HOLD_MOVES
         for task in tasks:
             self._take(task, instances, rooms, moves)
         self._rooms.update(rooms)

@@ -38,6 +38,8 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     deployment: str | None = None
     started_by: str | None = None
     client_token: str | None = None
+    replaces: str | None = None
+    """ARN of the unhealthy task that it stands in for."""
     overrides: dict[str, Any] = {}
     """Amazon's `TaskOverride`."""
     body: dict[str, Any] = {}
@@ -71,10 +73,7 @@ class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def create(draft: Draft, definition: TaskDefinition, new: NewTask, names: Names) -> Task:
-    """A new task, PENDING where it has its instance (whose room it then holds), else PROVISIONING.
-
-    Source: RunTask's example answer (PENDING at once); ECS Developer Guide, "Task lifecycle" (PROVISIONING).
-    """
+    """A new task, PENDING where it has its instance (whose room it then holds), else PROVISIONING (RunTask's page)."""
     arn = names.task(new.cluster)
     task = Task(
         arn=arn,
@@ -88,6 +87,7 @@ def create(draft: Draft, definition: TaskDefinition, new: NewTask, names: Names)
         deployment=new.deployment,
         started_by=new.started_by,
         client_token=new.client_token,
+        replaces=new.replaces,
         cause=draft.cause,
         body={**new.body, "overrides": new.overrides},
         created_at=draft.now,

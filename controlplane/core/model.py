@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from controlplane.core.capacity.model import Group, Machine, Scaler
-from controlplane.core.policy import Policy
+from controlplane.core.policy import AgentPolicy, Policy
 from controlplane.core.record import Record
+from controlplane.core.rollouts import Alarm, RolloutSettings, ServiceDeployment, ServiceRevision
 from wire.holds import Hold
 from wire.resources import Amounts
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, InstanceStatus, StopCode, TaskStatus
@@ -29,6 +30,8 @@ class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
     arn: str
     status: str = "ACTIVE"
     policy: Policy = Policy()
+    agent_policy: AgentPolicy | None = None
+    """What its agents are told, those of ours; None: each goes by its own environment."""
     body: dict[str, Any] = {}
     ended_at: float | None = None
     """When it went INACTIVE."""
@@ -115,6 +118,16 @@ class Release(StrEnum):
     ON_EXIT = "on-exit"
 
 
+class RuntimeHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the container runtime of an instance was found, from the first report of that on. Epoch seconds."""
+
+    status: str
+    """INITIALIZING, OK, IMPAIRED or INSUFFICIENT_DATA."""
+    reason: str = ""
+    updated_at: float = 0
+    changed_at: float = 0
+
+
 class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     """A registered container instance. Key: its ARN. `registered.ports` are the reserved, hence taken, ports."""
 
@@ -124,6 +137,8 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     cluster: str
     status: InstanceStatus = InstanceStatus.ACTIVE
     agent_connected: bool = False
+    connected_at: float | None = None
+    """When its agent last came."""
     registered: Amounts
     attributes: tuple[dict[str, str], ...] = ()
     """Amazon's `{name, value?}`."""
@@ -135,9 +150,8 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     release: Release = Release.NONE
     agent_version: str = ""
     docker_version: str = ""
+    runtime: RuntimeHealth | None = None
     client_token: str = ""
-    custom: tuple[str, ...] = ()
-    """Names of the attributes that PutAttributes gave it."""
     ended_at: float | None = None
     """When it went INACTIVE."""
     version: int = 1
@@ -165,22 +179,39 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     desired_count: int = 0
     rollout_state: str = "IN_PROGRESS"
     rollout_reason: str = ""
-    failed_tasks: int = 0
-    """Consecutive tasks that never reached RUNNING."""
+    revision: str = ""
+    """ARN of the service revision that it brings out."""
+    unstarted_tasks: int = 0
+    """Consecutive tasks that never reached RUNNING: what throttles the starts."""
+    unhealthy_tasks: int = 0
+    """Consecutive tasks that failed a health check."""
     failed_at: float | None = None
-    """When the last of them stopped."""
+    """When the last task that never reached RUNNING stopped."""
     failures_seen: int = 0
     """Revision of the store up to which failures are counted, so that each is counted once."""
     created_at: float = 0
     updated_at: float = 0
 
+    @property
+    def failed_tasks(self) -> int:
+        """`failedTasks`: consecutive tasks that did not come to run, or failed a health check."""
+        return self.unstarted_tasks + self.unhealthy_tasks
 
-class ServiceEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A sentence to people, in AWS's words."""
+
+class ServiceEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A sentence to people, in AWS's words; `name` is EventBridge's for it, "" where it has none."""
 
     id: str
     created_at: float
     message: str
+    name: str = ""
+
+
+class Scheduling(StrEnum):
+    """`schedulingStrategy`."""
+
+    REPLICA = "REPLICA"
+    DAEMON = "DAEMON"
 
 
 class Service(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -200,6 +231,16 @@ class Service(Record, frozen=True, kw_only=True, omit_defaults=True):
     placement_constraints: tuple[dict[str, str], ...] = ()
     deployments: tuple[Deployment, ...] = ()
     events: tuple[ServiceEvent, ...] = ()
+    scheduling: Scheduling = Scheduling.REPLICA
+    rollout: RolloutSettings = RolloutSettings()
+    health_grace_seconds: int = 0
+    """After a task has come to run, failed checks are passed over for so long."""
+    is_balanced: bool = False
+    """It has load balancers: the health of its tasks' targets counts."""
+    current: str = ""
+    """ARN of the newest service deployment."""
+    settled: str = ""
+    """ARN of the revision of the last deployment that was COMPLETED, what a rollback goes back to; "": none."""
     body: dict[str, Any] = {}
     created_at: float = 0
     ended_at: float | None = None
@@ -229,6 +270,16 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     network_bindings: tuple[dict[str, Any], ...] = ()
     health_status: HealthStatus | None = None
     """As last heard; None where the definition has no health check."""
+
+
+class TargetHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a target group sees a task. `reason` is the load balancer's own."""
+
+    group: str
+    """ARN of the target group."""
+    port: int
+    status: HealthStatus = HealthStatus.UNKNOWN
+    reason: str = ""
 
 
 class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -275,6 +326,12 @@ class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     pull_stopped_at: float | None = None
     protected_until: float | None = None
     """End of its scale-in protection; None or past: it is not protected."""
+    targets: tuple[TargetHealth, ...] = ()
+    """Its health as target groups see it."""
+    unhealthy_at: float | None = None
+    """When the scheduler found that it fails its checks; None: it does not."""
+    replaces: str | None = None
+    """ARN of the unhealthy task that it is to stand in for."""
     version: int = 1
     """ECS's counter: one up with every change that emits an event."""
 
@@ -324,6 +381,9 @@ RECORDS: tuple[type[Record], ...] = (
     TaskDefinition,
     Instance,
     Service,
+    ServiceRevision,
+    ServiceDeployment,
+    Alarm,
     Task,
     Token,
     Group,

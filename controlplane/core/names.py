@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 from wire.arn import ArnMaker, short_id
 
+_BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
 
 class Dice(Protocol):
     """What the cores ask of chance; `random.Random` and `random.SystemRandom` both are such dice."""
@@ -36,7 +38,16 @@ class Names(NamedTuple):
 
     def deployment(self) -> str:
         """Id of a new deployment: `ecs-svc/` and 19 digits."""
-        return f"ecs-svc/{10**18 + self.dice.randrange(9 * 10**18)}"
+        return f"ecs-svc/{self._digits()}"
+
+    def service_deployment(self, cluster: str, service: str) -> str:
+        """ARN of a new service deployment of `service` (name)."""
+        letters = (_BASE64URL[self.dice.randrange(64)] for _ in range(21))
+        return self.arns.service_deployment(cluster, service, "".join(letters))
+
+    def service_revision(self, cluster: str, service: str) -> str:
+        """ARN of a new revision of `service` (name)."""
+        return self.arns.service_revision(cluster, service, str(self._digits()))
 
     def ec2_instance(self) -> str:
         """An EC2 instance id: `i-` and 17 hex digits."""
@@ -47,6 +58,10 @@ class Names(NamedTuple):
         digits = self._hex(32)
         variant = "89ab"[self.dice.randrange(4)]
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+    def _digits(self) -> int:
+        """19 of them."""
+        return 10**18 + self.dice.randrange(9 * 10**18)
 
     def _hex(self, digits: int) -> str:
         return f"{self.dice.getrandbits(4 * digits):0{digits}x}"

@@ -4,6 +4,7 @@ When a hold on the placement ledger ends is a policy; nothing in the scheduler a
 """
 
 from enum import StrEnum
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -54,6 +55,33 @@ class EmptyWhen(StrEnum):
     """All have been told to stop: whatever is still at work goes with the instance, and is counted."""
 
 
+class UnhealthyInRollout(StrEnum):
+    """What happens to an unhealthy task while a deployment rolls (`ecs-semantics.md` 11.2: the sources disagree)."""
+
+    REPLACE_FIRST = "replace-first"
+    """By one of its own revision, started first where the ceiling allows it. Developer Guide of 2026."""
+    STOP_FIRST = "stop-first"
+    """It is stopped, then replaced. Developer Guide before."""
+
+
+class ProtectionCovers(StrEnum):
+    """What scale-in protection keeps the scheduler from, besides scale-in itself (unpublished: 11.11)."""
+
+    DEPLOYMENTS = "deployments"
+    DRAINING = "draining"
+    """Deployments and the replacement of tasks on DRAINING instances. Derived: it is the same scheduler."""
+    HEALTH = "health"
+    """Besides, unhealthy tasks are left alone."""
+
+
+class AbortStops(StrEnum):
+    """StopServiceDeployment with ABORT: the model has it, its page allows ROLLBACK alone (`ecs-semantics.md` 11.8)."""
+
+    REFUSED = "refused"
+    ACCEPTED = "accepted"
+    """The deployment ends where it stands; its tasks stay as they are."""
+
+
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     """The switches of one cluster. The defaults behave as Amazon's do today."""
 
@@ -63,6 +91,18 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     healthy_after_seconds: float = 40
     """A task counts as healthy this long after it reached RUNNING; 0: at once. Source: API reference,
     `DeploymentConfiguration.minimumHealthyPercent` (40 s for tasks without load balancer and health check)."""
+    unhealthy_in_rollout: UnhealthyInRollout = UnhealthyInRollout.REPLACE_FIRST
+    protection_covers: ProtectionCovers = ProtectionCovers.DRAINING
+    throttle_max_seconds: float = 27 * 60
+    """The longest wait between tries of tasks that never start. Source: ECS Developer Guide, "Service throttle logic";
+    15 minutes in the guide of 2017 to 2023."""
+    breaker_minimum: int = 3
+    """The circuit breaker's smallest bounded threshold. Source: ECS Developer Guide; 10 in that of 2023."""
+    abort_stops: AbortStops = AbortStops.REFUSED
+    launches_per_minute: int | None = None
+    """Tasks that one service starts at most; None: no limit. Source: ECS service quotas (500)."""
+    scheduler: str = "berth"
+    """Who chooses instances: the engine, or an installed scheduler of that name (entry point `berth.schedulers`)."""
     pending_lease_seconds: float | None = None
     """A task that waits longer than this in PENDING on a full host is placed anew; None: it stays, as in ECS."""
     scaler_counts: ScalerCounts = ScalerCounts.PROVISIONING
@@ -75,10 +115,12 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
 class AgentPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
     """The agents' half of a preset, as the environment variables of our agent."""
 
-    release: str = "eager"
-    """ECS_RESOURCE_RELEASE: eager or on-exit."""
-    task_queue: str = "fifo"
+    release: Literal["eager", "on-exit"] = "eager"
+    """ECS_RESOURCE_RELEASE."""
+    task_queue: Annotated[str, msgspec.Meta(pattern="^(fifo|serial|greedy|greedy:[1-9][0-9]{0,8})$")] = "fifo"
     """ECS_TASK_QUEUE: fifo, serial, greedy or greedy:SECONDS."""
+    stop_give_up: Literal["hold", "declare"] = "hold"
+    """ECS_STOP_GIVE_UP."""
 
 
 class Preset(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What every record is: a frozen struct that the store keeps under its table and key."""
+"""What every record is: a frozen struct that the store keeps under (table, key)."""
 
 from typing import ClassVar
 

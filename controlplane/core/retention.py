@@ -18,6 +18,7 @@ from controlplane.core.model import (
     Token,
 )
 from controlplane.core.record import Record
+from controlplane.core.rollouts import ServiceDeployment, ServiceRevision
 from controlplane.core.view import Draft, View
 
 STOPPED_KEPT_SECONDS = 3600.0
@@ -28,7 +29,8 @@ INACTIVE_KEPT_SECONDS = 3600.0
 """Services, clusters and capacity providers: "for a period of time", says the API reference; one hour is assumed."""
 INSTANCES_KEPT_SECONDS = 24 * 3600.0
 """Deregistered instances (assumed); as long as that their agents are told so where they come back."""
-
+DEPLOYMENTS_KEPT_SECONDS = 90 * 24 * 3600.0
+"""ECS Developer Guide, "Service deployments": the history of 90 days."""
 
 _KEPT_SECONDS: tuple[tuple[type[Record], str, float], ...] = (
     (Task, "stopped_at", STOPPED_KEPT_SECONDS),
@@ -37,6 +39,8 @@ _KEPT_SECONDS: tuple[tuple[type[Record], str, float], ...] = (
     (CapacityProvider, "ended_at", INACTIVE_KEPT_SECONDS),
     (Instance, "ended_at", INSTANCES_KEPT_SECONDS),
     (Cluster, "ended_at", INACTIVE_KEPT_SECONDS),
+    (ServiceDeployment, "finished_at", DEPLOYMENTS_KEPT_SECONDS),
+    (ServiceRevision, "created_at", DEPLOYMENTS_KEPT_SECONDS),
 )
 """From which moment on (a member; None: it lasts) a record is kept for how long."""
 
@@ -81,6 +85,13 @@ def _is_needed(view: View, record: Record) -> bool:
             return bool(view.tasks_of(record.arn))
         case Instance():
             return bool(view.tasks_on(record.arn))
+        case ServiceDeployment():
+            service = view.service(record.service)
+            return service is not None and service.current == record.arn
+        case ServiceRevision():
+            service = view.service(record.service)
+            used = {service.settled, *(d.revision for d in service.deployments)} if service is not None else set()
+            return record.arn in used or any(record.arn == d.target for d in view.records(ServiceDeployment))
         case Cluster():
             kinds: tuple[type[Task | Service | Instance], ...] = (Task, Service, Instance)
             return any(other.cluster == record.name for kind in kinds for other in view.records(kind))

@@ -11,9 +11,11 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from controlplane.core.index import Index
 from controlplane.core.model import HOLD_MOVES, RECORDS, Cluster, Instance, Service, Task, TaskDefinition, Token
 from controlplane.core.plan import Key, Plan
 from controlplane.core.record import Record
+from controlplane.core.roster import Roster, Rosters
 from wire.holds import Hold, Ledger, Proof
 from wire.resources import Room
 from wire.status import TaskStatus
@@ -87,9 +89,13 @@ class View(ABC):
         """A used client token by key."""
         return self.record(Token, key)
 
+    @abstractmethod
+    def roster(self, cluster: str) -> Roster:
+        """Instances of a cluster (name) as columns; readers do not change it."""
+
     def instances(self, cluster: str) -> list[Instance]:
         """Instances of a cluster (name)."""
-        return [i for i in self.records(Instance) if i.cluster == cluster]
+        return list(self.roster(cluster).instances)
 
     def services(self, cluster: str) -> list[Service]:
         """Services of a cluster (name)."""
@@ -107,10 +113,9 @@ class State(View):
         self.revision = 0
         self._tables: dict[str, dict[str, Record]] = {kind.table: {} for kind in RECORDS}
         self._revisions: dict[Key, int] = {}
-        self._by_service: dict[str, dict[str, None]] = {}
-        self._by_instance: dict[str, dict[str, None]] = {}
-        self._by_group: dict[tuple[str, str], dict[str, None]] = {}
+        self._by_service, self._by_instance, self._by_group = Index(), Index(), Index()
         self._ledgers: dict[str, Ledger] = {}
+        self._rosters = Rosters(lambda: self.records(Instance), self.free)
         self._moves: Counter[str] = Counter()
 
     def record(self, kind: type[R], key: str) -> R | None:
@@ -120,20 +125,23 @@ class State(View):
         return cast("Iterator[R]", iter(self._tables[kind.table].values()))
 
     def tasks_of(self, service: str) -> list[Task]:
-        return self._tasks(self._by_service.get(service))
+        return self._tasks(self._by_service.under(service))
 
     def tasks_on(self, instance: str) -> list[Task]:
-        return self._tasks(self._by_instance.get(instance))
+        return self._tasks(self._by_instance.under(instance))
 
     def tasks_in(self, cluster: str, group: str) -> list[Task]:
-        return self._tasks(self._by_group.get((cluster, group)))
+        return self._tasks(self._by_group.under((cluster, group)))
 
-    def _tasks(self, arns: Iterable[str] | None) -> list[Task]:
+    def _tasks(self, arns: Iterable[str]) -> list[Task]:
         table = cast("dict[str, Task]", self._tables[Task.table])
-        return [table[arn] for arn in arns or ()]
+        return [table[arn] for arn in arns]
 
     def free(self, instance: str) -> Room:
         return self._ledgers[instance].free
+
+    def roster(self, cluster: str) -> Roster:
+        return self._rosters.of(cluster)
 
     def moves(self, instance: str) -> int:
         return self._moves[instance]
@@ -165,6 +173,7 @@ class State(View):
     def apply(self, plan: Plan, revision: int) -> None:
         """Make a plan true that a `Batch` has accepted. Ends of holds come before beginnings."""
         assert revision > self.revision
+        changes = [(self.task(record.arn), record) for record in plan.puts if isinstance(record, Task)]
         for record in plan.puts:
             if isinstance(record, Instance):
                 self._open_ledger(record)
@@ -175,6 +184,7 @@ class State(View):
             self._keep(record, revision)
             if isinstance(record, Task):
                 self._index(record)
+        self._rosters.see(plan.puts, changes)
         for table, key in plan.deletes:
             self._forget(table, key)
         self.revision = revision
@@ -198,12 +208,12 @@ class State(View):
             self._moves[before.instance] += 1
 
     def _index(self, task: Task) -> None:
-        self._by_group.setdefault((task.cluster, task.group), {})[task.arn] = None
+        self._by_group.add((task.cluster, task.group), task.arn)
         if task.service:
-            self._by_service.setdefault(task.service, {})[task.arn] = None
+            self._by_service.add(task.service, task.arn)
         if not task.instance:
             return
-        self._by_instance.setdefault(task.instance, {})[task.arn] = None
+        self._by_instance.add(task.instance, task.arn)
         if task.hold is None:
             return
         ledger = self._ledgers[task.instance]
@@ -212,30 +222,22 @@ class State(View):
             self._moves[task.instance] += 1
         elif ledger.get(task.arn) != task.hold:
             ledger.limit(task.arn, task.hold.until)
-        ledger.check()
 
     def _forget(self, table: str, key: str) -> None:
         record = self._tables[table].pop(key, None)
         self._revisions.pop((table, key), None)
         if isinstance(record, Task):
             assert record.hold is None, f"{key} is dropped and still holds room"
-            _drop(self._by_service, record.service, key)
-            _drop(self._by_instance, record.instance, key)
-            _drop(self._by_group, (record.cluster, record.group), key)
+            self._by_service.drop(record.service, key)
+            self._by_instance.drop(record.instance, key)
+            self._by_group.drop((record.cluster, record.group), key)
             if record.instance and record.instance in self._moves:
                 self._moves[record.instance] -= HOLD_MOVES
         elif isinstance(record, Instance):
+            self._rosters.forget(record.cluster)
             ledger = self._ledgers.pop(key)
             self._moves.pop(key, None)
             assert not len(ledger), f"{key} is dropped and still has holds"
-
-
-def _drop(index: dict[Any, dict[str, None]], of: object, key: str) -> None:
-    members = index.get(of)
-    if members is not None:
-        members.pop(key, None)
-        if not members:
-            del index[of]
 
 
 class Draft(View):
@@ -281,8 +283,8 @@ class Draft(View):
         return self._merged(self._state.tasks_on(instance), lambda task: task.instance == instance)
 
     def tasks_in(self, cluster: str, group: str) -> list[Task]:
-        base = self._state.tasks_in(cluster, group)
-        return self._merged(base, lambda task: task.cluster == cluster and task.group == group)
+        found = self._state.tasks_in(cluster, group)
+        return self._merged(found, lambda task: (task.cluster, task.group) == (cluster, group))
 
     def _merged(self, base: list[Task], belongs: Callable[[Task], bool]) -> list[Task]:
         known = {task.arn for task in base}
@@ -296,6 +298,12 @@ class Draft(View):
     def free(self, instance: str) -> Room:
         room = self._rooms.get(instance)
         return self._state.free(instance) if room is None else room
+
+    def roster(self, cluster: str) -> Roster:
+        if any(table == Instance.table for table, _ in (*self._puts, *self._deletes)):
+            return Roster((i for i in self.records(Instance) if i.cluster == cluster), self.free)
+        puts = (put for put in self._puts.values() if isinstance(put, Task) and put.cluster == cluster)
+        return self._state.roster(cluster).apart([(self._state.task(put.arn), put) for put in puts], self.free)
 
     def moves(self, instance: str) -> int:
         return self._state.moves(instance) + self._moves[instance]
@@ -321,10 +329,9 @@ class Draft(View):
             self._moves[after.instance] += 1
 
     def _measure_room(self, instance: Instance) -> None:
-        holds = [task.hold for task in self.tasks_on(instance.arn) if task.hold is not None]
         room = Room.whole(instance.registered)
-        for hold in holds:
-            room = room.minus(hold.amounts)
+        for task in self.tasks_on(instance.arn):
+            room = room if task.hold is None else room.minus(task.hold.amounts)
         self._rooms[instance.arn] = room
 
     def delete(self, record: Record) -> None:
@@ -380,10 +387,8 @@ class Draft(View):
     def plan(self) -> Plan:
         """The plan, whole."""
         for record in self._puts.values():
-            if isinstance(record, Task):
-                assert record.hold is None or record.last_status is not TaskStatus.STOPPED, (
-                    f"{record.arn} is STOPPED and still holds room"
-                )
+            if isinstance(record, Task) and record.last_status is TaskStatus.STOPPED:
+                assert record.hold is None, f"{record.arn} is STOPPED and still holds room"
         return Plan(
             cause=self.cause,
             puts=tuple(self._puts.values()),

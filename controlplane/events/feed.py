@@ -22,24 +22,32 @@ WRITE_SECONDS_MAX = 10
 """A reader that takes no bytes for so long is cut off."""
 
 
-class Feed:
+class Bell:
+    """Tells whoever waits that there may be news, or that there will be none any more."""
+
+    def __init__(self) -> None:
+        self.moved = asyncio.Event()
+        """Take it before you look, wait for it afterwards."""
+        self.is_closed = False
+
+    def wake(self) -> None:
+        """There may be news."""
+        self.moved.set()
+        self.moved = asyncio.Event()
+
+    def close(self) -> None:
+        """There will be none."""
+        self.is_closed = True
+        self.wake()
+
+
+class Feed(Bell):
     """Serves `GET /_berth/story`."""
 
     def __init__(self, store: Store, metrics: Metrics) -> None:
+        super().__init__()
         self._store = store
         self._metrics = metrics
-        self._moved = asyncio.Event()
-        self._closed = False
-
-    def wake(self) -> None:
-        """There may be new lines."""
-        self._moved.set()
-        self._moved = asyncio.Event()
-
-    def close(self) -> None:
-        """End every stream."""
-        self._closed = True
-        self.wake()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """A page, or the stream where it is asked for."""
@@ -47,26 +55,26 @@ class Feed:
             after = int(request.headers.get("Last-Event-ID") or request.query.get("after", "0"))
             limit = int(request.query.get("limit", PAGE_LINES))
         except ValueError:
-            return _refused("after and limit are numbers.")
+            return refused("after and limit are numbers.")
         if after < 0 or not 1 <= limit <= PAGE_LINES_MAX:
-            return _refused(f"after is 0 or more, limit is 1 to {PAGE_LINES_MAX}.")
+            return refused(f"after is 0 or more, limit is 1 to {PAGE_LINES_MAX}.")
         if "text/event-stream" in request.headers.get("Accept", "") or request.query.get("stream") == "1":
             return await self._stream(request, after)
         lines, newest = await self._store.story(after, limit)
-        return _json({"lines": lines, "newest": newest})
+        return as_json({"lines": lines, "newest": newest})
 
     async def _stream(self, request: web.Request, after: int) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
         try:
-            while not self._closed:
-                moved = self._moved
+            while not self.is_closed:
+                moved = self.moved
                 lines, _ = await self._store.story(after, PAGE_LINES)
                 if lines:
                     after = lines[-1][0]
-                    await _write(response, b"".join(_event(number, line) for number, line in lines))
-                elif not await _happens(moved, COMMENT_SECONDS):
-                    await _write(response, b": still here\n\n")
+                    await write(response, b"".join(_event(number, line) for number, line in lines))
+                elif not await happens(moved, COMMENT_SECONDS):
+                    await write(response, b": still here\n\n")
         except TimeoutError:
             self._metrics.readers_cut.inc()
             if request.transport is not None:
@@ -80,12 +88,18 @@ def _event(number: int, line: StoryLine) -> bytes:
     return b"id: %d\ndata: %s\n\n" % (number, msgspec.json.encode(line))
 
 
-async def _write(response: web.StreamResponse, chunk: bytes) -> None:
+async def write(response: web.StreamResponse, chunk: bytes) -> None:
+    """Hand bytes to a reader.
+
+    Raises:
+        TimeoutError: it does not take them.
+    """
     async with asyncio.timeout(WRITE_SECONDS_MAX):
         await response.write(chunk)
 
 
-async def _happens(event: asyncio.Event, seconds: float) -> bool:
+async def happens(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, but no longer; whether it came."""
     try:
         async with asyncio.timeout(seconds):
             return await event.wait()
@@ -93,9 +107,11 @@ async def _happens(event: asyncio.Event, seconds: float) -> bool:
         return False
 
 
-def _json(shape: Any) -> web.Response:
+def as_json(shape: Any) -> web.Response:
+    """A good answer."""
     return web.Response(body=msgspec.json.encode(shape), content_type="application/json")
 
 
-def _refused(sentence: str) -> web.Response:
-    return web.Response(status=400, body=msgspec.json.encode({"message": sentence}), content_type="application/json")
+def refused(sentence: str, status: int = 400) -> web.Response:
+    """An answer that says what was wrong."""
+    return web.Response(status=status, body=msgspec.json.encode({"message": sentence}), content_type="application/json")

@@ -14,9 +14,9 @@ from botocore.model import ServiceModel
 from controlplane.logs.pattern import matcher
 from controlplane.logs.store import GROUPS_MAX, LogEvent, LogStore, LogStream, Span
 from wire.arn import ArnMaker
-from wire.ecs_shapes import FaultKind, faults
 from wire.errors import AwsError, InvalidParameterException, SerializationException, UnknownOperationException
 from wire.logs import EVENTS_MAX, MESSAGE_BYTES_MAX
+from wire.shape_checks import FaultKind, faults
 
 ANSWER_BYTES_MAX = 1024 * 1024
 """Source: `GetLogEvents` (as many events as fit in 1 MB)."""

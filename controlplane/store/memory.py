@@ -1,20 +1,41 @@
 """The store in memory: for tests, the simulator and a control plane without a data directory. Nothing survives."""
 
 from collections import deque
-from itertools import islice
+from itertools import islice, takewhile
 
 from controlplane.core.batch import Batch
 from controlplane.core.plan import Plan
 from controlplane.core.view import State
 from controlplane.store.feed import Feed
-from controlplane.store.port import STORY_LINES_KEPT, WATCH_COMMITS_MAX, Commit, StoreClosed, Watch
+from controlplane.store.port import (
+    EVENTS_KEPT,
+    STORY_LINES_KEPT,
+    WATCH_COMMITS_MAX,
+    Commit,
+    Emit,
+    EventPage,
+    StoreClosed,
+    Watch,
+    no_events,
+)
 from wire.story import StoryLine
 
 
 class MemoryStore:
     """A `Store` (see `port`). Construct it anywhere; use it from one event loop. A commit never waits."""
 
-    def __init__(self, *, story_lines_kept: int = STORY_LINES_KEPT, watch_commits_max: int = WATCH_COMMITS_MAX) -> None:
+    def __init__(
+        self,
+        *,
+        story_lines_kept: int = STORY_LINES_KEPT,
+        watch_commits_max: int = WATCH_COMMITS_MAX,
+        events_kept: int = EVENTS_KEPT,
+        emit: Emit = no_events,
+    ) -> None:
+        self._emit = emit
+        self._events_kept = events_kept
+        self._events: deque[tuple[int, bytes]] = deque()
+        self._forgotten = 0
         self._state = State()
         self._feed = Feed(watch_commits_max)
         self._lines: deque[StoryLine] = deque(maxlen=story_lines_kept)
@@ -28,9 +49,12 @@ class MemoryStore:
         self._require_open()
         if not plan:
             return self._state.revision
-        Batch(self._state).accept(plan)
+        batch = Batch(self._state)
+        batch.accept(plan)
         if plan.changed:
+            events = self._emit(plan, self._state, batch)
             self._state.apply(plan, self._state.revision + 1)
+            self._keep_events(events)
         self._publish(plan)
         return self._state.revision
 
@@ -44,6 +68,21 @@ class MemoryStore:
         skip = max(0, after + 1 - oldest)
         lines = islice(self._lines, skip, skip + max(0, limit))
         return list(enumerate(lines, start=oldest + skip)), self._newest_line
+
+    async def events(self, after: int, limit: int) -> EventPage:
+        self._require_open()
+        behind = list(takewhile(lambda row: row[0] > after, reversed(self._events)))[::-1]
+        last = behind[min(limit, len(behind)) - 1][0] if behind and limit > 0 else after
+        rows = list(takewhile(lambda row: row[0] <= last, behind))
+        return EventPage(rows, self._forgotten, self._state.revision)
+
+    def _keep_events(self, events: list[bytes]) -> None:
+        revision = self._state.revision
+        self._events.extend((revision, event) for event in events)
+        while len(self._events) > self._events_kept and self._events[0][0] < revision:
+            self._forgotten = self._events[0][0]
+            while self._events[0][0] == self._forgotten:
+                self._events.popleft()
 
     async def tell(self, lines: list[StoryLine]) -> int:
         self._require_open()

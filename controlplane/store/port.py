@@ -1,9 +1,11 @@
 """The store port: a view, a commit by compare and set, a watch. Nothing is visible before it is durable."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import msgspec
 
+from controlplane.core.batch import Batch
 from controlplane.core.plan import Key, Plan
 from controlplane.core.view import State
 from wire.story import StoryLine
@@ -12,6 +14,29 @@ STORY_LINES_KEPT = 200_000
 """The newest lines that a store keeps; older ones are dropped."""
 WATCH_COMMITS_MAX = 10_000
 """How many commits a watcher may lag behind before it is ended."""
+
+
+EVENTS_KEPT = 20_000
+"""The newest events that a store keeps, but for the last commit's, which are kept whole."""
+
+Emit = Callable[[Plan, State, Batch], list[bytes]]
+"""The events of a plan that the batch has just accepted on the state: they become durable with it."""
+
+
+def no_events(plan: Plan, state: State, batch: Batch) -> list[bytes]:
+    """Nobody wants events."""
+    del plan, state, batch
+    return []
+
+
+class EventPage(NamedTuple):
+    """Events in order, each with the revision of its commit: its sequence number. A revision is never cut in two."""
+
+    rows: list[tuple[int, bytes]]
+    forgotten: int
+    """Events up to this revision are no longer kept; 0 where all are."""
+    newest: int
+    """Revision up to which there can be no others."""
 
 
 class StoreBusy(Exception):
@@ -70,6 +95,10 @@ class Store(Protocol):
 
     async def story(self, after: int, limit: int) -> tuple[list[tuple[int, StoryLine]], int]:
         """Story lines behind sequence number `after`, oldest first, and the newest number there is."""
+        ...
+
+    async def events(self, after: int, limit: int) -> EventPage:
+        """Events behind revision `after`: about `limit` of them, at least one revision's."""
         ...
 
     async def tell(self, lines: list[StoryLine]) -> int:

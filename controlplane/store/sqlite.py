@@ -17,8 +17,20 @@ from controlplane.core.batch import Batch
 from controlplane.core.plan import Conflict, Plan
 from controlplane.core.view import State
 from controlplane.store import records
+from controlplane.store.eventtable import EventTable
 from controlplane.store.feed import Feed
-from controlplane.store.port import STORY_LINES_KEPT, WATCH_COMMITS_MAX, Commit, StoreBusy, StoreClosed, Watch
+from controlplane.store.port import (
+    EVENTS_KEPT,
+    STORY_LINES_KEPT,
+    WATCH_COMMITS_MAX,
+    Commit,
+    Emit,
+    EventPage,
+    StoreBusy,
+    StoreClosed,
+    Watch,
+    no_events,
+)
 from wire.story import StoryLine
 
 BATCH_PLANS_MAX = 500
@@ -46,6 +58,8 @@ _PUT = (
 
 class _Waiting(msgspec.Struct):
     plan: Plan
+    events: list[bytes]
+    """Known once it is accepted."""
     done: "asyncio.Future[int]"
     is_tale: bool = False
     """Story lines alone: the answer is the newest line, not a revision."""
@@ -60,6 +74,8 @@ class SqliteStore:
         *,
         story_lines_kept: int = STORY_LINES_KEPT,
         watch_commits_max: int = WATCH_COMMITS_MAX,
+        events_kept: int = EVENTS_KEPT,
+        emit: Emit = no_events,
     ) -> None:
         """Open or create the file.
 
@@ -72,6 +88,7 @@ class SqliteStore:
         self._database = _connected(path)
         self._reader = _connected(path)
         self._state = State()
+        self._emit = emit
         self._feed = Feed(watch_commits_max)
         self._writing = ThreadPoolExecutor(1, "store-writer")
         self._reading = ThreadPoolExecutor(1, "store-reader")
@@ -81,6 +98,7 @@ class SqliteStore:
         self._writer: asyncio.Task[None] | None = None
         self._is_open = True
         self._load()
+        self._events = EventTable(self._database, self._reader, events_kept)
 
     def _load(self) -> None:
         self._database.executescript(_SCHEMA)
@@ -119,6 +137,11 @@ class SqliteStore:
         rows = self._reader.execute(query, (after, newest, max(0, limit)))
         return [(seq, records.decode_line(line)) for seq, line in rows]
 
+    async def events(self, after: int, limit: int) -> EventPage:
+        self._require_open()
+        newest = self._state.revision
+        return await asyncio.get_running_loop().run_in_executor(self._reading, self._events.read, after, newest, limit)
+
     async def close(self) -> None:
         if not self._is_open:
             return
@@ -140,7 +163,7 @@ class SqliteStore:
         async with self._places:
             self._require_open()
             done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-            self._waiting.append(_Waiting(plan, done, is_tale))
+            self._waiting.append(_Waiting(plan, [], done, is_tale))
             if self._writer is None or self._writer.done():
                 self._writer = asyncio.create_task(self._write())
             return await done
@@ -158,8 +181,7 @@ class SqliteStore:
 
     async def _make_true(self, accepted: list[_Waiting]) -> None:
         try:
-            plans = [one.plan for one in accepted]
-            await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, plans)
+            await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, accepted)
         except Exception as error:  # noqa: BLE001 - a full disk, a broken file: whoever waits is told
             for one in accepted:
                 _settle(one, error)
@@ -174,19 +196,20 @@ class SqliteStore:
         for one in waiting:
             try:
                 batch.accept(one.plan)
+                one.events = self._emit(one.plan, self._state, batch) if one.plan.changed else []
             except (Conflict, AssertionError) as refusal:
                 refused.append((one, refusal))
             else:
                 accepted.append(one)
         return accepted, refused
 
-    def _transact(self, plans: list[Plan]) -> None:
+    def _transact(self, accepted: list[_Waiting]) -> None:
         """In the writer's thread. The state does not move meanwhile, and records are frozen."""
         revision, newest = self._state.revision, self._newest_line
         database = self._database
         database.execute("BEGIN IMMEDIATE")
         try:
-            for plan in plans:
+            for plan, events in ((one.plan, one.events) for one in accepted):
                 revision += 1 if plan.changed else 0
                 rows = [(record.table, record.key, revision, records.encode(record)) for record in plan.puts]
                 database.executemany(_PUT, rows)
@@ -194,9 +217,11 @@ class SqliteStore:
                 lines = [(newest + nth, records.encode_line(line)) for nth, line in enumerate(plan.story, start=1)]
                 database.executemany("INSERT INTO story (seq, line) VALUES (?, ?)", lines)
                 newest += len(lines)
+                self._events.add(revision, events)
             if newest - self._trimmed_at >= min(STORY_TRIM_EVERY, self._lines_kept):
                 database.execute("DELETE FROM story WHERE seq <= ?", (newest - self._lines_kept,))
                 self._trimmed_at = newest
+            self._events.trim(revision)
             database.execute("UPDATE newest SET revision = ?, line = ?", (revision, newest))
             database.execute("COMMIT")
         except BaseException:

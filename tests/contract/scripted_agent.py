@@ -7,8 +7,13 @@ from typing import Any, Self
 
 import aiohttp
 
+from agent.machine.attributes import CLAIMED
 from wire import envelope
 from wire.extensions import RELEASE_ATTRIBUTE
+
+_ROLES = ("task-iam-role", "task-iam-role-network-host")
+CAPABILITIES = (*CLAIMED, *(f"com.amazonaws.ecs.capability.{name}" for name in _ROLES))
+"""What a host of ours says that it can."""
 
 WAIT_SECONDS = 30
 
@@ -41,6 +46,7 @@ class ScriptedAgent:
         self.manifests: list[dict[str, Any]] = []
         self.credentials: list[dict[str, Any]] = []
         """Credentials of roles that came beside payloads."""
+        self.policies: list[dict[str, Any]] = []
         self.verdicts: list[dict[str, Any]] = []
         self.sequence_numbers: list[int] = []
         self.acknowledges = True
@@ -50,7 +56,7 @@ class ScriptedAgent:
             "clientToken": str(uuid.uuid4()),
             "attributes": [
                 {"name": "ecs.os-type", "value": "linux"},
-                {"name": "ecs.capability.container-ordering"},
+                *({"name": name} for name in CAPABILITIES),
                 *([{"name": RELEASE_ATTRIBUTE, "value": release}] if release else []),
             ],
             "totalResources": [
@@ -135,6 +141,11 @@ class ScriptedAgent:
         async with asyncio.timeout(WAIT_SECONDS), self._news:
             await self._news.wait_for(lambda: (task, desired) in self.told)
 
+    async def is_told_policies(self, number: int) -> None:
+        """Wait until told so many policies."""
+        async with asyncio.timeout(WAIT_SECONDS), self._news:
+            await self._news.wait_for(lambda: len(self.policies) >= number)
+
     async def is_told_of(self, number: int) -> None:
         """Wait until told so many things in all."""
         async with asyncio.timeout(WAIT_SECONDS), self._news:
@@ -181,18 +192,17 @@ class ScriptedAgent:
                 role = frame["message"]["roleCredentials"]
                 if self.acknowledges:
                     await self._take_role(socket, frame["message"]["messageId"], role)
+            elif frame["type"] == "BerthPolicyMessage":
+                async with self._news:
+                    self.policies.append(frame["message"])
+                    self._news.notify_all()
+                await self._acknowledge(socket, frame["message"])
             elif frame["type"] == "PayloadMessage":
                 await self._take(socket, frame["message"])
 
     async def _take(self, socket: aiohttp.ClientWebSocketResponse, payload: dict[str, Any]) -> None:
         if self.acknowledges:
-            await self._answer(
-                socket,
-                "AckRequest",
-                cluster=payload["clusterArn"],
-                containerInstance=payload["containerInstanceArn"],
-                messageId=payload["messageId"],
-            )
+            await self._acknowledge(socket, payload)
             for task in payload["tasks"]:
                 if "roleCredentials" in task:
                     await self._take_role(socket, payload["messageId"], task["roleCredentials"])
@@ -207,6 +217,10 @@ class ScriptedAgent:
                 self._news.notify_all()
             if self.obedient:
                 await self.report(task["arn"], task["desiredStatus"])
+
+    async def _acknowledge(self, socket: aiohttp.ClientWebSocketResponse, message: dict[str, Any]) -> None:
+        names = {"cluster": message["clusterArn"], "containerInstance": message["containerInstanceArn"]}
+        await self._answer(socket, "AckRequest", **names, messageId=message["messageId"])
 
     async def _take_role(self, socket: aiohttp.ClientWebSocketResponse, message_id: str, role: dict[str, str]) -> None:
         members = {"credentialsId": role["credentialsId"], "expiration": role["expiration"]}

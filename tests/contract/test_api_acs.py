@@ -144,7 +144,8 @@ async def test_a_silent_agent_is_noticed(plane: ControlPlane, ecs: Ecs, monkeypa
                 await until(plane, connected(agent.arn, is_so=True))
                 await until(plane, connected(agent.arn, is_so=False))
         answer = await ecs.run_task(taskDefinition="web")
-        assert answer["failures"] == [{"arn": agent.arn, "reason": "AGENT"}]
+        why = "1 of 1 instance lacks a connected agent."
+        assert answer["failures"] == [{"arn": agent.arn, "reason": "AGENT", "detail": why}]
 
 
 async def test_strange_frames_are_passed_over(plane: ControlPlane, ecs: Ecs) -> None:

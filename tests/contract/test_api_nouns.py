@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from apiside import Ecs, call, definition
 from botocore.exceptions import ClientError
-from scripted_agent import ScriptedAgent
+from scripted_agent import CAPABILITIES, ScriptedAgent
 
 from controlplane.server import ControlPlane
 
@@ -113,6 +113,19 @@ async def test_a_bad_container_is_one_sentence_and_registers_nothing(
         ({"containerDefinitions": definition()["containerDefinitions"] * 2}, "'main' is used 2 times"),
         ({"family": "a/b"}, "Family should be"),
         ({"cpu": "many"}, "many"),
+        (
+            {"containerDefinitions": definition(command=["x" * 65536])["containerDefinitions"]},
+            "Max allowed length is '6",
+        ),
+        (
+            {
+                "networkMode": "host",
+                "containerDefinitions": definition(portMappings=[{"containerPort": 1, "hostPort": 2}])[
+                    "containerDefinitions"
+                ],
+            },
+            "When networkMode=host, the host ports and container ports in port mappings must match.",
+        ),
         ({"memory": "100"}, "less than the container's"),
     ],
 )
@@ -150,7 +163,7 @@ async def test_an_instance_registers_with_all_that_it_said(plane: ControlPlane, 
             "ecs.instance-type": "r5.large",
             "ecs.availability-zone": "us-east-1a",
             "ecs.os-type": "linux",
-            "ecs.capability.container-ordering": None,
+            **dict.fromkeys(CAPABILITIES),
             "berth.resource-release": "on-exit",
         }
         free = {r["name"]: r.get("stringSetValue") or r["integerValue"] for r in instance["remainingResources"]}

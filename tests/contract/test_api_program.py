@@ -28,7 +28,7 @@ async def test_a_data_directory_has_one_user(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "environment", "sentence"),
     [
-        (["--host", "0.0.0.0"], {}, "beyond this machine, set BERTH_ACCESS_KEY_ID and BERTH_SECRET_ACCESS_KEY."),
+        (["--host", "0.0.0.0"], {}, "beyond this machine, set BERTH_ACCESS_KEY_ID and BERTH_SECRET_ACCESS_KEY, or"),
         ([], {"BERTH_HOST": "0.0.0.0", "BERTH_ACCESS_KEY_ID": "x"}, "go together."),
         (["--policy", "none"], {}, "Unknown policy 'none'; there are ecs-2026, ecs-2015, on-exit, deadline, lease."),
         ([], {"BERTH_POLICY": "none"}, "Unknown policy 'none'"),

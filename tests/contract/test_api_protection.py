@@ -66,3 +66,23 @@ async def test_tags_of_a_resource(plane: ControlPlane, ecs: Ecs) -> None:
         assert (await ecs.list_tags_for_resource(resourceArn=agent.arn))["tags"] == []
         with pytest.raises(ClientError):
             await ecs.list_tags_for_resource(resourceArn=task["taskArn"] + "x")
+
+
+async def test_more_protected_tasks_than_desired_are_refused_while_a_deployment_rolls(
+    plane: ControlPlane, ecs: Ecs
+) -> None:
+    await ecs.register_task_definition(**definition(cpu=100, memory=100))
+    async with ScriptedAgent(plane.url) as agent:
+        await ecs.create_service(serviceName="web", taskDefinition="web", desiredCount=1)
+        view = await until(plane, lambda v: any(t.last_status is TaskStatus.RUNNING for t in v.records(Task)))
+        old = next(view.records(Task)).arn
+        agent.obedient = False
+        await ecs.update_service(service="web", forceNewDeployment=True)
+        view = await until(plane, lambda v: sum(t.is_live for t in v.records(Task)) == 2)
+        new = next(task.arn for task in view.records(Task) if task.arn != old)
+        both = await ecs.update_task_protection(cluster="default", tasks=[old, new], protectionEnabled=True)
+        assert [task["taskArn"] for task in both["protectedTasks"]] == [old]
+        assert [(one["arn"], one["reason"]) for one in both["failures"]] == [(new, "DEPLOYMENT_BLOCKED")]
+        await ecs.update_service(service="web", desiredCount=2)
+        both = await ecs.update_task_protection(cluster="default", tasks=[new], protectionEnabled=True)
+        assert both["failures"] == []

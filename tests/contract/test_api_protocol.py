@@ -16,7 +16,7 @@ from apiside import Ecs, call, definition, post
 from botocore.exceptions import ClientError
 
 from controlplane.api import dispatch
-from controlplane.api.auth import Keys
+from controlplane.api.keys import KeyRing, Keys
 from controlplane.config import Config
 from controlplane.core.model import Cluster
 from controlplane.core.view import Draft
@@ -152,7 +152,7 @@ async def test_health_and_metrics(plane: ControlPlane) -> None:
 
 
 async def test_with_keys_only_the_right_ones_get_in() -> None:
-    async with running(Config(port=0, keys=KEYS)) as plane:
+    async with running(Config(port=0, keys=KeyRing((KEYS,)))) as plane:
         assert (await Ecs(plane.url, key=KEYS[0], secret=KEYS[1]).list_clusters())["clusterArns"]
         with pytest.raises(ClientError, match="UnrecognizedClientException"):
             await Ecs(plane.url).list_clusters()

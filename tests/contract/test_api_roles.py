@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from scripted_agent import ScriptedAgent
 
 from controlplane.agents import acs, roles
-from controlplane.api.auth import Keys
+from controlplane.api.keys import KeyRing, Keys
 from controlplane.api.role_keys import Claims, Mint
 from controlplane.config import Config
 from controlplane.core.model import Task
@@ -109,7 +109,7 @@ def client(plane: ControlPlane, sent: dict[str, str], service: str = "ecs") -> A
 
 async def test_where_there_are_keys_a_role_may_read_and_protect_and_no_more(tmp_path: Path) -> None:
     keys = Keys("AKIDTEST", "s3cret-of-the-plane")
-    async with running(Config(port=0, healthy_after_seconds=0, data_dir=tmp_path, keys=keys)) as plane:
+    async with running(Config(port=0, healthy_after_seconds=0, data_dir=tmp_path, keys=KeyRing((keys,)))) as plane:
         ecs = Ecs(plane.url, key=keys.access_key_id, secret=keys.secret_access_key)
         await ecs.register_task_definition(**definition(cpu=100, memory=100), taskRoleArn=ROLE)
         task = Task(
@@ -150,7 +150,7 @@ async def test_where_there_are_keys_a_role_may_read_and_protect_and_no_more(tmp_
 
 async def test_a_role_is_no_agent() -> None:
     keys = Keys("AKIDTEST", "s3cret")
-    async with running(Config(port=0, keys=keys)) as plane:
+    async with running(Config(port=0, keys=KeyRing((keys,)))) as plane:
         minted = Mint(keys.secret_access_key).make(Claims(task="t", role=ROLE, expires=2**40))
         request = AWSRequest(method="GET", url=f"{plane.url}/acs/ws?a=b")
         SigV4Auth(Credentials(*minted), "ecs", "us-east-1").add_auth(request)

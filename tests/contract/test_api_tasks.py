@@ -99,7 +99,8 @@ async def test_as_many_as_fit_are_started(plane: ControlPlane, ecs: Ecs) -> None
     async with ScriptedAgent(plane.url) as agent:
         answer = await ecs.run_task(taskDefinition="web", count=3)
         assert len(answer["tasks"]) == 2
-        assert answer["failures"] == [{"arn": agent.arn, "reason": "RESOURCE:CPU"}]
+        why = "1 of 1 instance lacks CPU."
+        assert answer["failures"] == [{"arn": agent.arn, "reason": "RESOURCE:CPU", "detail": why}]
         await ecs.wait("tasks_running", cluster="default", tasks=[task["taskArn"] for task in answer["tasks"]])
 
 

@@ -1,6 +1,8 @@
 """What every runtime does: the scripted one and Docker's pass the same suite."""
 
 import asyncio
+import gc
+import itertools
 import json
 import subprocess
 import threading
@@ -16,6 +18,7 @@ from agent.runtime.connection import sweep
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.port import ContainerLife, NotRunningError, RuntimeCallError
 from agent.runtime.scripted import ScriptedRuntime
+from agent.runtime.shipping import _Reader
 
 
 @pytest.fixture(params=["scripted", pytest.param("docker", marks=pytest.mark.docker)])
@@ -290,3 +293,59 @@ async def test_docker_a_signal_waits_behind_no_removal(monkeypatch):
         let_go.set()
         await built.close()
         sweep(run)
+
+
+class Shore:
+    """A log store: the lines of all streams, in order."""
+
+    def __init__(self):
+        self.lines = []
+        self.came = asyncio.Condition()
+
+    async def newest(self, _group, _stream):
+        return self.lines[-1].stamp if self.lines else ""
+
+    async def put(self, _group, _stream, lines):
+        async with self.came:
+            self.lines += lines
+            self.came.notify_all()
+
+    async def more_than(self, number):
+        async with asyncio.timeout(10), self.came:
+            await self.came.wait_for(lambda: len(self.lines) > number)
+
+
+@pytest.mark.docker
+@pytest.mark.filterwarnings("ignore")  # a connection that is cut off is nobody's to close
+async def test_docker_lines_are_shipped_on_after_the_engine_was_away(monkeypatch):
+    """A reader ends with the engine's connection; its container, under live-restore, runs on and writes on."""
+    run, shore, read, cuts = uuid.uuid4().hex, Shore(), _Reader._read, [3]
+
+    def cut_off(reader):
+        yield from itertools.islice(read(reader), cuts.pop() if cuts else None)
+
+    monkeypatch.setattr(_Reader, "_read", cut_off)
+    built = DockerRuntime({"berth.instance": run, "berth.run": run}, logs=shore)
+    try:
+        exits = Exits(built)
+        await asyncio.wait_for(exits.gaps.wait(), 10)
+        log = {"Type": "awslogs", "Config": {"awslogs-group": "g", "awslogs-stream-prefix": "p"}}
+        counting = "i=0; while :; do i=$((i + 1)); echo $i; sleep 0.1; done"
+        task = spec()
+        container = msgspec.structs.replace(
+            task.containers[0],
+            command=("sh", "-c", counting),
+            host_config=json.dumps({"LogConfig": log}),
+        )
+        await running(built, msgspec.structs.replace(task, containers=(container,)))
+        await shore.more_than(2)
+        await asyncio.gather(*built._shipper._shipping.values())
+        built._stream._hand_over(built._stream._on_gap)
+        await shore.more_than(len(shore.lines) + 5)
+        assert [line.message for line in shore.lines] == [str(n + 1) for n in range(len(shore.lines))]
+    finally:
+        await built.close()
+        sweep(run)
+        for reader in [thread for thread in threading.enumerate() if thread.name.startswith("logs-")]:
+            reader.join(5)
+        gc.collect()

@@ -230,8 +230,13 @@ async def test_a_restart_registers_the_same_instance_and_remembers_the_timeline(
 async def test_every_capability_of_amazons_agent_is_claimed_or_accounted_for() -> None:
     [row] = [row for row in recorded("run") if row["op"] == "RegisterContainerInstance"]
     theirs = [attribute["name"] for attribute in row["body"]["attributes"] if "value" not in attribute]
-    # The recorded agent was told of no awslogs and ran outside EC2; elsewhere it claims these two as well.
-    beyond = {"com.amazonaws.ecs.capability.logging-driver.awslogs", "ecs.capability.task-eni"}
+    # The recorded agent was told of no awslogs, had no pause image and ran outside EC2; elsewhere it claims these too.
+    beyond = {
+        "com.amazonaws.ecs.capability.logging-driver.awslogs",
+        "ecs.capability.execution-role-awslogs",
+        "ecs.capability.pid-ipc-namespace-sharing",
+        "ecs.capability.task-eni",
+    }
     assert {*CLAIMED, *UNCLAIMED} == set(theirs) | beyond
     assert not set(CLAIMED) & set(UNCLAIMED)
     in_order = [name for name in CLAIMED if name not in beyond]

@@ -338,9 +338,13 @@ async def test_metrics_are_kept_and_only_of_ones_own_tasks(player: Player, plane
     assert (busy["cpuStatsSet"]["sampleCount"], round(busy["cpuStatsSet"]["max"], 3)) == (20, 12.942)
     assert busy["networkStatsSet"]["rxBytes"]["sum"] == 18920
     [instance] = (await player.ecs.list_container_instances(cluster=CLUSTER))["containerInstanceArns"]
-    runtime = plane.telemetry.runtimes.get(instance)
-    assert runtime is not None
-    assert runtime.status == "OK"
+    described = await player.ecs.describe_container_instances(
+        cluster=CLUSTER, containerInstances=[instance], include=["CONTAINER_INSTANCE_HEALTH"]
+    )
+    [health] = [shape["healthStatus"] for shape in described["containerInstances"]]
+    checks = {check["type"]: check["status"] for check in health["details"]}
+    assert checks["CONTAINER_RUNTIME"] == "OK"
+    assert health["overallStatus"] == ("OK" if checks["AGENT_CONNECTIVITY"] == "OK" else "IMPAIRED")
 
 
 async def test_pull_shows_the_digest_before_it_runs_and_the_times(player: Player) -> None:

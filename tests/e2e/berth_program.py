@@ -1,4 +1,4 @@
-"""The real `berth` as a subprocess with a temporary folder of its own, and the test's own record of Docker's events."""
+"""The real `berth` as a subprocess with a temporary folder of its own."""
 
 import contextlib
 import os
@@ -8,13 +8,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import docker
 import psutil
 
 CHECKOUT = Path(__file__).parent.parent.parent
-TASK_LABEL = "com.amazonaws.ecs.task-arn"
 
 
 class Berth:
@@ -95,36 +93,6 @@ class Berth:
         if self.process.poll() is None:
             self.process.kill()
         self.end(10)
-
-
-class DockerRecord:
-    """What Docker tells about containers of ECS tasks while it is open: the test's own evidence."""
-
-    def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
-        self._client = docker.from_env()
-        self._stream = self._client.events(filters={"type": "container", "label": TASK_LABEL}, decode=True)
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        with contextlib.suppress(Exception):  # it ends by being closed
-            self.events.extend(self._stream)
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._stream.close()
-        self._thread.join(5)
-        self._client.close()
-
-    def times(self, action: str, **attributes: str) -> dict[str, float]:
-        """Epoch seconds of the first such event by task id."""
-        times: dict[str, float] = {}
-        for event in list(self.events):
-            its = event["Actor"]["Attributes"]
-            if event["Action"] == action and attributes.items() <= its.items():
-                times.setdefault(its[TASK_LABEL].rpartition("/")[2], event["timeNano"] / 1e9)
-        return times
 
 
 def containers(run: str) -> list[str]:

@@ -9,91 +9,21 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
-from datetime import datetime
 from pathlib import Path
 
 import boto3
 import botocore.config
 import docker
-import docker.errors
 import pytest
+from docker_events import DockerEvents
 
 from agent.runtime.connection import sweep
 
 ROOT = Path(__file__).parents[2]
 STUBBORN = "berth/stubborn:latest"
 R5_LARGE = "r5.large"
-
-
-class DockerEvents:
-    """Docker's own record of one run: (action, container id, attributes, at), as it is written."""
-
-    def __init__(self, run):
-        self.rows = []
-        self._client = docker.APIClient(version="auto", timeout=None)
-        self._asking = docker.APIClient(version="auto", timeout=30)
-        self._changed = threading.Condition()
-        since = int(time.time()) - 1
-        filters = {"type": "container", "label": f"berth.run={run}"}
-        self._stream = self._client.events(filters=filters, decode=True, since=since)
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self):
-        with contextlib.suppress(Exception):  # the stream is cut off at the end
-            for event in self._stream:
-                row = (
-                    event["Action"],
-                    event["Actor"]["ID"],
-                    event["Actor"]["Attributes"],
-                    event["timeNano"] * 1e-9,
-                )
-                with self._changed:
-                    self.rows.append(row)
-                    self._changed.notify_all()
-
-    def of(self, docker_id, *actions):
-        """(action, attributes, at) of one container, in order."""
-        return [(a, attrs, at) for a, i, attrs, at in list(self.rows) if i == docker_id and a in actions]
-
-    def at(self, action, docker_id, **attributes):
-        """When something happened to a container; waits for it, at most 60 s.
-
-        An end is dated by Docker's own `FinishedAt` of it: the `die` event comes some 35 ms later.
-        """
-
-        def found():
-            for row_action, row_id, row_attributes, at in self.rows:
-                wanted = all(row_attributes.get(k) == v for k, v in attributes.items())
-                if (row_action, row_id) == (action, docker_id) and wanted:
-                    return at
-            return None
-
-        with self._changed:
-            assert self._changed.wait_for(lambda: found() is not None, 60), f"no {action} of {docker_id} within 60 s"
-            at = found()
-        return self._finished_at(docker_id, at) if action == "die" else at
-
-    def _finished_at(self, docker_id, died_at):
-        try:
-            state = self._asking.inspect_container(docker_id)["State"]
-        except docker.errors.NotFound:
-            return died_at
-        finished = datetime.fromisoformat(state["FinishedAt"][:26].rstrip("Z") + "Z").timestamp()
-        return finished if 0 <= died_at - finished < 1 else died_at
-
-    def starts_of(self, task):
-        """How many containers were started for a task."""
-        label = "com.amazonaws.ecs.task-arn"
-        return sum(1 for action, _, attributes, _ in list(self.rows) if action == "start" and attributes[label] == task)
-
-    def close(self):
-        self._stream.close()
-        self._client.close()
-        self._asking.close()
 
 
 class World:
@@ -110,7 +40,7 @@ class World:
         self.program = {}
         """Command lines that stand in for `python -m`, by the name of the process."""
         self.docker = docker.APIClient(version="auto", timeout=30)
-        self.events = DockerEvents(self.run)
+        self.events = DockerEvents(f"berth.run={self.run}")
         self.ecs = boto3.client(
             "ecs",
             endpoint_url=self.endpoint,

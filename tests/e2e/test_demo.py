@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from berth_program import Berth, DockerRecord, berth, containers, gone
+from berth_program import Berth, berth, containers, gone
+from docker_events import TASK_LABEL, DockerEvents
 
 pytestmark = pytest.mark.docker
 
@@ -18,8 +19,8 @@ CLEANED_WITHIN_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
-def record() -> Iterator[DockerRecord]:
-    record = DockerRecord()
+def record() -> Iterator[DockerEvents]:
+    record = DockerEvents(TASK_LABEL)
     yield record
     record.close()
 
@@ -40,7 +41,7 @@ def play(tmp: Path, *options: str, seconds: float = 120) -> tuple[Berth, list[di
 
 
 @pytest.fixture(scope="module")
-def demo(record: DockerRecord, tmp_path_factory: pytest.TempPathFactory) -> tuple[Berth, list[dict[str, Any]]]:
+def demo(record: DockerEvents, tmp_path_factory: pytest.TempPathFactory) -> tuple[Berth, list[dict[str, Any]]]:
     """Both runs, as `make demo` plays them, with a shorter job."""
     del record  # it has to listen before the demo begins
     return play(tmp_path_factory.mktemp("demo"), "--long-job", f"{JOB_SECONDS}s")
@@ -59,7 +60,7 @@ def on_exit(demo: tuple[Berth, list[dict[str, Any]]]) -> dict[str, Any]:
 class Seen:
     """What this test's own record of Docker's events says about the tasks of one run."""
 
-    def __init__(self, record: DockerRecord, run: dict[str, Any]) -> None:
+    def __init__(self, record: DockerEvents, run: dict[str, Any]) -> None:
         self.tasks = {task["task"]: task for task in run["tasks"]}
         self.job = run["old_job"]["task"]
         self.starts = self._of(record.times("start"))
@@ -84,7 +85,7 @@ class Seen:
         return sorted(self.of(2), key=lambda task: self.starts[task])
 
 
-def test_both_runs_are_the_deployment_of_4106(record: DockerRecord, demo: tuple[Berth, list[dict[str, Any]]]) -> None:
+def test_both_runs_are_the_deployment_of_4106(record: DockerEvents, demo: tuple[Berth, list[dict[str, Any]]]) -> None:
     assert [(run["release"], run["remedy"]) for run in demo[1]] == [("eager", None), ("on-exit", None)]
     for run in demo[1]:
         seen = Seen(record, run)
@@ -101,7 +102,7 @@ def test_both_runs_are_the_deployment_of_4106(record: DockerRecord, demo: tuple[
 
 
 def test_eager_the_fourth_task_waits_for_the_job_beside_an_empty_host(
-    record: DockerRecord, eager: dict[str, Any]
+    record: DockerEvents, eager: dict[str, Any]
 ) -> None:
     seen = Seen(record, eager)
     third_exit = max(seen.exits[task] for task in seen.quick)
@@ -116,7 +117,7 @@ def test_eager_the_fourth_task_waits_for_the_job_beside_an_empty_host(
     assert "still holds 1024 CPU and 7372 MiB" in eager["why_the_last_waited"]
 
 
-def test_eager_the_phantom_is_that_of_4106(record: DockerRecord, eager: dict[str, Any]) -> None:
+def test_eager_the_phantom_is_that_of_4106(record: DockerEvents, eager: dict[str, Any]) -> None:
     seen = Seen(record, eager)
     third_exit = max(seen.exits[task] for task in seen.quick) - seen.deploy_at
     job_end = seen.exits[seen.job] - seen.deploy_at
@@ -137,7 +138,7 @@ def test_eager_the_phantom_is_that_of_4106(record: DockerRecord, eager: dict[str
 
 
 def test_on_exit_there_is_no_phantom_and_the_fourth_task_takes_the_third_host(
-    record: DockerRecord, on_exit: dict[str, Any]
+    record: DockerEvents, on_exit: dict[str, Any]
 ) -> None:
     seen = Seen(record, on_exit)
     phantom = ("phantom_cpu_peak", "phantom_memory_mib_peak", "phantom_cpu_seconds", "phantom_memory_mib_seconds")
@@ -150,7 +151,7 @@ def test_on_exit_there_is_no_phantom_and_the_fourth_task_takes_the_third_host(
     assert 0 < seen.starts[on_third] - joined_at < SOON_SECONDS + 1
 
 
-def test_the_record_agrees_with_docker(record: DockerRecord, demo: tuple[Berth, list[dict[str, Any]]]) -> None:
+def test_the_record_agrees_with_docker(record: DockerEvents, demo: tuple[Berth, list[dict[str, Any]]]) -> None:
     for run in demo[1]:
         seen = Seen(record, run)
         for task, members in seen.tasks.items():
@@ -168,7 +169,7 @@ def test_the_record_agrees_with_docker(record: DockerRecord, demo: tuple[Berth, 
 
 
 def test_it_ends_with_a_table_a_report_and_nothing_left(
-    record: DockerRecord, demo: tuple[Berth, list[dict[str, Any]]]
+    record: DockerEvents, demo: tuple[Berth, list[dict[str, Any]]]
 ) -> None:
     output = demo[0].output
     assert "release                  eager" in output
@@ -181,7 +182,7 @@ def test_it_ends_with_a_table_a_report_and_nothing_left(
     assert set(record.times("destroy")) >= ours
 
 
-def test_a_shorter_stop_timeout_costs_the_work(record: DockerRecord, tmp_path: Path) -> None:
+def test_a_shorter_stop_timeout_costs_the_work(record: DockerEvents, tmp_path: Path) -> None:
     _, (run,) = play(tmp_path, "--release", "eager", "--long-job", "30s", "--remedy", "stop-timeout=5s")
     seen = Seen(record, run)
     assert run["remedy"] == "stop-timeout=5s"
@@ -192,7 +193,7 @@ def test_a_shorter_stop_timeout_costs_the_work(record: DockerRecord, tmp_path: P
 
 
 def test_maximum_percent_100_makes_the_waiting_task_disappear_not_the_wait(
-    record: DockerRecord, tmp_path: Path
+    record: DockerEvents, tmp_path: Path
 ) -> None:
     options = ("--release", "eager", "--long-job", "8s", "--remedy", "maximum-percent=100")
     _, (run,) = play(tmp_path, *options)
@@ -207,7 +208,7 @@ def test_maximum_percent_100_makes_the_waiting_task_disappear_not_the_wait(
     assert (run["phantom_cpu_peak"], run["phantom_memory_mib_peak"]) == (4096, 29488)
 
 
-def test_a_reserve_beyond_987_mib_needs_a_host_for_each_task(record: DockerRecord, tmp_path: Path) -> None:
+def test_a_reserve_beyond_987_mib_needs_a_host_for_each_task(record: DockerEvents, tmp_path: Path) -> None:
     options = ("--release", "on-exit", "--long-job", "6s", "--remedy", "reserve=1000", "--remedy", "spread")
     _, (run,) = play(tmp_path, *options)
     seen = Seen(record, run)

@@ -12,7 +12,7 @@ import pytest
 from conftest import World
 from private_engine import PrivateEngine
 
-from agent.runtime.spec import epoch_seconds
+from agent.runtime.inspected import epoch_seconds
 
 pytestmark = [
     pytest.mark.soak,

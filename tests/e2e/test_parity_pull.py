@@ -1,12 +1,23 @@
 """Black-box rows about images, against a registry of the test's own (`docker-registry`, where it is installed)."""
 
+import asyncio
 import json
 import shutil
+import socketserver
 import subprocess
+import threading
+import time
 import urllib.error
 import urllib.request
 
+import docker.errors
 import pytest
+
+from agent.core.images import CleanUp
+from agent.core.pulling import PullBehavior
+from agent.journal import Journal
+from agent.pulling import Puller, PullSettings
+from agent.runtime.docker import DockerRuntime
 
 pytestmark = [
     pytest.mark.soak,
@@ -76,8 +87,6 @@ def private_registry(world, free_port_2):
 
 
 def _forget(world, name):
-    import docker.errors
-
     try:
         world.docker.remove_image(name, force=True)
     except docker.errors.APIError:
@@ -197,3 +206,119 @@ def test_an_image_of_a_private_registry_comes_with_the_credentials_of_its_contai
     world.running(task(repositoryCredentials={"credentialsParameter": SECRET}))
     for file in [p for p in tmp_path.rglob("*") if p.is_file() and p != secrets]:
         assert PASSWORD.encode() not in file.read_bytes(), f"the password is in {file}"
+
+
+class SilentRegistry(socketserver.ThreadingTCPServer):
+    """Takes connections and says nothing; `gone` counts those that the other side has closed."""
+
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self):
+        self.asked, self.gone = threading.Semaphore(0), threading.Semaphore(0)
+        super().__init__(("127.0.0.1", 0), None)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def finish_request(self, request, _address):
+        self.asked.release()
+        while request.recv(4096):
+            pass
+        self.gone.release()
+
+
+@pytest.fixture
+def silent():
+    server = SilentRegistry()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_registry_that_says_nothing(world, silent):
+    """`ECS_IMAGE_PULL_INACTIVITY_TIMEOUT`, `ECS_MANIFEST_PULL_TIMEOUT`. Both: five tries, each given up when nothing
+    has come for so long; all tries for the manifest together within its limit; a stop ends it at once."""
+    world.start_agent(
+        ECS_IMAGE_PULL_BEHAVIOR="always", ECS_IMAGE_PULL_INACTIVITY_TIMEOUT="1s", ECS_MANIFEST_PULL_TIMEOUT="30s"
+    )
+    world.hosts(1)
+    name = f"127.0.0.1:{silent.server_address[1]}/x"
+    stops = world.run_task(world.define("stops", image=f"{name}/stops:1", cpu=16, memory=32))
+    assert silent.asked.acquire(timeout=20)
+    world.ecs.stop_task(task=stops)
+    world.wait_task(stops, "STOPPED", 5)
+    pulls = world.run_task(world.define("pulls", image=f"{name}@sha256:{'0' * 64}", cpu=16, memory=32))
+    asks = world.run_task(world.define("asks", image=f"{name}:1", cpu=16, memory=32))
+    began = time.monotonic()
+    reason = world.wait_task(pulls, "STOPPED")["containers"][0]["reason"]
+    assert reason == "CannotPullContainerError: inactivity time exceeded timeout while pulling image: 1s"
+    assert 5 + 1.1 + 2.2 + 4.4 + 5 < time.monotonic() - began < 28
+    assert all(silent.gone.acquire(timeout=5) for _ in range(5)), "Docker has given each of them up"
+    reason = world.wait_task(asks, "STOPPED")["containers"][0]["reason"]
+    assert reason == "DockerTimeoutError: Could not transition to manifest_pulled; timed out after waiting 30s"
+
+
+# ---- clean-up
+
+
+def another_image(world, name):
+    """A new image of that name: committed from a container, like no other."""
+    created = world.docker.create_container(STUBBORN, labels={"berth.run": world.run})
+    repository, _, tag = name.rpartition(":")
+    world.docker.commit(created["Id"], repository, tag, changes=[f"LABEL made={time.time()}"])
+    world.docker.remove_container(created["Id"])
+    return world.docker.inspect_image(name)["Id"]
+
+
+async def test_image_clean_up(world, registry, tmp_path):
+    """TestIntegImageCleanupHappyCase, TestIntegImageCleanupThreshold, TestImageWithSameNameAndDifferentID,
+    TestImageWithSameIDAndDifferentNames. Both: names go, the longest unused first, and so many a cycle; an image that
+    has lost its name goes too; what a container has stays. Amazon's takes every image that a task used; ours those
+    that it brought."""
+    one, two, held, theirs = (f"{registry}/job:{tag}" for tag in ("one", "two", "held", "theirs"))
+    for name in (one, held, theirs):
+        another_image(world, name)
+        world.docker.push(*name.rsplit(":", 1))
+    world.docker.tag(one, f"{registry}/job", "two")
+    world.docker.push(f"{registry}/job", "two")
+    for name in (one, two, held):
+        world.docker.remove_image(name)
+    journal = Journal(tmp_path / "journal")
+    runtime = DockerRuntime({"berth.run": world.run})
+    rule = CleanUp(interval_seconds=0.3, age_seconds_min=0, images_per_cycle=1)
+    settings = PullSettings(behavior=PullBehavior.ALWAYS, clean_up=rule)
+    puller = Puller(runtime, journal, clock=time.time, settings=settings)
+    for name in (one, two, held, theirs):
+        await puller.see_to(name, None)
+    was = world.docker.inspect_image(one)["Id"]
+    assert was == world.docker.inspect_image(two)["Id"]
+    world.docker.create_container(held, labels={"berth.run": world.run})
+    other = another_image(world, one)
+    world.docker.push(*one.rsplit(":", 1))
+    world.docker.tag(was, f"{registry}/job", "one")
+    await puller.see_to(one, None)
+    assert world.docker.inspect_image(one)["Id"] == other
+    in_use = {two}
+    cleaning = asyncio.create_task(puller.clean_up_for_ever(lambda: in_use))
+    await gone(world, one)
+    assert exists(world, two), "a task needs it"
+    assert exists(world, was), "it has a name"
+    in_use.clear()
+    await gone(world, two)
+    await gone(world, was)
+    cleaning.cancel()
+    assert exists(world, held), "a container has it"
+    assert exists(world, theirs), "it was here before"
+    await runtime.close()
+    journal.close()
+
+
+def exists(world, name):
+    try:
+        return bool(world.docker.inspect_image(name))
+    except docker.errors.ImageNotFound:
+        return False
+
+
+async def gone(world, name):
+    async with asyncio.timeout(20):
+        while exists(world, name):  # noqa: ASYNC110 - Docker tells it to nobody
+            await asyncio.sleep(0.05)

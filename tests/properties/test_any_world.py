@@ -1,6 +1,7 @@
 """What must hold in any world: room is never given twice, floor and ceiling stand, every hold ends with a proof."""
 
 from collections import Counter
+from functools import partial
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -8,7 +9,9 @@ from toy_cluster import Behaviour, ToyCluster
 
 from controlplane.core.model import Release
 from controlplane.core.policy import CountsStopping, HoldEnds, Policy
-from controlplane.core.reconcile.replica import ceiling_of, floor_of, is_healthy
+from controlplane.core.reconcile.health import Soundness, soundness
+from controlplane.core.reconcile.look import ceiling_of, floor_of
+from controlplane.core.roster import Roster
 from wire.holds import Proof
 from wire.resources import Amounts
 from wire.status import TaskStatus
@@ -60,6 +63,7 @@ class Checked:
     def check(self) -> None:
         world, state = self.world, self.world.state
         plan = world.plans[-1]
+        self.check_roster()
         ends = [line for line in plan.story if line.kind == "placement.ended"]
         assert all(line.data["proof"] in set(Proof) for line in ends)
         assert {line.subject for line in ends} == set(plan.ended)
@@ -73,6 +77,19 @@ class Checked:
             assert {hold.subject for hold in ledger} == {task.arn for task in state.tasks_on(host) if task.hold}
         if plan.cause == "evaluation":
             self.check_bounds()
+
+    def check_roster(self) -> None:
+        """What is kept up with every commit is what would be made anew."""
+        kept = self.world.state.roster("default")
+        made = Roster(kept.instances, self.world.state.free)
+        assert (kept.cpu == made.cpu).all()
+        assert (kept.memory == made.memory).all()
+        tasks = partial(self.world.state.tasks_in, "default", "service:web")
+        assert (kept.counts("service:web", tasks) == made.counts("service:web", tasks)).all()
+        tasks_there = lambda roster: roster.column(  # noqa: E731 - the same question of both
+            "tasks", lambda instance: len(self.world.state.tasks_on(instance.arn)), of_tasks=True
+        )
+        assert (tasks_there(kept) == tasks_there(made)).all()
 
     def check_bounds(self) -> None:
         """An evaluation that starts ends below the ceiling; one that stops healthy tasks leaves the floor."""
@@ -95,7 +112,9 @@ class Checked:
             if task.arn in stopped and task.started_at and now - task.started_at >= world.policy.healthy_after_seconds
         ]
         if were_healthy:
-            assert sum(is_healthy(task, now, world.policy) for task in live) >= floor_of(service)
+            assert sum(soundness(task, service, now, world.policy) is Soundness.HEALTHY for task in live) >= floor_of(
+                service
+            )
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

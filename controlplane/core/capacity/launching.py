@@ -15,8 +15,9 @@ from controlplane.core.capacity.attachment import PROVIDER_MEMBER, instances_of,
 from controlplane.core.capacity.strategy import Item, spread
 from controlplane.core.model import Service, Task
 from controlplane.core.names import Dice
-from controlplane.core.placement.engine import Request, place
+from controlplane.core.placement.engine import place
 from controlplane.core.placement.explain import Refusal
+from controlplane.core.placement.request import Request
 from controlplane.core.view import Draft
 
 Create = Callable[[str | None, dict[str, Any]], Task]

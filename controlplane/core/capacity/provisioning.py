@@ -7,15 +7,17 @@ Developer Guide, "Service quotas" (500).
 
 from collections.abc import Iterator
 
+import msgspec
+
 from controlplane.core import lifecycle
 from controlplane.core.capacity.attachment import Terms, instances_of, is_attached, provider_of_task, terms
 from controlplane.core.capacity.occupancy import policy_of
 from controlplane.core.capacity.pace import Pace
-from controlplane.core.model import Service, Task
+from controlplane.core.model import Service, Task, TaskDefinition
 from controlplane.core.names import Dice, Names
 from controlplane.core.placement import explain
-from controlplane.core.placement.engine import Caution, Outcome, Request, place
-from controlplane.core.placement.strategies import SERVICE_DEFAULT
+from controlplane.core.placement.engine import Outcome, place
+from controlplane.core.placement.request import Caution, Request, required_of, service_request
 from controlplane.core.reconcile import events
 from controlplane.core.view import Draft, View
 from wire.status import StopCode, TaskStatus
@@ -81,19 +83,25 @@ def _request(view: View, batch: list[Task]) -> Request:
     service = view.record(Service, first.service) if first.service else None
     name = provider_of_task(first)
     each = terms(view, name, first.cluster) if name else None
-    strategy = tuple(first.body.get("placementStrategy", ()))
-    constraints = tuple(first.body.get("placementConstraints", ()))
+    definition = view.record(TaskDefinition, first.task_definition)
+    assert definition is not None, f"{first.task_definition} is in use and gone"
     # Where waiting tasks are moved, one that waits must not go back to where it would wait again.
     leases = policy_of(view, first.cluster).pending_lease_seconds is not None
+    caution = Caution.ONLY_EMPTY if leases else Caution.NONE
+    only = instances_of(view, each) if each else frozenset()
+    if service is not None:
+        wanted = service_request(service, definition, len(batch), caution)
+        return msgspec.structs.replace(wanted, amounts=first.amounts, only=only)
     return Request(
         cluster=first.cluster,
         group=first.group,
         amounts=first.amounts,
         count=len(batch),
-        strategy=service.placement_strategy or SERVICE_DEFAULT if service else strategy,
-        constraints=service.placement_constraints if service else constraints,
-        caution=Caution.ONLY_EMPTY if leases else Caution.NONE,
-        only=instances_of(view, each) if each else frozenset(),
+        strategy=tuple(first.body.get("placementStrategy", ())),
+        constraints=tuple(first.body.get("placementConstraints", ())),
+        required=required_of(definition),
+        caution=caution,
+        only=only,
     )
 
 

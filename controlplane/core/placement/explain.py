@@ -13,10 +13,15 @@ from wire.arn import short_id
 from wire.resources import Amounts, Room
 
 AGENT = "AGENT"
+ATTRIBUTE = "ATTRIBUTE"
+MEMBER_OF = "MemberOf placement constraint unsatisfied."
 DISTINCT = "DistinctInstance placement constraint unsatisfied."
 """Worded after AWS's own `MemberOf placement constraint unsatisfied.` (assumed)."""
+SCHEDULER = "SCHEDULER"
+"""The reason where a scheduler of one's own, not an instance, is at fault. Ours."""
 RESOURCE_PREFIX = "RESOURCE:"
 
+_WORDS = {"CPU": "CPU", "MEMORY": "memory", "PORTS": "a free host port", "GPU": "GPUs"}
 _NEAR = ("PORTS", "MEMORY", "CPU")
 """Resources in the order in which an instance that lacks only them is near to a match."""
 _SENTENCES = {
@@ -24,18 +29,20 @@ _SENTENCES = {
     "RESOURCE:MEMORY": "has insufficient memory available.",
     "RESOURCE:GPU": "has insufficient GPU resource available.",
     "RESOURCE:PORTS": "is already using a port required by your task.",
+    "ATTRIBUTE": "is missing an attribute required by your task.",
 }
 
 
 class Refusal(msgspec.Struct, frozen=True):
     """Why one instance that was looked at does not take the next copy.
 
-    `reason` is AWS's, as `RESOURCE:CPU`; `missing` is how much of that resource it lacks.
+    `reason` is AWS's, as `RESOURCE:CPU`; `missing` is how much of that resource it lacks; `lacks` says it in words.
     """
 
     instance: str
     reason: str
     missing: int = 0
+    lacks: str = ""
 
 
 def lacking(instance: str, room: Room, want: Amounts) -> Refusal | None:
@@ -44,7 +51,33 @@ def lacking(instance: str, room: Room, want: Amounts) -> Refusal | None:
     if not lacks:
         return None
     missing = {"CPU": want.cpu - room.cpu, "MEMORY": want.memory_mib - room.memory_mib}
-    return Refusal(instance, RESOURCE_PREFIX + lacks[0], missing.get(lacks[0], 0))
+    return Refusal(instance, RESOURCE_PREFIX + lacks[0], missing.get(lacks[0], 0), _WORDS[lacks[0]])
+
+
+def attribute(lacked: tuple[str, str | None] | None) -> str:
+    """A required attribute, in words."""
+    assert lacked is not None
+    name, value = lacked
+    return f"the attribute {name}" + (f"={value}" if value else "")
+
+
+def member_of(text: str) -> str:
+    """An expression that does not hold, in words."""
+    return f"what the constraint '{text}' asks for"
+
+
+def sentence(refusals: Iterable[Refusal]) -> str:
+    """All refusals in one sentence: "3 of 5 instances lack memory, 2 lack the attribute gpu=true."."""
+    refusals = list(refusals)
+    faults = "; ".join(refusal.lacks for refusal in refusals if refusal.reason == SCHEDULER)
+    counts = Counter(refusal.lacks for refusal in refusals if refusal.reason != SCHEDULER)
+    if not counts:
+        return f"{faults[:1].upper()}{faults[1:]}." if faults else "There are no instances."
+    (most, first), *rest = counts.most_common()
+    instances = counts.total()
+    text = f"{first} of {instances} instance{'s' * (instances > 1)} lack{'s' * (first == 1)} {most}"
+    text += "".join(f", {count} lack{'s' * (count == 1)} {lacks}" for lacks, count in rest)
+    return f"{text}; {faults}." if faults else f"{text}."
 
 
 def tally(refusals: Iterable[Refusal]) -> dict[str, int]:

@@ -9,15 +9,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from controlplane.core.placement.field import Field, Integers
+from controlplane.core.placement.field import Field
 from controlplane.core.placement.strategies import Binpack, Level, Resource, Spread
-
-
-def numbered(field: Field, spread: Spread) -> Integers:
-    """Domain of each instance, as a number from 0."""
-    numbers: dict[str | None, int] = {}
-    domains = [numbers.setdefault(spread.domain(instance), len(numbers)) for instance in field.instances]
-    return np.array(domains, dtype=np.int64)
+from controlplane.core.roster import Integers
 
 
 def is_groupable(chain: tuple[Level, ...], domains: list[Integers]) -> bool:
@@ -29,7 +23,8 @@ def is_groupable(chain: tuple[Level, ...], domains: list[Integers]) -> bool:
 
 def choose(field: Field, domains: list[Integers], binpack: Binpack | None, rank: Integers, count: int) -> Integers:
     """Indexes of the instances that take up to `count` copies, in the order of the copies."""
-    free, cost = np.zeros_like(rank), 0
+    free: Integers = np.zeros(len(rank), dtype=np.int64)
+    cost = 0
     if binpack is not None and binpack.resource is Resource.CPU:
         free, cost = field.cpu, field.want.cpu
     elif binpack is not None:

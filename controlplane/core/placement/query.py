@@ -33,7 +33,8 @@ _TEXTS: dict[Subject, Callable[["Facts"], str]] = {
     Subject.REGISTERED_AT: lambda facts: str(int(facts.instance.registered_at)),
     Subject.RUNNING_TASKS_COUNT: lambda facts: str(facts.running_tasks),
 }
-_TASK_SUBJECTS = frozenset({Subject.RUNNING_TASKS_COUNT, Subject.TASK_GROUP})
+OF_TASKS = frozenset({Subject.RUNNING_TASKS_COUNT, Subject.TASK_GROUP})
+"""Subjects whose answer changes with the tasks of an instance."""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -69,15 +70,15 @@ def matches(expression: Expression, facts: Facts) -> bool:
             return not _holds(expression, positive, facts)
 
 
-def asks_about_tasks(expression: Expression) -> bool:
-    """Whether the answer can change with the tasks of an instance."""
+def subjects(expression: Expression) -> frozenset[Subject]:
+    """What an expression asks about."""
     match expression:
         case Not(operand):
-            return asks_about_tasks(operand)
+            return subjects(operand)
         case Every(operands) | Either(operands):
-            return any(map(asks_about_tasks, operands))
+            return frozenset().union(*map(subjects, operands))
         case Comparison():
-            return expression.subject in _TASK_SUBJECTS
+            return frozenset({expression.subject})
 
 
 def _holds(comparison: Comparison, sign: str, facts: Facts) -> bool:

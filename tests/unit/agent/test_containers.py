@@ -8,6 +8,7 @@ from scripted_host import Machine, host_test
 from agent.core.ladder import Known
 from agent.core.spec import ContainerSpec, RestartPolicy
 from agent.core.stopping import GiveUp
+from agent.runtime.port import NoAnswerError, RuntimeCallError
 from wire.holds import Proof
 from wire.story import Kind
 
@@ -242,8 +243,6 @@ async def test_a_start_whose_answer_was_lost_but_that_worked_is_a_start(tmp_path
 
     async def start(docker_id):
         await real(docker_id)
-        from agent.runtime.port import RuntimeCallError
-
         raise RuntimeCallError("DockerTimeoutError", "Could not transition to started; timed out after waiting 240s")
 
     host.runtime.start = start
@@ -252,4 +251,23 @@ async def test_a_start_whose_answer_was_lost_but_that_worked_is_a_start(tmp_path
     await host.stop("t")
     await backend.wait_for("t", "STOPPED")
     assert not (await host.runtime.containers())[0].is_running
+    await host.kill()
+
+
+@host_test
+async def test_a_start_whose_answer_was_lost_and_that_is_over_is_told_with_its_exit(tmp_path):
+    host = Machine(tmp_path)
+    backend = await host.boot()
+    real = host.runtime.start
+
+    async def start(docker_id):
+        await real(docker_id)
+        await asyncio.sleep(5)
+        raise NoAnswerError("DockerTimeoutError", "Could not transition to started; timed out after waiting 5s")
+
+    host.runtime.start = start
+    await host.run("t", container(RUN_SECONDS="2", EXIT_CODE="3"))
+    await backend.wait_for("t", "STOPPED")
+    told = backend.full[-1][1].containers[0]
+    assert (told.exit_code, told.reason) == (3, None)
     await host.kill()

@@ -145,7 +145,7 @@ async def test_an_exit_that_docker_never_told_is_found_by_listing(tmp_path):
 
 
 @host_test
-async def test_two_start_at_a_time_and_a_start_goes_before_a_create(tmp_path):
+async def test_what_is_created_is_started_before_more_is_created(tmp_path):
     host = Machine(tmp_path)
     backend = await host.boot()
     for n in range(4):
@@ -153,7 +153,7 @@ async def test_two_start_at_a_time_and_a_start_goes_before_a_create(tmp_path):
         await host.engine.submit(Desired(task=f"t{n}", cause="m", desired=RUN, spec=spec))
     await backend.wait_for("t3", "RUNNING")
     verbs = [verb for verb, _ in host.runtime.calls if verb in ("create", "start")]
-    assert verbs == ["create", "create", "start", "start", "create", "create", "start", "start"]
+    assert verbs == ["create", "start", "create", "start", "create", "start", "create", "start"]
     await host.kill()
 
 

@@ -11,6 +11,7 @@ from local_world import ARN, IDS, OTHER_ARN, ROLE_ID, FakeLooks, books, inspecte
 
 from agent.backend.ecsclient import BackendUnreachableError
 from agent.config import read
+from agent.core.ladder import Known
 from agent.core.spec import ContainerSpec, TaskSpec
 from agent.journal import Journal
 from agent.local import credentials, listen
@@ -76,6 +77,12 @@ async def test_credentials_that_cannot_be_had(path, store, status, code):
     async with served(routes) as ask:
         got, said = await ask(path)
         assert (got, said["code"], said["HTTPErrorCode"]) == (status, code, status)
+
+
+async def test_a_task_that_has_stopped_has_no_credentials():
+    over = task(known=Known.STOPPED, credentials_id=ROLE_ID)
+    async with served(credentials.routes(books([over], FakeLooks(inspected())), WITH_ROLE)) as ask:
+        assert (await ask(f"/v2/credentials/{ROLE_ID}"))[1]["code"] == "InvalidIdInRequest"
 
 
 async def test_credentials_of_another_task_are_not_found():

@@ -169,7 +169,7 @@ def image(name, pulled_at=0, used_at=0, *, is_ours=True):
 
 
 def test_only_images_that_we_brought_that_are_old_and_unused_are_removed_the_longest_unused_first():
-    rule = CleanUp(age_seconds_min=100, images_per_cycle=2)
+    rule = CleanUp(age_seconds_min=100)
     images = [
         image("newer", used_at=30),
         image("oldest", used_at=10),
@@ -178,7 +178,33 @@ def test_only_images_that_we_brought_that_are_old_and_unused_are_removed_the_lon
         image("theirs", is_ours=False),
         image("older", used_at=20),
     ]
-    assert removable(images, {"needed"}, rule, 1000) == ["oldest", "older"]
+    assert removable(images, {"needed"}, rule, 1000) == ["oldest", "older", "newer"]
+
+
+@host_test
+async def test_so_many_a_cycle_and_one_that_somebody_has_stands_in_nobodys_way(tmp_path):
+    names = ["a", "b", "c"]
+    clean_up = CleanUp(interval_seconds=100, age_seconds_min=0, images_per_cycle=1)
+    host = Machine(tmp_path, cleanup_seconds=1, pull=PullSettings(clean_up=clean_up))
+    host.runtime.missing = set(names)
+    backend = await host.boot()
+    for name in names:
+        await host.run(f"task-{name}", container(image=name, RUN_SECONDS="1"))
+        await backend.wait_for(f"task-{name}", "STOPPED")
+    host.runtime.faults["remove_image"] = 1
+    for _ in range(3):
+        await asyncio.sleep(100)
+        host.runtime.calls.append(("cycle", ""))
+    assert [name or verb for verb, name in host.calls("remove_image", "cycle")] == [
+        "a",
+        "b",
+        "cycle",
+        "a",
+        "cycle",
+        "c",
+        "cycle",
+    ]
+    await host.kill()
 
 
 @host_test

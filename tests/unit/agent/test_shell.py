@@ -2,26 +2,34 @@
 
 import json
 
+import aiohttp
 import msgspec
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
 from agent.backend.credentials import CredentialStore
 from agent.backend.desk import Desk
+from agent.backend.ecsclient import BackendUnreachableError, EcsClient
 from agent.backend.responders import RESPONDERS
 from agent.backend.sigv4 import Credentials, Signer
+from agent.backend.storyteller import Storyteller
 from agent.config import ConfigError, read, seconds
 from agent.core.events import Desired
 from agent.core.spec import ContainerSpec, Port, TaskSpec, cost
 from agent.core.state import ContainerState, Release, TaskState
 from agent.core.stopping import GiveUp
 from agent.journal import Journal, JournalInUseError
-from agent.runtime.spec import bound_ports, container_name, create_config
+from agent.runtime.inspected import bound_ports
+from agent.runtime.spec import container_name, create_config
 from wire.envelope import decode_frame
+from wire.errors import AwsError
 from wire.resources import Amounts
 from wire.status import DesiredStatus
+from wire.story import Kind
 
 BASE = {"ECS_BACKEND_HOST": "http://127.0.0.1:6333"}
 
@@ -255,3 +263,51 @@ def test_ports_as_docker_bound_them_without_ipv6_doubles():
 def test_a_task_state_without_optional_members_is_readable():
     bare = msgspec.json.decode(b'{"spec":{"arn":"a"},"containers":[]}', type=TaskState)
     assert bare.outbox == []
+
+
+async def test_a_stop_is_a_stop_whatever_is_said_with_it():
+    """What cannot be read of a run is refused; a stop needs its ARN alone."""
+    bad = {"containers": "nonsense", "family": 7}
+    tasks = [
+        {"arn": "arn:run", "desiredStatus": "RUNNING", **bad},
+        {"arn": "arn:stop", "desiredStatus": "STOPPED", **bad},
+    ]
+    message = {"messageId": "m", "clusterArn": "c", "containerInstanceArn": "i", "tasks": tasks}
+    events, _ = await respond(decode_frame(json.dumps({"type": "PayloadMessage", "message": message})))
+    assert [(event.task, event.desired, bool(event.refusal)) for event in events] == [
+        ("arn:stop", DesiredStatus.STOPPED, False),
+        ("arn:run", DesiredStatus.RUNNING, True),
+    ]
+
+
+async def test_an_answer_that_is_none_of_a_control_planes_is_no_answer():
+    """A proxy's page, say, with status 200: a report that it ate would be lost."""
+
+    async def page(_request):
+        return web.Response(text="<html>")
+
+    app = web.Application()
+    app.router.add_post("/", page)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        client = EcsClient(session, str(server.make_url("")), Signer(Credentials("a", "b"), "us-east-1"))
+        with pytest.raises(BackendUnreachableError, match="SubmitTaskStateChange: the answer is no JSON object"):
+            await client.call("SubmitTaskStateChange", {})
+
+
+async def test_a_story_that_is_refused_for_good_stands_in_nobodys_way(caplog):
+    answers, asked = [AwsError("too large", status=413), AwsError("later", status=503), None], []
+
+    class Plane:
+        async def call(self, _operation, report):
+            asked.append([line["subject"] for line in report["lines"]])
+            if error := answers.pop(0):
+                raise error
+
+    teller = Storyteller(Plane(), "default", "arn:i")
+    teller.tell(1, "bad", Kind.TASK_KNOWN, "", {})
+    assert await teller.flush()
+    assert "too large" in caplog.text
+    teller.tell(2, "good", Kind.TASK_KNOWN, "", {})
+    assert not await teller.flush()
+    assert await teller.flush()
+    assert asked == [["bad"], ["good"], ["good"]]

@@ -1,5 +1,6 @@
 """Signatures: botocore signs, we verify; and what is not signed right is told so by AWS's name for it."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -8,7 +9,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from multidict import CIMultiDict
 
-from controlplane.api.auth import Keys, verify
+from controlplane.api.auth import verify
+from controlplane.api.keys import KeyRing, Keys
 from wire.errors import AwsError
 
 KEYS = Keys("AKIDTEST", "secret")
@@ -38,14 +40,18 @@ def check(
     headers: CIMultiDict[str], *, method: str = "POST", path: str = "/", body: bytes = BODY, late: float = 0
 ) -> None:
     now = datetime.now(UTC).timestamp() + late
-    verify(KEYS, method=method, raw_path=path, headers=headers, body=body, now=now)
+    verify(KeyRing((KEYS,)), method=method, raw_path=path, headers=headers, body=body, now=now)
 
 
 def refusal(headers: CIMultiDict[str], **changes: object) -> str:
+    return refused(headers, **changes).code
+
+
+def refused(headers: CIMultiDict[str], **changes: object) -> AwsError:
     with pytest.raises(AwsError) as refused:
         check(headers, **changes)  # type: ignore[arg-type]
     assert refused.value.status == 403
-    return refused.value.code
+    return refused.value
 
 
 def test_a_signature_of_botocore_passes():
@@ -96,9 +102,48 @@ def test_another_path_is_refused():
     assert refusal(signed(), path="/?x=1") == "InvalidSignatureException"
 
 
-def test_an_old_signature_is_refused():
-    assert refusal(signed(), late=301) == "InvalidSignatureException"
+@pytest.mark.parametrize(
+    ("late", "sentence"),
+    [
+        (301, r"Signature expired: \d{8}T\d{6}Z is now earlier than \d{8}T\d{6}Z \(\d{8}T\d{6}Z - 5 min\.\)"),
+        (-302, r"Signature not yet current: \d{8}T\d{6}Z is still later than \d{8}T\d{6}Z \(\d{8}T\d{6}Z \+ 5 min\.\)"),
+    ],
+)
+def test_a_clock_that_is_off_is_told_in_aws_words(late: float, sentence: str):
+    error = refused(signed(), late=late)
+    assert error.code == "InvalidSignatureException"
+    assert re.fullmatch(sentence, error.message)
+
+
+def test_a_clock_that_is_a_little_off_passes():
+    check(signed(), late=295)
+    check(signed(), late=-295)
+
+
+def test_the_day_of_the_key_is_the_day_of_the_request():
+    headers = signed()
+    headers["Authorization"] = re.sub(r"/\d{8}/", "/20200101/", headers["Authorization"])
+    assert "Date in Credential scope does not match" in refused(headers).message
+
+
+@pytest.mark.parametrize("announced", ["UNSIGNED-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"])
+def test_payloads_that_are_not_signed_whole_are_refused_clearly(announced: str):
+    headers = signed(**{"X-Amz-Content-SHA256": announced})
+    headers["Authorization"] = headers["Authorization"].replace("host;", "host;x-amz-content-sha256;")
+    assert "unsigned and chunked ones are for S3" in refused(headers).message
+
+
+def test_what_is_not_covered_cannot_be_changed_on_the_way():
+    headers = signed()
+    headers["Authorization"] = headers["Authorization"].replace("host;", "")
+    assert refusal(headers) == "IncompleteSignatureException"
+
+
+def test_spaces_within_a_header_count_once():
+    request = AWSRequest("POST", "http://127.0.0.1:6333/", {"Host": "127.0.0.1:6333", "X-Amz-Odd": "a   b"}, BODY)
+    SigV4Auth(Credentials(*KEYS), "ecs", "eu-central-1").add_auth(request)
+    check(CIMultiDict(request.headers.items()))
 
 
 def test_without_keys_everything_passes():
-    verify(None, method="POST", raw_path="/", headers={}, body=b"", now=0)
+    verify(None, method="POST", raw_path="/", headers=CIMultiDict(), body=b"", now=0)

@@ -2,10 +2,14 @@
 
 from collections import Counter
 
+import msgspec
+
 from controlplane.core.model import Instance
 from controlplane.core.names import Dice
-from controlplane.core.placement.engine import Request
+from controlplane.core.placement.expression import parse
 from controlplane.core.placement.field import is_eligible, ranks
+from controlplane.core.placement.query import Facts, facts_of, matches
+from controlplane.core.placement.request import Request
 from controlplane.core.view import View
 from wire.resources import Room
 
@@ -16,10 +20,12 @@ def place(view: View, request: Request, dice: Dice) -> tuple[str, ...]:
     rooms = {instance.arn: view.free(instance.arn) for instance in instances}
     counts = Counter(task.instance for task in view.tasks_in(request.cluster, request.group) if task.is_live)
     rank = dict(zip([instance.arn for instance in instances], ranks(len(instances), dice), strict=True))
+    expressions = [parse(c["expression"]) for c in request.constraints if c["type"] == "memberOf"]
     distinct = any(constraint["type"] == "distinctInstance" for constraint in request.constraints)
     placed: list[str] = []
     for _ in range(request.count):
         candidates = [i for i in instances if _fits(i, rooms[i.arn], request)]
+        candidates = [i for i in candidates if all(matches(e, _facts(view, i, request, placed)) for e in expressions)]
         if distinct:
             candidates = [i for i in candidates if not counts[i.arn]]
         if not candidates:
@@ -37,7 +43,9 @@ def place(view: View, request: Request, dice: Dice) -> tuple[str, ...]:
 
 
 def _fits(instance: Instance, room: Room, request: Request) -> bool:
-    return is_eligible(instance) and not room.lacks(request.amounts)
+    attributes = {a["name"]: a.get("value", "") for a in instance.attributes}
+    has = all(name in attributes and value in (None, attributes[name]) for name, value in request.required)
+    return is_eligible(instance) and not room.lacks(request.amounts) and has
 
 
 def _narrow(
@@ -61,3 +69,9 @@ def _narrow(
     else:
         keys = [rooms[i.arn].cpu if step["field"] == "cpu" else rooms[i.arn].memory_mib for i in candidates]
     return [i for i, key in zip(candidates, keys, strict=True) if key == min(keys)]
+
+
+def _facts(view: View, instance: Instance, request: Request, placed: list[str]) -> Facts:
+    facts = facts_of(view, instance)
+    groups = facts.groups | ({request.group} if instance.arn in placed else set())
+    return msgspec.structs.replace(facts, groups=groups)

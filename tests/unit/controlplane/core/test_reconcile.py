@@ -14,8 +14,8 @@ from controlplane.core.lifecycle import TaskReport
 from controlplane.core.model import Instance, Release, Service, Task
 from controlplane.core.plan import Conflict
 from controlplane.core.policy import Policy
-from controlplane.core.reconcile import rollout
-from controlplane.core.reconcile.replica import ceiling_of, floor_of
+from controlplane.core.reconcile import deployments
+from controlplane.core.reconcile.look import ceiling_of, floor_of
 from controlplane.core.reconcile.service import reconcile
 from controlplane.core.view import Draft
 from wire.resources import Amounts
@@ -317,7 +317,7 @@ def test_a_stop_leans_on_every_task_that_keeps_the_floor() -> None:
     begun = msgspec.structs.replace(world.service(service), task_definition=world.define(SMALL).arn)
     state, names = world.state, world.names
     draft = Draft(state, now=EPOCH + 1, cause="deploy")
-    rollout.begin(draft, begun, task_definition=begun.task_definition, names=names)
+    deployments.begin(draft, begun, task_definition=begun.task_definition, names=names)
     state.apply(draft.plan(), state.revision + 1)
     draft = Draft(state, now=EPOCH + 1, cause="evaluation")
     reconcile(draft, service, names=names, dice=world.dice)

@@ -16,7 +16,7 @@ from controlplane.core.model import Cluster, Instance, Service, Task, TaskDefini
 from controlplane.core.names import Names
 from controlplane.core.plan import Conflict, Plan
 from controlplane.core.policy import HoldEnds, Policy
-from controlplane.core.reconcile import rollout
+from controlplane.core.reconcile import deployments
 from controlplane.core.view import Draft
 from controlplane.scheduling import worker as worker_module
 from controlplane.scheduling.sweeper import Sweeper
@@ -51,7 +51,7 @@ class Plane:
 
     async def create(self, desired: int) -> None:
         service = Service(arn=SERVICE, name="web", cluster="c", desired_count=desired, task_definition="td")
-        await self.do(lambda draft: rollout.begin(draft, service, task_definition="td", names=self.names))
+        await self.do(lambda draft: deployments.begin(draft, service, task_definition="td", names=self.names))
         await self.quiet()
 
     async def observe(self, report: TaskReport) -> None:

@@ -1,0 +1,271 @@
+"""Service deployments and service revisions: list, describe, stop, continue. They read what `core/reconcile` records.
+
+Source: API reference, the operations' pages; ECS Developer Guide, "Service deployments", "Service revisions".
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+
+from controlplane.api import deployment_configuration
+from controlplane.api.call import Answer, Call
+from controlplane.api.clusters import cluster_of
+from controlplane.api.paging import page
+from controlplane.api.services import arn_of
+from controlplane.core.model import Service, Task
+from controlplane.core.policy import AbortStops
+from controlplane.core.reconcile import breaker, deployments
+from controlplane.core.rollouts import (
+    HookKind,
+    Monitor,
+    RolloutStatus,
+    ServiceDeployment,
+    ServiceRevision,
+    Stage,
+)
+from controlplane.core.view import Draft, View
+from wire.arn import parse
+from wire.errors import AwsError, InvalidParameterException, ServiceNotFoundException
+from wire.status import TaskStatus
+
+R = TypeVar("R")
+
+DESCRIBE_MAX = 20
+LIST_SIZE = 20
+_SHOWN_AS = {Stage.PRE_PRODUCTION_TRAFFIC_SHIFT: Stage.POST_TEST_TRAFFIC_SHIFT}
+"""Only a stage of hooks; `ServiceDeployment.lifecycleStage` has no such value."""
+_CLOSED = "The service deployment {arn} is {status}; it can not be {verb} any more."
+
+
+def list_service_deployments(view: View, call: Call) -> Answer:
+    """ListServiceDeployments, the newest first; by status and by time of creation."""
+    service = _service(view, call)
+    statuses = set(call.body.get("status", ()))
+    created = call.body.get("createdAt", {})
+    after, before = created.get("after", 0), created.get("before", float("inf"))
+    chosen = [
+        rollout
+        for rollout in view.records(ServiceDeployment)
+        if rollout.service == service.arn
+        and (not statuses or rollout.status in statuses)
+        and after <= rollout.created_at <= before
+    ]
+    shown, more = page(
+        chosen, call.body, key=lambda rollout: (rollout.created_at, rollout.arn), size=LIST_SIZE, descending=True
+    )
+    return {"serviceDeployments": [_brief(view, rollout) for rollout in shown], **more}
+
+
+def describe_service_deployments(view: View, call: Call) -> Answer:
+    """DescribeServiceDeployments, at most twenty; unknown ones are failures with reason MISSING."""
+    found, failures = _found(call, "serviceDeploymentArns", partial(view.record, ServiceDeployment))
+    return {"serviceDeployments": [render(view, rollout) for rollout in found], "failures": failures}
+
+
+def describe_service_revisions(view: View, call: Call) -> Answer:
+    """DescribeServiceRevisions, at most twenty; unknown ones are failures with reason MISSING."""
+    found, failures = _found(call, "serviceRevisionArns", partial(view.record, ServiceRevision))
+    return {"serviceRevisions": [_revision(view, revision) for revision in found], "failures": failures}
+
+
+def stop_service_deployment(draft: Draft, call: Call) -> Answer:
+    """StopServiceDeployment: back to what was completed last. ABORT is refused, as the page says, unless by policy.
+
+    Without anything to go back to, the deployment is stopped where it stands.
+    """
+    rollout = _open(draft, call, "stopped")
+    if call.text("stopType", "ROLLBACK") == "ABORT":
+        cluster = draft.cluster(rollout.cluster)
+        if cluster is None or cluster.policy.abort_stops is AbortStops.REFUSED:
+            raise InvalidParameterException("The only valid stopType is ROLLBACK.")
+        deployments.stop(draft, rollout, "Service deployment was aborted by a user.")
+    elif not rollout.is_rolling_back:
+        _request_rollback(draft, rollout)
+    return {"serviceDeploymentArn": rollout.arn}
+
+
+def continue_service_deployment(draft: Draft, call: Call) -> Answer:
+    """ContinueServiceDeployment: a paused deployment goes on, or goes back."""
+    rollout = _open(draft, call, "continued")
+    run = next((run for run in rollout.hooks if run.id == call.body["hookId"]), None)
+    if run is None or run.status != "AWAITING_ACTION":
+        raise InvalidParameterException(f"The service deployment waits for no hook {call.body['hookId'][:100]!r}.")
+    is_going_on = call.text("action", "CONTINUE") == "CONTINUE"
+    done = msgspec.structs.replace(run, status="SUCCEEDED" if is_going_on else "FAILED")
+    rollout = msgspec.structs.replace(
+        rollout, hooks=tuple(done if other.id == run.id else other for other in rollout.hooks)
+    )
+    draft.put(rollout)
+    if not is_going_on:
+        _request_rollback(draft, rollout)
+    return {"serviceDeploymentArn": rollout.arn}
+
+
+def render(view: View, rollout: ServiceDeployment) -> Answer:
+    """A service deployment in Amazon's shape."""
+    service = view.service(rollout.service)
+    deployment = {
+        **deployment_configuration.show(rollout.settings),
+        "maximumPercent": rollout.maximum_percent,
+        "minimumHealthyPercent": rollout.minimum_healthy_percent,
+    }
+    shown: Answer = {
+        **_brief(view, rollout),
+        "updatedAt": rollout.updated_at,
+        "sourceServiceRevisions": [_summary(view, service, arn, rollout) for arn in rollout.sources],
+        "targetServiceRevision": _summary(view, service, rollout.target, rollout),
+        "deploymentConfiguration": deployment,
+        "deploymentCircuitBreaker": _breaker(view, service, rollout),
+        "alarms": _alarms(rollout),
+        "lifecycleHookDetails": [_hook(rollout, nth) for nth in range(len(rollout.hooks))],
+    }
+    shown.pop("targetServiceRevisionArn")
+    if rollout.stopped_at is not None:
+        shown["stoppedAt"] = rollout.stopped_at
+    if rollout.stage is not None:
+        shown["lifecycleStage"] = str(_SHOWN_AS.get(rollout.stage, rollout.stage))
+    if rollout.rollback is not None:
+        shown["rollback"] = {
+            "reason": rollout.rollback.reason,
+            "startedAt": rollout.rollback.started_at,
+            "serviceRevisionArn": rollout.rollback.revision,
+        }
+    return shown
+
+
+def _brief(view: View, rollout: ServiceDeployment) -> Answer:
+    cluster = view.cluster(rollout.cluster)
+    times = {"startedAt": rollout.started_at, "finishedAt": rollout.finished_at}
+    return {
+        "serviceDeploymentArn": rollout.arn,
+        "serviceArn": rollout.service,
+        "clusterArn": cluster.arn if cluster is not None else rollout.cluster,
+        "createdAt": rollout.created_at,
+        "targetServiceRevisionArn": rollout.target,
+        "status": str(rollout.status),
+        **({"statusReason": rollout.status_reason} if rollout.status_reason else {}),
+        **{name: at for name, at in times.items() if at is not None},
+    }
+
+
+def _summary(view: View, service: Service | None, revision: str, rollout: ServiceDeployment) -> Answer:
+    shown: Answer = {"arn": revision, **revision_counts(view, service, revision)}
+    if rollout.stage is not None:
+        is_target = revision == rollout.target
+        weights = rollout.test_weight, rollout.production_weight
+        test, production = weights if is_target else (100 - weights[0], 100 - weights[1])
+        shown |= {"requestedTestTrafficWeight": test, "requestedProductionTrafficWeight": production}
+    return shown
+
+
+def revision_counts(view: View, service: Service | None, revision: str) -> dict[str, int]:
+    """Requested, running and pending tasks of one revision of a service."""
+    own = [d for d in service.deployments if d.revision == revision] if service is not None else []
+    ids = {deployment.id for deployment in own}
+    tasks: list[Task] = [t for t in view.tasks_of(service.arn) if t.is_live and t.deployment in ids] if service else []
+    return {
+        "requestedTaskCount": sum(deployment.desired_count for deployment in own),
+        "runningTaskCount": sum(task.last_status is TaskStatus.RUNNING for task in tasks),
+        "pendingTaskCount": sum(task.last_status.is_starting for task in tasks),
+    }
+
+
+def _breaker(view: View, service: Service | None, rollout: ServiceDeployment) -> Answer:
+    limit = rollout.breaker_threshold
+    cluster = view.cluster(rollout.cluster)
+    if not limit and service is not None and cluster is not None:
+        limit = breaker.threshold(rollout.settings.breaker, service.desired_count, cluster.policy)
+    status = rollout.breaker if rollout.settings.breaker.is_enabled else Monitor.DISABLED
+    return {"status": str(status), "failureCount": rollout.failures, "threshold": limit}
+
+
+def _alarms(rollout: ServiceDeployment) -> Answer:
+    shown: Answer = {"status": str(rollout.alarms)}
+    if rollout.settings.alarms.names:
+        shown["alarmNames"] = list(rollout.settings.alarms.names)
+    if rollout.triggered_alarms:
+        shown["triggeredAlarmNames"] = list(rollout.triggered_alarms)
+    return shown
+
+
+def _hook(rollout: ServiceDeployment, nth: int) -> Answer:
+    run = rollout.hooks[nth]
+    hook = rollout.settings.hooks[run.hook]
+    shown: Answer = {"hookId": run.id, "targetType": str(hook.kind), "status": run.status, "expiresAt": run.expires_at}
+    if hook.target:
+        shown["targetArn"] = hook.target
+    if hook.kind is HookKind.PAUSE:
+        shown["timeoutAction"] = hook.timeout_action
+    return shown
+
+
+def _revision(view: View, revision: ServiceRevision) -> Answer:
+    cluster = view.cluster(revision.cluster)
+    definition = view.task_definition(revision.task_definition)
+    containers = definition.body["containerDefinitions"] if definition is not None else ()
+    return {
+        "launchType": "EC2",
+        **revision.body,
+        "serviceRevisionArn": revision.arn,
+        "serviceArn": revision.service,
+        "clusterArn": cluster.arn if cluster is not None else revision.cluster,
+        "taskDefinition": revision.task_definition,
+        "containerImages": [_image(view, revision, container) for container in containers],
+        "guardDutyEnabled": False,
+        "createdAt": revision.created_at,
+    }
+
+
+def _image(view: View, revision: ServiceRevision, container: Mapping[str, Any]) -> Answer:
+    shown: Answer = {"containerName": container["name"], "image": container.get("image", "")}
+    for task in view.tasks_of(revision.service):
+        if task.task_definition == revision.task_definition:
+            digests = [c.image_digest for c in task.containers if c.name == container["name"] and c.image_digest]
+            if digests:
+                return {**shown, "imageDigest": digests[0]}
+    return shown
+
+
+def _service(view: View, call: Call) -> Service:
+    cluster = cluster_of(view, call)
+    service = view.service(arn_of(call, cluster, call.body["service"]))
+    if service is None or service.cluster != cluster.name:
+        raise ServiceNotFoundException
+    return service
+
+
+def _found(call: Call, member: str, lookup: Callable[[str], R | None]) -> tuple[list[R], list[Answer]]:
+    references = call.body[member]
+    if not references:
+        raise InvalidParameterException(f"{member} cannot be empty.")
+    if len(references) > DESCRIBE_MAX:
+        raise InvalidParameterException(f"{member} cannot have more than {DESCRIBE_MAX} elements.")
+    found, failures = [], []
+    for arn in references:
+        if parse(arn) is None:
+            raise InvalidParameterException("The ARN provided is invalid.")
+        record = lookup(arn)
+        if record is None:
+            failures.append({"arn": arn, "reason": "MISSING"})
+        else:
+            found.append(record)
+    return found, failures
+
+
+def _open(draft: Draft, call: Call, verb: str) -> ServiceDeployment:
+    """The service deployment that a request names, one that is not over."""
+    arn = call.body["serviceDeploymentArn"]
+    rollout = draft.record(ServiceDeployment, arn)
+    if rollout is None:
+        raise AwsError("Service deployment not found.", code="ServiceDeploymentNotFoundException")
+    if rollout.status.is_over:
+        sentence = _CLOSED.format(arn=arn, status=rollout.status, verb=verb)
+        raise AwsError(sentence, code="ConflictException" if verb == "stopped" else "InvalidParameterException")
+    return rollout
+
+
+def _request_rollback(draft: Draft, rollout: ServiceDeployment) -> None:
+    if rollout.status is not RolloutStatus.ROLLBACK_REQUESTED:
+        deployments.step(draft, rollout, RolloutStatus.ROLLBACK_REQUESTED)

@@ -1,0 +1,105 @@
+"""The course of a deployment: failures are counted, breaker and alarms judged, its end is seen.
+
+Source: ECS Developer Guide, "Deployment circuit breaker", "Deployment alarms", "Rolling update deployments".
+"""
+
+import msgspec
+
+from controlplane.core.reconcile import blocks, breaker, deployments, events, failures, rollout, throttle
+from controlplane.core.reconcile.deployments import Cause
+from controlplane.core.reconcile.health import Soundness
+from controlplane.core.reconcile.look import Look
+from controlplane.core.reconcile.replica import Formation, is_steady, shares
+from controlplane.core.rollouts import Cleanup, Monitor, RolloutStatus, ServiceDeployment
+
+MINUTE_SECONDS = 60.0
+
+
+def current(look: Look) -> ServiceDeployment | None:
+    """The service deployment that is under way; None where none is."""
+    course = look.draft.record(ServiceDeployment, look.service.current)
+    return course if course is not None and not course.status.is_over else None
+
+
+def take_in(look: Look) -> None:
+    """Count what has failed since the last look, and judge the deployment by it."""
+    pairs = [(task, look.sound[task.arn]) for task in look.live]
+    look.service, unhealthy = failures.mark_unhealthy(look.draft, look.service, pairs, look.names)
+    own = failures.own_tasks(look.service.deployments[0], look.tasks)
+    healthy = sum(look.is_(task, Soundness.HEALTHY) for task in own)
+    look.service, seen = failures.count(look.draft, look.service, own, unhealthy=unhealthy, healthy=healthy)
+    course = current(look)
+    if course is not None:
+        course = failures.count_for_breaker(look.draft, deployments.start(look.draft, course), own, seen)
+        _judge(look, course)
+    look.read()
+
+
+def _judge(look: Look, course: ServiceDeployment) -> None:
+    if course.status is RolloutStatus.ROLLBACK_REQUESTED:
+        look.service = deployments.fail(look.draft, look.service, course, Cause.STOPPED, look.names)
+        return
+    if course.breaker is not Monitor.DISABLED and breaker.has_tripped(course, look.service, look.policy):
+        limit = breaker.threshold(course.settings.breaker, look.service.desired_count, look.policy)
+        course = msgspec.structs.replace(course, breaker_threshold=limit)
+        look.service = deployments.fail(look.draft, look.service, course, Cause.BREAKER, look.names)
+        return
+    ringing = breaker.ringing(course, look.draft) if course.alarms is Monitor.MONITORING else ()
+    if ringing and not course.is_rolling_back:
+        course = msgspec.structs.replace(course, triggered_alarms=ringing)
+        look.service = deployments.fail(look.draft, look.service, course, Cause.ALARM, look.names)
+
+
+def finish(look: Look, formation: Formation) -> None:
+    """Bring the deployments up to date, complete the newest where it is done, say what is to be said."""
+    counts = shares(look, formation)
+    look.service = rollout.advance(look.draft, look.service, look.tasks, counts)
+    course = current(look)
+    primary = look.service.deployments[0]
+    steady = is_steady(look, formation)
+    if primary.rollout_state == "IN_PROGRESS" and _is_done(look, formation, steady=steady):
+        if course is None or _has_baked(look, course):
+            look.service = deployments.complete(look.draft, look.service, course, look.names)
+    elif course is not None and course.baking_since is not None:
+        look.draft.put(msgspec.structs.replace(course, baking_since=None))
+    if steady and len(look.service.deployments) == 1 and primary.rollout_state != "FAILED":
+        look.say(events.steady(look.service))
+    _tell_trouble(look, formation)
+
+
+def _tell_trouble(look: Look, formation: Formation) -> None:
+    primary = look.service.deployments[0]
+    if blocks.is_deadlocked(look, formation):
+        look.say(events.deadlocked(look.service), since=primary.created_at)
+    blocks.tell_protected(look, formation)
+    if throttle.failed_rounds(primary, look.service.desired_count) >= throttle.IMPAIRED_ROUNDS:
+        look.say(events.impaired(look.service))
+    course = current(look)
+    if course is not None:
+        blocks.watch(look, formation, course)
+
+
+def _is_done(look: Look, formation: Formation, *, steady: bool) -> bool:
+    """Whether the newest deployment has succeeded, but for its bake time."""
+    if steady and len(look.service.deployments) == 1:
+        return True
+    course = current(look)
+    early = course.settings.early_success if course is not None else None
+    if early is None or not early.is_enabled:
+        return False
+    newest = formation.teams[0]
+    needed = -(-newest.wanted * early.healthy_percent // 100)
+    healthy = sum(look.is_(task, Soundness.HEALTHY) for task in newest.tasks)
+    return healthy >= needed and (early.cleanup is Cleanup.DEFERRED or not formation.leave)
+
+
+def _has_baked(look: Look, course: ServiceDeployment) -> bool:
+    """Whether the bake time is over; it begins when everything else is done."""
+    bake_seconds = course.settings.bake_minutes * MINUTE_SECONDS
+    if course.is_rolling_back or not bake_seconds:
+        return True
+    if course.baking_since is None:
+        look.draft.put(msgspec.structs.replace(course, baking_since=look.draft.now))
+    since = look.draft.now if course.baking_since is None else course.baking_since
+    look.times.append(since + bake_seconds)
+    return look.draft.now >= since + bake_seconds

@@ -1,0 +1,62 @@
+"""Unhealthy tasks: who stands in for whom, and who is stopped when.
+
+The one that stands in starts first where the ceiling allows it; once it is healthy, the unhealthy one stops; where both
+are unhealthy, either stops. Where the ceiling allows none, one unhealthy task at a time stops, and its place is filled.
+Source: ECS Developer Guide, "Amazon ECS services" and "Rolling update deployments" (2026).
+"""
+
+from controlplane.core.model import Task
+from controlplane.core.policy import ProtectionCovers, UnhealthyInRollout
+from controlplane.core.reconcile import health
+from controlplane.core.reconcile.health import Soundness
+from controlplane.core.reconcile.look import Look, Team
+
+_STOPPED_REASON = "Task failed container health checks"
+
+
+def pair(look: Look, team: Team) -> None:
+    """Find out which unhealthy tasks of a team somebody stands in for already."""
+    unhealthy = {task.arn for task in team.tasks if look.is_(task, Soundness.UNHEALTHY)}
+    team.paired = {task.replaces for task in team.tasks if task.replaces in unhealthy and task.replaces is not None}
+
+
+def stops(look: Look, team: Team, *, is_rolling: bool) -> list[tuple[Task, str]]:
+    """Unhealthy tasks that are to stop now, with the reason that each is given."""
+    unhealthy = [task for task in team.tasks if look.is_(task, Soundness.UNHEALTHY) and not _is_left(look, task)]
+    if is_rolling and look.policy.unhealthy_in_rollout is UnhealthyInRollout.STOP_FIRST:
+        return [_why(task) for task in unhealthy]
+    chosen: list[Task] = []
+    for task in unhealthy:
+        stand_in = next((other for other in team.tasks if other.replaces == task.arn), None)
+        if stand_in is None:
+            continue
+        if look.is_(stand_in, Soundness.HEALTHY):
+            chosen.append(task)
+        elif look.is_(stand_in, Soundness.UNHEALTHY) and not _is_left(look, stand_in):
+            chosen.append((task, stand_in)[look.dice.randrange(2)])
+    if not chosen and unhealthy and _is_crowded(look, team):
+        alone = [task for task in unhealthy if task.arn not in team.paired]
+        chosen += [alone[look.dice.randrange(len(alone))]] if alone else []
+    return [_why(task) for task in chosen]
+
+
+def to_replace(look: Look, team: Team, *, needed: int) -> list[Task]:
+    """Unhealthy tasks that nobody stands in for, as many as are `needed` and may be started now."""
+    alone = [t for t in team.tasks if look.is_(t, Soundness.UNHEALTHY) and t.arn not in team.paired]
+    return alone[: max(0, min(needed, look.room()))]
+
+
+def _is_crowded(look: Look, team: Team) -> bool:
+    """Whether nothing can start beside, and nothing is on its way already: one at a time."""
+    if look.room() > 0 or look.stopping:
+        return False
+    on_their_way = (Soundness.STARTING, Soundness.SETTLING)
+    return len(team.counted) >= team.wanted and not any(look.is_(task, *on_their_way) for task in team.tasks)
+
+
+def _is_left(look: Look, task: Task) -> bool:
+    return look.policy.protection_covers is ProtectionCovers.HEALTH and look.is_held(task)
+
+
+def _why(task: Task) -> tuple[Task, str]:
+    return task, health.why_unhealthy(task) or _STOPPED_REASON

@@ -1,0 +1,178 @@
+"""The roster: a cluster's instances as columns of numbers, kept up with every commit, so a decision starts at once.
+
+What is asked of every instance (an expression, a free port, the zone) is a *column*: computed once, and again only for
+the instances that have changed since. It knows no request and no strategy.
+"""
+
+import copy
+from collections.abc import Callable, Hashable, Iterable
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from controlplane.core.model import Instance, Task
+from controlplane.core.record import Record
+from wire.resources import Room
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+Integers = npt.NDArray[np.int64]
+
+COLUMNS_MAX = 256
+"""Columns kept at most, and as many groups' counts; the oldest goes."""
+
+
+class Column(NamedTuple):
+    """Values in the order of the instances, as they were at `tick`."""
+
+    values: Integers
+    tick: int
+
+
+class Roster:
+    """One cluster. Positions are the order of registration; all arrays run parallel to `instances`."""
+
+    def __init__(self, instances: Iterable[Instance], room_of: Callable[[str], Room]) -> None:
+        self.instances = list(instances)
+        self.index_of = {instance.arn: index for index, instance in enumerate(self.instances)}
+        rooms = [room_of(instance.arn) for instance in self.instances]
+        self.cpu: Integers = np.array([room.cpu for room in rooms], dtype=np.int64)
+        self.memory: Integers = np.array([room.memory_mib for room in rooms], dtype=np.int64)
+        self.gpus: Integers = np.array([room.gpus for room in rooms], dtype=np.int64)
+        self._tick = 1
+        self._instance_tick = 1
+        self._changed: Integers = np.ones(len(rooms), dtype=np.int64)
+        """Tick at which each instance itself last changed."""
+        self._touched: Integers = np.ones(len(rooms), dtype=np.int64)
+        """The same, with the tasks on it."""
+        self._columns: dict[Hashable, Column] = {}
+        self._counts: dict[str, Integers] = {}
+        self._numbers: dict[str, dict[str | None, int]] = {}
+
+    def column(self, key: Hashable, value_of: Callable[[Instance], int], *, of_tasks: bool = False) -> Integers:
+        """`value_of` every instance; `of_tasks`: its answer depends on the tasks there too. Not to be written to.
+
+        `key` stands for the question: asked again, only what has changed is looked at.
+        """
+        column = self._columns.get(key)
+        if column is None:
+            column = Column(np.zeros(len(self.instances), dtype=np.int64), 0)
+        if column.tick >= (self._tick if of_tasks else self._instance_tick):
+            return column.values
+        moved = np.flatnonzero((self._touched if of_tasks else self._changed) > column.tick)
+        values = column.values
+        if len(moved):
+            values = values.copy()
+            for index in moved.tolist():
+                values[index] = value_of(self.instances[index])
+        _keep(self._columns, key, Column(values, self._tick))
+        return values
+
+    def domains(self, attribute: str) -> Integers:
+        """Which instances share a value of `attribute`: a number for each value, one for those without it."""
+        numbers = self._numbers.setdefault(attribute, {})
+        if len(numbers) > 2 * len(self.instances) + COLUMNS_MAX:  # values come and go; their numbers must not grow
+            numbers.clear()
+            self._columns.pop(("domain", attribute), None)
+        return self.column(
+            ("domain", attribute),
+            lambda instance: numbers.setdefault(instance.attribute(attribute), len(numbers)),
+        )
+
+    def counts(self, group: str, tasks_of: Callable[[], Iterable[Task]]) -> Integers:
+        """Live tasks of a group on each instance; `tasks_of` lists the group's where it was not asked before."""
+        counts = self._counts.get(group)
+        if counts is None:
+            counts = np.zeros(len(self.instances), dtype=np.int64)
+            for task in tasks_of():
+                if task.is_live and task.instance in self.index_of:
+                    counts[self.index_of[task.instance]] += 1
+            _keep(self._counts, group, counts)
+        return counts
+
+    def see_instance(self, instance: Instance, room: Room) -> None:
+        """An instance of this roster is now `instance`, with `room`."""
+        index = self.index_of[instance.arn]
+        self.instances[index] = instance
+        self._tick += 1
+        self._instance_tick = self._tick
+        self._changed[index] = self._tick
+        self._measure(index, room)
+
+    def see_task(self, before: Task | None, after: Task, room_of: Callable[[str], Room]) -> None:
+        """A task of the cluster was `before` and is now `after`; `room_of` tells what an instance has left since."""
+        self._tick += 1
+        for task, change in ((before, -1), (after, 1)):
+            if task is None or task.instance not in self.index_of:
+                continue
+            index = self.index_of[task.instance]
+            self._measure(index, room_of(task.instance))
+            if task.is_live and task.group in self._counts:
+                self._counts[task.group][index] += change
+
+    def apart(self, changes: list[tuple[Task | None, Task]], room_of: Callable[[str], Room]) -> "Roster":
+        """A roster of its own in which these tasks have changed; this one stays as it is."""
+        if not changes:
+            return self
+        other = copy.copy(self)
+        other._unshare({after.group for _, after in changes})  # noqa: SLF001 - it is of this class
+        for before, after in changes:
+            other.see_task(before, after, room_of)
+        return other
+
+    def _unshare(self, groups: set[str]) -> None:
+        """A shallow copy gets its own of what tasks can change; columns and other groups' counts are replaced whole."""
+        self.cpu, self.memory, self.gpus = self.cpu.copy(), self.memory.copy(), self.gpus.copy()
+        self._touched = self._touched.copy()
+        self._columns = self._columns.copy()
+        self._counts = {group: counts.copy() if group in groups else counts for group, counts in self._counts.items()}
+
+    def _measure(self, index: int, room: Room) -> None:
+        self._touched[index] = self._tick
+        self.cpu[index] = room.cpu
+        self.memory[index] = room.memory_mib
+        self.gpus[index] = room.gpus
+
+
+class Rosters:
+    """Every cluster's, made when it is first asked for. `all_instances` and `room_of` read the state behind it."""
+
+    def __init__(self, all_instances: Callable[[], Iterable[Instance]], room_of: Callable[[str], Room]) -> None:
+        self._all_instances = all_instances
+        self._room_of = room_of
+        self._rosters: dict[str, Roster] = {}
+
+    def of(self, cluster: str) -> Roster:
+        """The roster of a cluster (name)."""
+        if cluster not in self._rosters:
+            members = (instance for instance in self._all_instances() if instance.cluster == cluster)
+            self._rosters[cluster] = Roster(members, self._room_of)
+        return self._rosters[cluster]
+
+    def see(self, puts: Iterable[Record], changes: Iterable[tuple[Task | None, Task]]) -> None:
+        """These records are in the state now; `changes` are the tasks among them, before and after."""
+        for record in puts:
+            roster = self._rosters.get(record.cluster) if isinstance(record, Instance) else None
+            if roster is None or not isinstance(record, Instance):
+                continue
+            if record.arn in roster.index_of:
+                roster.see_instance(record, self._room_of(record.arn))
+            else:
+                self.forget(record.cluster)
+        for before, after in changes:
+            if after.cluster in self._rosters:
+                self._rosters[after.cluster].see_task(before, after, self._room_of)
+
+    def forget(self, cluster: str) -> None:
+        """A cluster has other members; its roster is made anew when it is asked for."""
+        self._rosters.pop(cluster, None)
+
+
+def _keep(kept: dict[K, V], key: K, value: V) -> None:
+    """Put it last; the oldest makes room."""
+    kept.pop(key, None)
+    while len(kept) >= COLUMNS_MAX:
+        kept.pop(next(iter(kept)))
+    kept[key] = value

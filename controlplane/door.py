@@ -1,0 +1,80 @@
+"""The door of the control plane: how many connections there may be, TLS, and which paths ask for a signature.
+
+It knows no operation; what a signature is worth is `api/auth`'s.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from wire import envelope
+from wire.errors import AwsError
+
+CONNECTIONS_MAX = 12_000
+"""Above what 10,000 agents hold, below what a process can open on most systems. Assumed."""
+UNSIGNED_PATHS = frozenset({"/_berth/health", "/metrics"})
+"""Nothing that asks for these can sign: a health check, a scraper. They tell counts, and no names."""
+SIGNED_ELSEWHERE = frozenset({"/", "/acs/ws", "/tcs/ws"})
+"""Their handlers verify by themselves: the first needs the body for it, the others refuse in the agents' words."""
+_TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+Authenticate = Callable[[web.Request], Awaitable[None]]
+
+
+class Refusal(asyncio.Protocol):
+    """The answer to one connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(_TOO_MANY)
+        transport.close()
+
+
+class Door:
+    """Makes the protocol of each new connection, as long as there are not too many."""
+
+    def __init__(self, server: web.Server, connections_max: int = CONNECTIONS_MAX) -> None:
+        self._server = server
+        self._connections_max = connections_max
+
+    def __call__(self) -> asyncio.BaseProtocol:
+        if len(self._server.connections) >= self._connections_max:
+            return Refusal()
+        protocol: asyncio.BaseProtocol = self._server()
+        return protocol
+
+
+def tls(certificate: Path, key: Path) -> ssl.SSLContext:
+    """TLS with this certificate (its chain behind it) and key, both PEM.
+
+    Raises:
+        ValueError: one sentence.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        raise ValueError(f"{certificate} and {key} are no certificate and its key: {error.reason}.") from None
+    except OSError as error:
+        raise ValueError(f"{certificate} or {key} cannot be read: {error.strerror}.") from None
+    return context
+
+
+def signed_only(authenticate: Authenticate) -> Middleware:
+    """Asks for a signature on every path, also on those that are added later. `authenticate` raises AwsError."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path not in SIGNED_ELSEWHERE and request.path not in UNSIGNED_PATHS:
+            try:
+                await authenticate(request)
+            except AwsError as error:
+                body = envelope.encode_error(error)
+                return web.Response(status=error.status, body=body, content_type=envelope.CONTENT_TYPE)
+        return await handler(request)
+
+    return check

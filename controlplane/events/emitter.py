@@ -1,0 +1,66 @@
+"""What a store asks for the events of a plan that it is about to keep, so that both are durable in one write."""
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from controlplane.core.batch import Batch
+from controlplane.core.model import Task
+from controlplane.core.plan import Key, Plan
+from controlplane.core.roster import Roster
+from controlplane.core.view import R, State, View
+from controlplane.events.eventbridge import Moment, events_of
+from wire.arn import ArnMaker
+from wire.resources import Room
+
+
+class Emitter:
+    """Events of plans, as JSON. `clock` tells epoch seconds."""
+
+    def __init__(self, arns: ArnMaker, clock: Callable[[], float]) -> None:
+        self._arns = arns
+        self._clock = clock
+
+    def __call__(self, plan: Plan, state: State, batch: Batch) -> list[bytes]:
+        """The events of a plan that `batch` has just accepted on `state`; each is one JSON object without a newline."""
+        moment = Moment(self._clock(), self._arns)
+        return [msgspec.json.encode(event) for event in events_of(plan, state, _After(state, batch), moment)]
+
+
+class _After(View):
+    """The world once a batch is true. No event lists tasks, so nobody counts them for one."""
+
+    def __init__(self, state: State, batch: Batch) -> None:
+        self._state = state
+        self._batch = batch
+
+    def record(self, kind: type[R], key: str) -> R | None:
+        return self._batch.record(kind, key)
+
+    def free(self, instance: str) -> Room:
+        return self._batch.free(instance)
+
+    def moves(self, instance: str) -> int:
+        return self._batch.moves(instance)
+
+    def records(self, kind: type[R]) -> Iterator[R]:
+        del kind
+        return iter(())
+
+    def tasks_of(self, service: str) -> list[Task]:
+        del service
+        return []
+
+    def tasks_on(self, instance: str) -> list[Task]:
+        del instance
+        return []
+
+    def tasks_in(self, cluster: str, group: str) -> list[Task]:
+        del cluster, group
+        return []
+
+    def revision_of(self, key: Key) -> int:
+        return self._state.revision_of(key)
+
+    def roster(self, cluster: str) -> Roster:
+        return self._state.roster(cluster)

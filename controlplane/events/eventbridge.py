@@ -1,0 +1,212 @@
+"""Events in EventBridge's shape, from a committed plan: what has changed, told once. Pure: it keeps and sends nothing.
+
+An event follows from the records before and after, never from who changed them. A task's or an instance's is told where
+its `version` has grown, with that version; services and deployments have none. What AWS tells in an event and not in a
+description, and the reverse, stands in the tables.
+
+Source: ECS Developer Guide, "Amazon ECS events" (task, container instance, service action, deployment state change).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import NAMESPACE_URL, uuid5
+
+from controlplane.api import container_instances, task_shapes
+from controlplane.core.model import Deployment, Instance, Service, ServiceEvent, Task
+from controlplane.core.plan import Plan
+from controlplane.core.view import View
+from wire.arn import ArnMaker
+
+Shape = dict[str, Any]
+
+SOURCE = "aws.ecs"
+TASK_CHANGE = "ECS Task State Change"
+INSTANCE_CHANGE = "ECS Container Instance State Change"
+SERVICE_ACTION = "ECS Service Action"
+DEPLOYMENT_CHANGE = "ECS Deployment State Change"
+DETAIL_TYPES = (TASK_CHANGE, INSTANCE_CHANGE, SERVICE_ACTION, DEPLOYMENT_CHANGE)
+
+_NOT_IN_TASK_EVENTS = ("healthStatus", "tags")
+_NOT_IN_CONTAINER_EVENTS = ("healthStatus", "networkBindings")
+_NOT_IN_INSTANCE_EVENTS = ("runningTasksCount", "pendingTasksCount", "attachments", "tags")
+_RESOURCE_VALUES = {"INTEGER": "integerValue", "STRINGSET": "stringSetValue"}
+"""Events have the short form of a resource."""
+_ATTACHMENT_TYPES = {"ElasticNetworkInterface": "eni"}
+_ROLLOUTS = {
+    "IN_PROGRESS": ("INFO", "SERVICE_DEPLOYMENT_IN_PROGRESS"),
+    "COMPLETED": ("INFO", "SERVICE_DEPLOYMENT_COMPLETED"),
+    "FAILED": ("ERROR", "SERVICE_DEPLOYMENT_FAILED"),
+}
+_ACTIONS = (
+    (r"has reached a steady state", "INFO", "SERVICE_STEADY_STATE"),
+    (r"has stopped \d+ running task|stopped \d+ pending task", "INFO", "TASKS_STOPPED"),
+    (r"unable to consistently start tasks", "WARN", "SERVICE_TASK_START_IMPAIRED"),
+    (r"was unable to place a task", "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE"),
+    (r"failed to (launch|start) a task", "ERROR", "SERVICE_TASK_CONFIGURATION_FAILURE"),
+    (r"was throttled|are being throttled", "ERROR", "ECS_OPERATION_THROTTLED"),
+)
+"""A sentence of a service's `events`, what kind of event it is, and its name. Other sentences are no service action."""
+_PLACEMENT_REASONS = (
+    ("insufficient CPU", "RESOURCE:CPU"),
+    ("insufficient memory", "RESOURCE:MEMORY"),
+    ("insufficient GPU", "RESOURCE:GPU"),
+    ("already using a port", "RESOURCE:PORTS"),
+    ("No Container Instances were found", "NO ACTIVE INSTANCES"),
+)
+_ERROR = re.compile(r'encountered error "([^"]+)"')
+_INSTANCE = re.compile(r"container-instance ([0-9a-f]{32})")
+_TASK = re.compile(r"\(task ([0-9a-f]{32})\)")
+
+
+class Moment(NamedTuple):
+    """When and where something was committed."""
+
+    at: float
+    """Epoch seconds."""
+    arns: ArnMaker
+
+
+def events_of(plan: Plan, before: View, after: View, moment: Moment) -> list[Shape]:
+    """Every event that a plan leads to, in order: tasks, the instances whose room they moved, services."""
+    tasks = [record for record in plan.puts if isinstance(record, Task)]
+    services = [record for record in plan.puts if isinstance(record, Service)]
+    return [
+        *_of_tasks(tasks, before, after, moment),
+        *_of_instances(_touched(plan, tasks, before), before, after, moment),
+        *(event for service in services for event in _of_service(service, before, after, moment)),
+    ]
+
+
+def task_detail(view: View, task: Task, updated_at: float) -> Shape:
+    """`detail` of a task state change."""
+    shape = task_shapes.render(view, task, with_tags=False)
+    detail = {member: value for member, value in shape.items() if member not in _NOT_IN_TASK_EVENTS}
+    detail |= {member: iso(value) for member, value in detail.items() if member.endswith("At")}
+    detail["containers"] = [
+        {member: value for member, value in container.items() if member not in _NOT_IN_CONTAINER_EVENTS}
+        for container in detail["containers"]
+    ]
+    detail["attachments"] = [
+        {**attachment, "type": _ATTACHMENT_TYPES.get(attachment["type"], attachment["type"])}
+        for attachment in detail["attachments"]
+    ]
+    return {**detail, "updatedAt": iso(updated_at)}
+
+
+def instance_detail(view: View, instance: Instance, updated_at: float) -> Shape:
+    """`detail` of a container instance state change."""
+    shape = container_instances.render(view, instance, set())
+    cluster = view.cluster(instance.cluster)
+    detail = {member: value for member, value in shape.items() if member not in _NOT_IN_INSTANCE_EVENTS}
+    detail |= {member: iso(value) for member, value in detail.items() if member.endswith("At")}
+    for member in ("registeredResources", "remainingResources"):
+        detail[member] = [_short(resource) for resource in detail[member]]
+    return {**detail, "clusterArn": cluster.arn if cluster else "", "updatedAt": iso(updated_at)}
+
+
+def iso(at: float) -> str:
+    """Epoch seconds as AWS writes them in events, with milliseconds."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _of_tasks(tasks: list[Task], before: View, after: View, moment: Moment) -> Iterator[Shape]:
+    for task in tasks:
+        known = before.task(task.arn)
+        if known is None or task.version > known.version:
+            detail = task_detail(after, task, moment.at)
+            yield _event(TASK_CHANGE, task.arn, f"{task.arn} {task.version}", detail, moment)
+
+
+def _touched(plan: Plan, tasks: list[Task], before: View) -> list[str]:
+    """Instances (ARN) that are new or changed, or on which a hold began or ended."""
+    touched = dict.fromkeys(record.arn for record in plan.puts if isinstance(record, Instance))
+    for task in tasks:
+        known = before.task(task.arn)
+        if task.instance and (known.hold if known else None) != task.hold:
+            touched[task.instance] = None
+    return list(touched)
+
+
+def _of_instances(arns: list[str], before: View, after: View, moment: Moment) -> Iterator[Shape]:
+    for arn in arns:
+        instance, known = after.instance(arn), before.instance(arn)
+        if instance is not None and (known is None or after.version_of(instance) > before.version_of(known)):
+            detail = instance_detail(after, instance, moment.at)
+            yield _event(INSTANCE_CHANGE, arn, f"{arn} {detail['version']}", detail, moment)
+
+
+def _of_service(service: Service, before: View, after: View, moment: Moment) -> Iterator[Shape]:
+    known = before.service(service.arn)
+    rollouts = {deployment.id: deployment.rollout_state for deployment in known.deployments} if known else {}
+    for deployment in reversed(service.deployments):
+        if deployment.rollout_state in _ROLLOUTS and rollouts.get(deployment.id) != deployment.rollout_state:
+            detail = _deployment_detail(deployment, moment.at)
+            name = f"{service.arn} {deployment.id} {deployment.rollout_state}"
+            yield _event(DEPLOYMENT_CHANGE, service.arn, name, detail, moment)
+    told = {event.id for event in known.events} if known else set()
+    for event in reversed([event for event in service.events if event.id not in told]):
+        action = _action_detail(service, event, after, moment.arns)
+        if action is not None:
+            yield _event(SERVICE_ACTION, service.arn, f"{service.arn} {event.id}", action, moment)
+
+
+def _deployment_detail(deployment: Deployment, at: float) -> Shape:
+    kind, name = _ROLLOUTS[deployment.rollout_state]
+    word = {"IN_PROGRESS": "in progress", "COMPLETED": "completed", "FAILED": "failed"}[deployment.rollout_state]
+    reason = deployment.rollout_reason or f"ECS deployment {deployment.id} {word}."
+    return {
+        "eventType": kind,
+        "eventName": name,
+        "deploymentId": deployment.id,
+        "updatedAt": iso(at),
+        "reason": reason,
+    }
+
+
+def _action_detail(service: Service, event: ServiceEvent, after: View, arns: ArnMaker) -> Shape | None:
+    named = next(((kind, name) for words, kind, name in _ACTIONS if re.search(words, event.message)), None)
+    if named is None:
+        return None
+    cluster = after.cluster(service.cluster)
+    detail: Shape = {
+        "eventType": named[0],
+        "eventName": named[1],
+        "clusterArn": cluster.arn if cluster else "",
+        "createdAt": iso(event.created_at),
+    }
+    instances, tasks = _INSTANCE.findall(event.message), _TASK.findall(event.message)
+    if instances:
+        detail["containerInstanceArns"] = [arns.container_instance(service.cluster, id_) for id_ in instances]
+    if tasks:
+        detail["taskArns"] = [arns.task(service.cluster, id_) for id_ in tasks]
+    if named[1] == "SERVICE_TASK_PLACEMENT_FAILURE":
+        detail["reason"] = _placement_reason(event.message)
+    return detail
+
+
+def _placement_reason(message: str) -> str:
+    """As `failures` have it."""
+    error = _ERROR.search(message)
+    return error[1] if error else next((why for words, why in _PLACEMENT_REASONS if words in message), "RESOURCE")
+
+
+def _short(resource: Mapping[str, Any]) -> Shape:
+    value = _RESOURCE_VALUES[resource["type"]]
+    return {"name": resource["name"], "type": resource["type"], value: resource[value]}
+
+
+def _event(kind: str, resource: str, identity: str, detail: Shape, moment: Moment) -> Shape:
+    """The envelope. Its id follows from what it is about: told twice, it is the same event."""
+    return {
+        "version": "0",
+        "id": str(uuid5(NAMESPACE_URL, f"{kind} {identity} {moment.at}")),
+        "detail-type": kind,
+        "source": SOURCE,
+        "account": moment.arns.account,
+        "time": datetime.fromtimestamp(moment.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": moment.arns.region,
+        "resources": [resource],
+        "detail": detail,
+    }
