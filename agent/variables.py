@@ -5,7 +5,6 @@ Source of the names: amazon-ecs-agent README, `agent/config/config.go`, `config_
 """
 
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 
 READ_ELSEWHERE = ("DOCKER_HOST",)
 """By the Docker SDK."""
@@ -109,6 +108,12 @@ def remarks(environment: Mapping[str, str], read: Collection[str]) -> list[str]:
         elif name in NOT_YET:
             said.append(f"{name} has no effect yet: {NOT_YET[name]}.")
         elif name.startswith(_PREFIXES) and name not in GIVEN_TO_CONTAINERS:
-            near = get_close_matches(name, known, n=1, cutoff=_NEAREST)
-            said.append(f"{name} is not known and has no effect" + (f"; did you mean {near[0]}?" if near else "."))
+            near = _nearest(name, known)
+            said.append(f"{name} is not known and has no effect" + (f"; did you mean {near}?" if near else "."))
     return said
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - as in wire/instance_types.py
+
+    return next(iter(get_close_matches(name, known, n=1, cutoff=_NEAREST)), "")

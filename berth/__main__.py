@@ -17,16 +17,20 @@ def _version() -> str:
 
 
 COMMANDS = {
+    "alarm": "berth.cli.alarm",
     "demo": "berth.cli.demo",
     "dev": "berth.cli.dev",
     "events": "berth.cli.events",
     "explain": "berth.cli.explain",
+    "fit": "berth.cli.fit",
     "group": "berth.cli.group",
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",
     "reset": "berth.cli.reset",
     "policy": "berth.cli.policy",
+    "schedule": "berth.cli.schedule",
     "stop": "berth.cli.stop",
+    "watch": "berth.cli.watch",
 }
 """Name of the command and its module, which has it under the same name."""
 

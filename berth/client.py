@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 
 from wire import envelope
+from wire.events import TARGET_PREFIX as EVENTS_PREFIX
 from wire.logs import TARGET_PREFIX as LOGS_PREFIX
 from wire.story import StoryLine
 
@@ -57,6 +58,10 @@ class EcsClient:
         """One call of CloudWatch Logs' API on the same port. Raises as `call` does."""
         return await self._post(envelope.request_headers(operation, LOGS_PREFIX), members)
 
+    async def call_events(self, operation: str, **members: Any) -> dict[str, Any]:
+        """One call of EventBridge's API on the same port. Raises as `call` does."""
+        return await self._post(envelope.request_headers(operation, EVENTS_PREFIX), members)
+
     async def reset(self) -> dict[str, Any]:
         """Empty a development control plane; what it then has to say. Raises as `call` does."""
         return await self._post({}, {}, path="/_berth/reset", seconds=RESET_SECONDS)
@@ -74,6 +79,18 @@ class EcsClient:
             if answer.status != 200:  # noqa: PLR2004 - OK
                 raise envelope.decode_error(answer.status, body)
             return msgspec.json.decode(body, type=dict[str, Any])
+
+    async def set_alarm(self, name: str, state: str) -> None:
+        """Set an alarm to ALARM or OK.
+
+        Raises:
+            AwsError: the control plane refused.
+        """
+        body = msgspec.json.encode({"name": name, "state": state})
+        async with self._session.post(f"{self.endpoint}/_berth/alarms", data=body) as answer:
+            text = await answer.read()
+            if answer.status != 200:  # noqa: PLR2004 - OK
+                raise envelope.decode_error(answer.status, text)
 
     async def is_healthy(self) -> bool:
         """Whether the control plane answers."""

@@ -381,6 +381,7 @@ def client_exports(endpoint: str) -> list[str]:
     """What a client needs in its environment, as shell lines."""
     return [
         f"export AWS_ENDPOINT_URL_ECS={endpoint} AWS_ENDPOINT_URL_CLOUDWATCH_LOGS={endpoint}",
+        f"export AWS_ENDPOINT_URL_EVENTBRIDGE={endpoint} AWS_ENDPOINT_URL_STS={endpoint}",
         f"export AWS_DEFAULT_REGION={REGION}",
         f"export AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY}",
     ]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from berth.client import EcsClient
 from berth.errors import UserError
-from wire.arn import short_id
+from wire.arn import parse, short_id
 from wire.errors import AwsError
 from wire.logs import AWSLOGS, stream_name
 
@@ -50,9 +50,11 @@ class LogReader:
         Raises:
             UserError: there is no such task or service.
         """
-        described = await self._client.call("DescribeTasks", cluster=self._cluster, tasks=[self._target])
-        if described["tasks"]:
-            return list(described["tasks"])
+        arn = parse(self._target)
+        if arn is None or arn.kind == "task":
+            described = await self._client.call("DescribeTasks", cluster=self._cluster, tasks=[self._target])
+            if described["tasks"]:
+                return list(described["tasks"])
         services = await self._client.call("DescribeServices", cluster=self._cluster, services=[self._target])
         if not services["services"]:
             raise UserError(f"There is no task and no service {self._target!r} in the cluster {self._cluster!r}.")

@@ -12,7 +12,8 @@ from controlplane.api.clusters import DEFAULT_CLUSTER
 from controlplane.committing import Committer
 from controlplane.core import lifecycle
 from controlplane.core.capacity.model import Group, Machine
-from controlplane.core.model import RECORDS, Cluster, Instance, Release, Service, Task
+from controlplane.core.model import Cluster, Instance, Release, Service, Task
+from controlplane.core.tables import RECORDS
 from controlplane.core.view import Draft, State, View
 from controlplane.logs.store import LogStore
 from controlplane.store.port import Store, Watch

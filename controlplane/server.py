@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from hashlib import sha256
+from http import HTTPStatus
 from pathlib import Path
 from random import SystemRandom
 from secrets import token_hex
@@ -25,11 +26,11 @@ from controlplane import schedulers
 from controlplane.agents.acs import Sessions
 from controlplane.agents.refusal import refused_by
 from controlplane.agents.tcs import Telemetry
-from controlplane.api import auth
+from controlplane.api import auth, neighbours
 from controlplane.api.alarms import Alarms
 from controlplane.api.call import Account
 from controlplane.api.clusters import DEFAULT_CLUSTER
-from controlplane.api.dispatch import BODY_BYTES_MAX, Dispatcher, wrong_service
+from controlplane.api.dispatch import BODY_BYTES_MAX, Dispatcher
 from controlplane.api.rates import Rates
 from controlplane.api.role_keys import Mint
 from controlplane.committing import Committer
@@ -49,16 +50,20 @@ from controlplane.logs.api import LogsApi
 from controlplane.logs.store import LogStore
 from controlplane.metrics import Metrics
 from controlplane.reset import Reset
+from controlplane.rules.api import RulesApi
+from controlplane.rules.firing import EventRules, Firing, Ticker
 from controlplane.scheduling.capacity import Capacity
+from controlplane.scheduling.hooks import Hooks
 from controlplane.scheduling.sweeper import Sweeper
 from controlplane.scheduling.worker import Worker
 from controlplane.store.memory import MemoryStore
 from controlplane.store.port import Commit, Store, StoreBusy
 from controlplane.store.sqlite import SqliteStore
-from wire import envelope
 from wire.arn import ArnMaker
 from wire.errors import AwsError
+from wire.events import TARGET_PREFIX as EVENTS_PREFIX
 from wire.extensions import EXPLAIN_PLACEMENT, GET_POLICY, PUT_POLICY
+from wire.logs import TARGET_PREFIX as LOGS_PREFIX
 
 STORE_FILE = "controlplane.sqlite"
 LOGS_FILE = "logs.sqlite"
@@ -89,8 +94,6 @@ class ControlPlane:
         self.metrics = Metrics()
         self.feed = Feed(store, self.metrics)
         self.events = EventStream(store, self.metrics)
-        self._sinks = list(_sinks(config))
-        self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
         self.logs = LogStore(config.data_dir / LOGS_FILE if config.data_dir is not None else None)
         self._committer = Committer(store, clock=time.time, on_conflict=self._met)
         self.sessions = Sessions(
@@ -109,15 +112,23 @@ class ControlPlane:
             keys=config.keys,
             clock=time.time,
             metrics=self.metrics,
-            logs=LogsApi(self.logs, names.arns),
+            by_prefix={
+                LOGS_PREFIX: LogsApi(self.logs, names.arns),
+                EVENTS_PREFIX: RulesApi(store, self._committer, names),
+            },
             rates=Rates(config.throttle, time.monotonic),
             check_answers=config.check_answers,
         )
         self.alarms = Alarms(store=store, committer=self._committer, new_id=names.uuid)
         self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
+        firing = Firing(store, self._committer, self.account, time.time)
+        self.ticker = Ticker(store, self._committer, firing, clock=time.time, sleep=asyncio.sleep)
+        self._sinks: list[Sink] = [EventRules(store, firing), *_sinks(config)]
+        self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
         self.reset = Reset(store, self._committer, self.logs, self._new_cluster, is_allowed=config.allow_reset)
         self.capacity = Capacity(store, clock=time.time, names=names, dice=names.dice, pace=pace)
+        self.hooks = Hooks(store, self._committer, clock=time.time)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._jobs: list[asyncio.Task[None]] = []
         self._listener: asyncio.Server | None = None
@@ -152,7 +163,15 @@ class ControlPlane:
         self.port = self._listener.sockets[0].getsockname()[1]
         await self._committer.commit(self._ensure_default_cluster, cause="start")
         pumps = [self.capacity.run(), *(pump.run() for pump in self._pumps)]
-        for job in (self._follow(), self.worker.run(), self.sweeper.run(), self._forget_absent(), *pumps):
+        for job in (
+            self._follow(),
+            self.worker.run(),
+            self.sweeper.run(),
+            self.ticker.run(),
+            self.hooks.run(),
+            self._forget_absent(),
+            *pumps,
+        ):
             self._spawn(job)
 
     async def close(self) -> None:
@@ -335,6 +354,5 @@ def _why_no_port(config: Config, error: OSError) -> str:
 
 async def _elsewhere(request: web.Request) -> web.Response:
     """Any other path: most likely a client of another AWS service that was pointed here."""
-    return web.Response(
-        status=404, body=envelope.encode_error(wrong_service(request.headers)), content_type=envelope.CONTENT_TYPE
-    )
+    dialect = neighbours.dialect_of(request.headers, request.path)
+    return neighbours.refusal(neighbours.wrong_service(request.headers), dialect, HTTPStatus.NOT_FOUND)

@@ -6,10 +6,10 @@ from toy_cluster import EPOCH, Host, ToyCluster
 from controlplane.core.capacity import leaving
 from controlplane.core.capacity.attachment import PROVIDER_MEMBER
 from controlplane.core.capacity.matters import matters
-from controlplane.core.capacity.model import Group, Hook, Machine, MachineState
+from controlplane.core.capacity.model import CapacityProvider, Group, Hook, Machine, MachineState
 from controlplane.core.capacity.pace import Pace
 from controlplane.core.lifecycle import NewTask, create
-from controlplane.core.model import CapacityProvider, Cluster, Instance, Release, Task, TaskDefinition
+from controlplane.core.model import Cluster, Instance, Release, Task, TaskDefinition
 from controlplane.core.policy import Policy
 from controlplane.core.view import Draft
 from wire.holds import Ledger

@@ -66,6 +66,9 @@ class Kind(StrEnum):
     """Managed termination protection. subject: instance id; group, protected."""
     INSTANCE_TAKEN = "instance.taken"
     """A machine goes. subject: instance; why, killed_under_drainer: tasks that were still stopping, killed: others."""
+    RULE_FIRED = "rule.fired"
+    """A rule's time came, or its event. subject: rule; id: the RunTask; target, tasks, failures; or error; or missed:
+    the time (epoch seconds) of a tick that was too late."""
 
     # agent
     AGENT_STARTED = "agent.started"

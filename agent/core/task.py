@@ -111,6 +111,7 @@ class TaskMachine:
         if state.room in (RoomState.HELD, RoomState.QUEUED):
             held = state.room is RoomState.HELD
             turn.do(AskRoom(task=self.arn, amounts=cost(state.spec), resumed=held))
+            self._bound_the_wait(turn)
         if state.outbox:
             turn.do(Send(task=self.arn))
         for container in state.containers:
@@ -157,9 +158,13 @@ class TaskMachine:
         state.order = turn.now
         state.room = RoomState.QUEUED
         turn.do(AskRoom(task=self.arn, amounts=cost(state.spec)))
-        if self.settings.queue_limit_seconds is not None:
-            at = turn.now + self.settings.queue_limit_seconds
-            turn.do(StartTimer(task=self.arn, container="", timer="queue", at=at))
+        self._bound_the_wait(turn)
+
+    def _bound_the_wait(self, turn: Turn) -> None:
+        """For room: so long since it was asked for, whoever has been restarted in between."""
+        limit = self.settings.queue_limit_seconds
+        if limit is not None and self.state.room is RoomState.QUEUED:
+            turn.do(StartTimer(task=self.arn, container="", timer="queue", at=self.state.order + limit))
 
     def _on_accepted(self, turn: Turn, number: int) -> None:
         outbox = self.state.outbox

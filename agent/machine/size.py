@@ -3,8 +3,6 @@
 Source: amazon-ecs-agent `agent/config` (GetHostResources): cores x 1024, MemTotal less `ECS_RESERVED_MEMORY`.
 """
 
-import psutil
-
 from wire.instance_types import InstanceType
 from wire.resources import Amounts
 
@@ -20,10 +18,15 @@ def registered(
     Raises:
         ValueError: more memory is reserved than there is.
     """
-    cpu = declared.cpu if declared else (psutil.cpu_count() or 1) * CPU_UNITS_PER_CORE
-    memory_mib = declared.memory_mib if declared else psutil.virtual_memory().total // BYTES_PER_MIB
+    cpu, memory_mib = (declared.cpu, declared.memory_mib) if declared else _measured()
     if reserved_memory_mib >= memory_mib:
         raise ValueError(
             f"ECS_RESERVED_MEMORY={reserved_memory_mib} leaves nothing of the {memory_mib} MiB that this host has."
         )
     return Amounts(cpu, memory_mib - reserved_memory_mib, ports, ports_udp)
+
+
+def _measured() -> tuple[int, int]:
+    import psutil  # noqa: PLC0415 - 0.8 MiB; a host of a declared type does without
+
+    return (psutil.cpu_count() or 1) * CPU_UNITS_PER_CORE, psutil.virtual_memory().total // BYTES_PER_MIB

@@ -1,4 +1,4 @@
-"""Which runtime an agent has: Docker's or the scripted one. Docker's library is loaded where it is wanted alone."""
+"""Which runtime an agent has: Docker's or the scripted one. Only the one that is wanted is loaded."""
 
 import time
 from collections.abc import Mapping
@@ -8,7 +8,6 @@ from typing import Protocol
 from agent.local.books import Inspected, Looks, Usage
 from agent.runtime.options import Options
 from agent.runtime.port import Furnishes, LogSink, Runtime
-from agent.runtime.scripted import ScriptedRuntime
 
 
 class RuntimeKind(StrEnum):
@@ -84,6 +83,8 @@ def open_runtime(
         UnreachableError, NoCgroupsError: see there.
     """
     if kind is RuntimeKind.SCRIPTED:
+        from agent.runtime.scripted import ScriptedRuntime  # noqa: PLC0415 - as below
+
         return ScriptedRuntime(time.time, script=script)
     from agent.runtime.docker import DockerRuntime  # noqa: PLC0415 - as above
 

@@ -213,7 +213,7 @@ def _block(server: DevServer, engine: str) -> str:
         ("  policy", f"{preset.name}: {preset.summary}"),
         ("", switches),
         ("  logs", str(server.folder / "logs")),
-        *zip(("  export", "", ""), client_exports(server.endpoint), strict=True),
+        *zip(("  export", "", "", ""), client_exports(server.endpoint), strict=True),
         ("  try", "aws ecs list-container-instances"),
         ("", "berth demo stop      a long job meets a deployment"),
     ]

@@ -4,6 +4,7 @@ The story is folded as it comes; Docker's events are the evidence beside it. Eve
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -126,10 +127,11 @@ class Scenario:
             ready = self._wait_for_hosts
             await self._until(ready, SETTLE_SECONDS, f"{self.run.setup.hosts} hosts of the group are connected")
         await self._start_old_tasks(client)
-        await self._give_job()
+        await self._give_job(client)
         await self._deploy(client)
         if not self.run.setup.has_provider:
             await self._join_host()
+        await self._end_protection(client)
         await self._see_the_end()
 
     # -- the parts -----------------------------------------------------------------------------------------------------
@@ -165,7 +167,7 @@ class Scenario:
             and all(life.last == TaskStatus.RUNNING and life.started_at for life in old)
         )
 
-    async def _give_job(self) -> None:
+    async def _give_job(self, client: EcsClient) -> None:
         old = sorted(self.run.tasks(OLD), key=lambda life: self.run.host(life.instance))
         by_host: dict[str, int] = {}
         for life in old:
@@ -174,14 +176,38 @@ class Scenario:
             spread = ", ".join(f"{self.run.host(arn)} has {count}" for arn, count in by_host.items())
             raise RunFailed(f"The old tasks should fill every host with {self.run.setup.slots}, but {spread}.")
         self.run.job_task = old[-1].task
+        if self.run.setup.remedies.is_protected:
+            self._phase(f"a job of {self.run.setup.job_seconds} s arrives at one of them and protects its task")
+            await self._protect(client, is_on=True)
+            return
         self._phase(f"a job of {self.run.setup.job_seconds} s arrives at one of them (SIGUSR1)")
         assert self._recorder is not None
         await self._recorder.give_job(self.run.job_task)
 
+    async def _protect(self, client: EcsClient, *, is_on: bool) -> None:
+        """What the job's program does at its agent's endpoint, done for it: the same rule behind both."""
+        answer = await client.call(
+            "UpdateTaskProtection",
+            cluster=CLUSTER,
+            tasks=[self.run.job_task],
+            protectionEnabled=is_on,
+            **({"expiresInMinutes": math.ceil(self.run.setup.job_seconds / 60) + 1} if is_on else {}),
+        )
+        if answer["failures"]:
+            raise RunFailed(f"The job's task could not be protected: {answer['failures'][0]['reason']}.")
+
+    async def _end_protection(self, client: EcsClient) -> None:
+        if not self.run.setup.remedies.is_protected or self.run.deploy_at is None:
+            return
+        await asyncio.sleep(max(0.0, self.run.deploy_at + self.run.setup.job_seconds - time.time()))
+        self._phase("the job is done and ends its protection")
+        await self._protect(client, is_on=False)
+
     async def _deploy(self, client: EcsClient) -> None:
         await client.call("RegisterTaskDefinition", **task_definition(self.run.setup))
         self.run.deploy_at = time.time()
-        self._phase(f"deploy of revision {NEW}: all {TASKS} old tasks are told to stop")
+        told = TASKS - self.run.setup.remedies.is_protected
+        self._phase(f"deploy of revision {NEW}: {told} of {TASKS} old tasks are told to stop")
         await client.call("UpdateService", cluster=CLUSTER, service=SERVICE, taskDefinition=f"{SERVICE}:{NEW}")
 
     async def _join_host(self) -> None:

@@ -31,7 +31,7 @@ STRATEGIES = {
     "spread": {"type": "spread", "field": "instanceId"},
 }
 MAXIMUM_PERCENTS = range(100, 401)
-REMEDIES = "stop-timeout=10s, maximum-percent=100, reserve=MIB, binpack, spread"
+REMEDIES = "stop-timeout=10s, maximum-percent=100, reserve=MIB, binpack, spread, protection"
 
 
 class Remedies(msgspec.Struct, frozen=True):
@@ -41,6 +41,8 @@ class Remedies(msgspec.Struct, frozen=True):
     maximum_percent: int = 200
     reserved_memory_mib: int = 0
     strategy: str | None = None
+    is_protected: bool = False
+    """The job protects its task from scale-in for as long as it lasts."""
     text: str | None = None
     """As the user wrote them; None where there are none."""
 
@@ -63,7 +65,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def job_ends_seconds(self) -> int:
-        """When the job's container will be gone, in seconds after the stop: at its end, or killed."""
+        """When the job's container will be gone, in seconds after the deploy: at its end, or killed."""
+        if self.remedies.is_protected:
+            return self.job_seconds + QUIT_SECONDS
         return min(self.job_seconds, self.stop_timeout_seconds)
 
     @property
@@ -133,6 +137,8 @@ def read_remedies(words: tuple[str, ...]) -> Remedies:
 def _read(name: str, value: str, word: str) -> tuple[str, object]:
     if name in STRATEGIES and not value:
         return "strategy", name
+    if name == "protection" and not value:
+        return "is_protected", True
     if name == "stop-timeout":
         seconds = duration_seconds(value)
         if seconds is None:

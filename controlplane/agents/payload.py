@@ -12,14 +12,31 @@ import msgspec
 
 from controlplane.agents.container_life import health_check, life
 from controlplane.agents.docker_shape import docker_config, docker_host_config, network_mode
+from controlplane.agents.roles import Roles
+from controlplane.core.assignment import Assignment
 from controlplane.core.cost import CPU_UNITS_PER_VCPU, cpu_units, mebibytes, overridden
 from controlplane.core.model import Cluster, Task, TaskDefinition
+from controlplane.core.view import View
 from wire import acs_shapes
 from wire.arn import short_id
 from wire.status import DesiredStatus
 
 EXECUTION_ENVIRONMENT = {"AWS_EXECUTION_ENV": "AWS_ECS_EC2"}
 """Source: amazon-ecs-agent expects it in the payload."""
+
+
+def payload_of(
+    view: View, assignment: Assignment, *, account: str, roles: Roles, now: float
+) -> tuple[acs_shapes.Task, str]:
+    """What the agent is told of an assignment at `now` (epoch seconds), and the ARN of the cluster."""
+    task = assignment.task
+    cluster, definition = view.cluster(task.cluster), view.task_definition(task.task_definition)
+    assert cluster is not None
+    assert definition is not None
+    if assignment.desired is DesiredStatus.STOPPED:
+        return stop_payload(task, definition, cluster, account=account), cluster.arn
+    role = roles.of(task, definition, now)
+    return run_payload(task, definition, cluster, account=account, role=role), cluster.arn
 
 
 def run_payload(

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from controlplane.agents.acs import CLOSE_SECONDS_MAX, FRAME_BYTES_MAX, HEARTBEAT_SECONDS, SEND_SECONDS_MAX
+from controlplane.agents.acs_session import CLOSE_SECONDS_MAX, FRAME_BYTES_MAX, HEARTBEAT_SECONDS, SEND_SECONDS_MAX
 from controlplane.agents.refusal import refusal
 from controlplane.committing import Committer
 from controlplane.core import health, instance_health

@@ -21,7 +21,7 @@ CLOCK_SKEW_SECONDS_MAX = 300
 
 Headers = CIMultiDictProxy[str] | CIMultiDict[str]
 
-SERVICES = frozenset({"ecs", "logs"})
+SERVICES = frozenset({"ecs", "events", "logs", "sts"})
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 _FORBIDDEN = 403
 _UNSIGNED = ("UNSIGNED-PAYLOAD", "STREAMING-")

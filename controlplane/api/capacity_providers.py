@@ -15,8 +15,7 @@ from controlplane.api.paging import page
 from controlplane.api.tag_rules import check_tags
 from controlplane.core import providers
 from controlplane.core.capacity.attachment import group_name
-from controlplane.core.capacity.model import Group
-from controlplane.core.model import CapacityProvider
+from controlplane.core.capacity.model import CapacityProvider, Group
 from controlplane.core.view import Draft, View
 from wire.arn import parse
 from wire.errors import AwsError, ClientException, InvalidParameterException

@@ -24,7 +24,7 @@ from controlplane.core.rollouts import (
 from wire.errors import InvalidParameterException
 
 BAKE_MINUTES_MAX = 1440
-PAUSE_MINUTES_MAX = 20160
+PAUSE_MINUTES, PAUSE_MINUTES_MAX = 1440, 20160
 PERCENT_MAX = 100
 STEP_PERCENT_MIN = 3.0
 CANARY_PERCENT_MIN = 0.1
@@ -165,7 +165,7 @@ def _hook(body: Mapping[str, Any]) -> Hook:
             "There is no Lambda here: hookTargetArn is the http(s) URL of a webhook that answers in Lambda's place."
         )
     timeout = body.get("timeoutConfiguration", {})
-    minutes = timeout.get("timeoutInMinutes", Hook.timeout_minutes)
+    minutes = timeout.get("timeoutInMinutes", PAUSE_MINUTES)
     if not 1 <= minutes <= PAUSE_MINUTES_MAX:
         raise InvalidParameterException(f"timeoutInMinutes should be between 1 and {PAUSE_MINUTES_MAX}.")
     return Hook(
@@ -174,7 +174,7 @@ def _hook(body: Mapping[str, Any]) -> Hook:
         stages=stages,
         details=body.get("hookDetails"),
         timeout_minutes=minutes,
-        timeout_action=timeout.get("action", Hook.timeout_action),
+        timeout_action=timeout.get("action", "ROLLBACK"),
     )
 
 

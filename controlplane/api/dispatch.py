@@ -5,20 +5,20 @@ Source: botocore's ECS model (protocol JSON 1.1); API reference, "Common errors"
 """
 
 import asyncio
-import re
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 from aiohttp import web
 
 from controlplane.agents.reports import story_lines
-from controlplane.api import auth
+from controlplane.api import auth, neighbours
 from controlplane.api.call import Account, Answer, Call
 from controlplane.api.keys import KeyRing
+from controlplane.api.neighbours import Dialect
 from controlplane.api.operations import READERS, REPORTS, WRITERS
 from controlplane.api.rates import Rates
 from controlplane.api.refusals import REFUSED
@@ -26,7 +26,6 @@ from controlplane.api.role_keys import Claims
 from controlplane.committing import Committer
 from controlplane.core.plan import Plan
 from controlplane.core.view import ACTOR
-from controlplane.logs.api import LogsApi
 from controlplane.metrics import Metrics
 from controlplane.store.port import Store
 from wire import ecs_shapes, envelope
@@ -43,7 +42,6 @@ from wire.extensions import (
     SUBMIT_TASK_ADDRESS,
     SYNC_MACHINES,
 )
-from wire.logs import TARGET_PREFIX as LOGS_PREFIX
 from wire.story import Kind, StoryLine
 
 BODY_BYTES_MAX = 1024 * 1024
@@ -62,7 +60,6 @@ OURS = GROUP_OPERATIONS | {
 }
 
 _log = structlog.get_logger(__name__)
-_SCOPE = re.compile(r"Credential=[^/\s]+/\d{8}/[^/\s]+/(?P<service>[a-z0-9-]+)/aws4_request")
 _SUBJECTS = (
     ("service", "serviceArn"),
     ("task", "taskArn"),
@@ -73,8 +70,20 @@ _SUBJECTS = (
 )
 
 
+class Neighbour(Protocol):
+    """Another service that tools of ECS call, on the same endpoint and in the same protocol."""
+
+    async def serve(self, operation: str, body: dict[str, Any]) -> Answer:
+        """Answer one request.
+
+        Raises:
+            AwsError: it cannot be carried out.
+        """
+        ...
+
+
 class Dispatcher:
-    """Serves `POST /`."""
+    """Serves `POST /`. `by_prefix` are its neighbours, by their target prefixes."""
 
     def __init__(
         self,
@@ -85,7 +94,7 @@ class Dispatcher:
         keys: KeyRing | None,
         clock: Callable[[], float],
         metrics: Metrics,
-        logs: LogsApi,
+        by_prefix: Mapping[str, Neighbour],
         rates: Rates,
         check_answers: bool,
     ) -> None:
@@ -95,22 +104,27 @@ class Dispatcher:
         self._committer = committer
         self._clock = clock
         self._metrics = metrics
-        self._logs = logs
+        self._by_prefix = by_prefix
         self._rates = rates
         self._check_answers = check_answers
 
     async def handle(self, request: web.Request, ours: str = "") -> web.Response:
         """Answer one request, always. `ours` is an operation that a path of ours stands for."""
+        dialect = Dialect.JSON if ours else neighbours.dialect_of(request.headers)
+        if dialect is not Dialect.JSON:
+            return await self._answer_neighbour(request, dialect)
         request_id = str(uuid.uuid4())
         operation, code = ours or "?", "OK"
         try:
             body = await _read(request)
+            if neighbours.service_of(request.headers) not in {"", *auth.SERVICES}:
+                raise neighbours.wrong_service(request.headers)  # noqa: TRY301 - no signature of theirs is for us
             role = self.authenticate(request, body)
-            log_operation = envelope.operation_of(request.headers.get("X-Amz-Target", ""), LOGS_PREFIX)
-            if log_operation is not None:
-                auth.permit(role, log_operation)
-                served = await self._logs.serve(log_operation, _parse(body))
-                operation = log_operation
+            prefix, _, named = request.headers.get("X-Amz-Target", "").partition(".")
+            if prefix in self._by_prefix and named:
+                operation = named
+                auth.permit(role, operation)
+                served = await self._by_prefix[prefix].serve(operation, _parse(body))
             else:
                 operation = ours or _operation(request.headers)
                 auth.permit(role, operation)
@@ -144,6 +158,18 @@ class Dispatcher:
             body=body,
             now=self._clock(),
         )
+
+    async def _answer_neighbour(self, request: web.Request, dialect: Dialect) -> web.Response:
+        """A request that is not in ECS's protocol: STS may say who calls, others are told whom they have reached."""
+        try:
+            if neighbours.service_of(request.headers) not in ("", "sts"):
+                raise neighbours.wrong_service(request.headers)
+            body = await _read(request)
+            role = self.authenticate(request, body)
+            said = neighbours.caller_identity(body, self._account.names.arns.account, role)
+        except AwsError as error:
+            return neighbours.refusal(error, dialect)
+        return web.Response(text=said, content_type="text/xml")
 
     async def _serve(self, operation: str, body: dict[str, Any], request: web.Request, request_id: str) -> Answer:
         if operation not in OURS:
@@ -234,7 +260,7 @@ def _operation(headers: Mapping[str, str]) -> str:
     target = headers.get("X-Amz-Target", "")
     operation = envelope.operation_of(target)
     if operation is None:
-        raise wrong_service(headers)
+        raise neighbours.wrong_service(headers)
     if operation in READERS or operation in WRITERS or operation in REPORTS or operation == SUBMIT_STORY:
         return operation
     if operation not in ecs_shapes.operations():
@@ -243,16 +269,3 @@ def _operation(headers: Mapping[str, str]) -> str:
     if "UnsupportedFeatureException" in ecs_shapes.error_names(operation):
         raise AwsError(sentence, code="UnsupportedFeatureException")
     raise ClientException(sentence)
-
-
-def wrong_service(headers: Mapping[str, str]) -> UnknownOperationException:
-    """What a request for another service is told; its name is in its target or in its signature."""
-    prefix = headers.get("X-Amz-Target", "").rpartition(".")[0]
-    scope = _SCOPE.search(headers.get("Authorization", ""))
-    service = prefix or (scope["service"] if scope and scope["service"] != "ecs" else "")
-    if not service:
-        return UnknownOperationException("This is an ECS API: POST / with an X-Amz-Target header is what it serves.")
-    return UnknownOperationException(
-        f"This request is for {service[:100]}, and only ECS is served here. "
-        "Point only ECS here, with AWS_ENDPOINT_URL_ECS instead of AWS_ENDPOINT_URL."
-    )

@@ -53,7 +53,7 @@ TASK_REQUEST: dict[str, Unserved] = {
 }
 SERVICE_REQUEST: dict[str, Unserved] = {
     **TASK_REQUEST,
-    "deploymentController": lambda controller: controller.get("type", "ECS") != "ECS",
+    "deploymentController": lambda controller: controller.get("type", "ECS") not in {"ECS", "EXTERNAL"},
     "loadBalancers": _given,
     "serviceRegistries": _given,
     "serviceConnectConfiguration": lambda connect: connect.get("enabled", False),
@@ -62,11 +62,12 @@ SERVICE_REQUEST: dict[str, Unserved] = {
     "monitoring": _given,
     "availabilityZoneRebalancing": _other_than("DISABLED"),
 }
-DEPLOYMENT_CONFIGURATION: dict[str, Unserved] = {
-    "strategy": _other_than("ROLLING"),
-    "lifecycleHooks": _given,
-    "linearConfiguration": _given,
-    "canaryConfiguration": _given,
+TASK_SET_REQUEST: dict[str, Unserved] = {
+    "launchType": _other_than("EC2"),
+    "capacityProviderStrategy": _given,
+    "loadBalancers": _given,
+    "serviceRegistries": _given,
+    "platformVersion": _given,
 }
 
 

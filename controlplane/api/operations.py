@@ -15,6 +15,7 @@ from controlplane.api import (
     services,
     tags,
     task_definitions,
+    task_sets,
     tasks,
 )
 from controlplane.api.call import Reader, Writer
@@ -45,6 +46,7 @@ READERS: dict[str, Reader] = {
     "DescribeServices": services.describe_services,
     "ListServices": services.list_services,
     "ListServicesByNamespace": services.list_services_by_namespace,
+    "DescribeTaskSets": task_sets.describe_task_sets,
     "ListServiceDeployments": service_deployments.list_service_deployments,
     "DescribeServiceDeployments": service_deployments.describe_service_deployments,
     "DescribeServiceRevisions": service_deployments.describe_service_revisions,
@@ -85,6 +87,10 @@ WRITERS: dict[str, Writer] = {
     FORCE_STOP_TASK: tasks.force_stop_task,
     PUT_POLICY: policies.put_policy,
     "UpdateTaskProtection": protection.update_task_protection,
+    "CreateTaskSet": task_sets.create_task_set,
+    "UpdateTaskSet": task_sets.update_task_set,
+    "DeleteTaskSet": task_sets.delete_task_set,
+    "UpdateServicePrimaryTaskSet": task_sets.update_service_primary_task_set,
     "StopServiceDeployment": service_deployments.stop_service_deployment,
     "ContinueServiceDeployment": service_deployments.continue_service_deployment,
     "CreateService": services.create_service,

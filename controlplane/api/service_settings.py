@@ -24,6 +24,8 @@ _DEFAULTS: dict[str, Any] = {
     "health_grace_seconds": 0,
     "rollout": RolloutSettings(),
 }
+_OF_EXTERNAL = {"cluster", "service", "desiredCount", "healthCheckGracePeriodSeconds"}
+"""Members of UpdateService that the EXTERNAL controller takes (API reference)."""
 _REFUSED_OF_DAEMONS = {
     "desiredCount": "a desired count for tasks. Remove the desired count value",
     "placementStrategy": "placement strategies. Remove the placement strategy",
@@ -42,7 +44,6 @@ def read(call: Call, definition: TaskDefinition, standing: Service | None) -> di
     limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
     _check_network(call, definition, standing)
     deployment = body.get("deploymentConfiguration", {})
-    limits.refuse_unserved(deployment, limits.DEPLOYMENT_CONFIGURATION, f"{call.operation}: deploymentConfiguration")
     settings = {name: default if standing is None else getattr(standing, name) for name, default in _DEFAULTS.items()}
     settings["scheduling"] = Scheduling(body.get("schedulingStrategy", standing.scheduling if standing else "REPLICA"))
     minimum, maximum = PERCENTAGES[settings["scheduling"]]
@@ -62,6 +63,40 @@ def read(call: Call, definition: TaskDefinition, standing: Service | None) -> di
     _check(settings)
     if settings["scheduling"] is Scheduling.DAEMON:
         _check_daemon(body, settings)
+    return settings
+
+
+def read_external(call: Call, standing: Service | None) -> dict[str, Any]:
+    """The same for a service of the EXTERNAL controller: task sets bring what it lacks.
+
+    Raises:
+        InvalidParameterException: AWS's sentence.
+        ClientException: a member that is not served.
+    """
+    body = call.body
+    limits.refuse_unserved(body, limits.SERVICE_REQUEST, call.operation)
+    if standing is not None:
+        others = sorted(set(body) - _OF_EXTERNAL)
+        if others:
+            raise InvalidParameterException(
+                f"Cannot update {', '.join(others)} of a service with the EXTERNAL deployment controller: only "
+                "desiredCount and healthCheckGracePeriodSeconds can be updated; use a task set."
+            )
+    elif body.get("schedulingStrategy", "REPLICA") != "REPLICA" or "taskDefinition" in body:
+        raise InvalidParameterException(
+            "A service with the EXTERNAL deployment controller is a REPLICA service, and its task sets name the task "
+            "definition."
+        )
+    minimum, maximum = PERCENTAGES[Scheduling.REPLICA]
+    percentages = {"minimumHealthyPercent": minimum, "maximumPercent": maximum}
+    if {**percentages, **body.get("deploymentConfiguration", {})} != percentages:
+        raise InvalidParameterException("The EXTERNAL deployment controller takes no deploymentConfiguration.")
+    settings = {name: default if standing is None else getattr(standing, name) for name, default in _DEFAULTS.items()}
+    settings["desired_count"] = body.get("desiredCount", settings["desired_count"])
+    settings["health_grace_seconds"] = body.get("healthCheckGracePeriodSeconds", settings["health_grace_seconds"])
+    if "placementStrategy" in body:
+        settings["placement_strategy"] = strategy_of(body)
+    _check({**settings, "minimum_healthy_percent": minimum, "maximum_percent": maximum})
     return settings
 
 

@@ -5,7 +5,7 @@ Source: API reference, `Service` and `Deployment`; botocore's waiter `ServicesSt
 
 from collections.abc import Iterable
 
-from controlplane.api import deployment_configuration
+from controlplane.api import deployment_configuration, task_set_shapes
 from controlplane.api.call import Answer
 from controlplane.core.model import Deployment, Service, Task
 from controlplane.core.view import View
@@ -24,7 +24,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
     cluster = view.cluster(service.cluster)
     assert cluster is not None, f"{service.arn} is in no cluster"
     body = service.body
-    maybe = {member: body.get(member) for member in ("networkConfiguration", "healthCheckGracePeriodSeconds")}
+    network = {member: body[member] for member in ("networkConfiguration",) if member in body}
     return {
         "serviceArn": service.arn,
         "serviceName": service.name,
@@ -32,12 +32,19 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "status": service.status,
         "desiredCount": service.desired_count,
         **_counts(tasks),
-        "taskDefinition": service.task_definition,
+        **({"taskDefinition": service.task_definition} if service.task_definition else {}),
         **_launch(service),
         "schedulingStrategy": str(service.scheduling),
-        "deploymentController": {"type": "ECS"},
+        "deploymentController": {"type": str(service.controller)},
         "deploymentConfiguration": deployment_configuration.render(service),
-        "deployments": [_deployment(service, deployment, tasks) for deployment in service.deployments],
+        "deployments": [
+            _deployment(service, deployment, tasks) for deployment in service.deployments if deployment.task_set is None
+        ],
+        "taskSets": [
+            task_set_shapes.render(view, service, deployment)
+            for deployment in service.deployments
+            if deployment.task_set is not None
+        ],
         **_current(service, tasks),
         "events": [
             {"id": event.id, "createdAt": event.created_at, "message": event.message}
@@ -55,15 +62,13 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "createdAt": service.created_at,
         "createdBy": body["createdBy"],
         "tags": body.get("tags", []) if with_tags else [],
-        **{member: value for member, value in maybe.items() if value is not None},
+        **network,
     }
 
 
 def _current(service: Service, tasks: list[Task]) -> Answer:
     """The newest service deployment, and the revisions that have tasks or are to have some."""
     shown: Answer = {}
-    if "healthCheckGracePeriodSeconds" in service.body:
-        shown["healthCheckGracePeriodSeconds"] = service.health_grace_seconds
     if not service.current or not service.deployments:
         return shown
     shown["currentServiceDeployment"] = service.current

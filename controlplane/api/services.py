@@ -12,7 +12,7 @@ from controlplane.api.paging import page
 from controlplane.api.service_shapes import render
 from controlplane.api.tag_rules import check_tags
 from controlplane.api.task_definitions import find, find_active
-from controlplane.core.model import Cluster, Scheduling, Service, TaskDefinition
+from controlplane.core.model import Cluster, Controller, Scheduling, Service, TaskDefinition
 from controlplane.core.reconcile import deployments
 from controlplane.core.view import Draft, View
 from wire.arn import parse, short_id
@@ -41,6 +41,8 @@ def create_service(draft: Draft, call: Call) -> Answer:
     existing = draft.service(call.arns.service(cluster.name, name))
     if existing is not None and existing.status != "INACTIVE":
         return {"service": render(draft, _same(existing, call))}
+    if call.body.get("deploymentController", {}).get("type") == "EXTERNAL":
+        return _create_external(draft, call, cluster)
     if not call.body.get("taskDefinition"):
         raise InvalidParameterException("TaskDefinition can not be blank.")
     if "desiredCount" not in call.body and call.text("schedulingStrategy", "REPLICA") == "REPLICA":
@@ -66,6 +68,10 @@ def update_service(draft: Draft, call: Call) -> Answer:
     service = _existing(draft, call, cluster)
     if service.status != "ACTIVE":
         raise ServiceNotActiveException
+    if service.controller is Controller.EXTERNAL:
+        scaled = msgspec.structs.replace(service, **service_settings.read_external(call, service))
+        draft.put(scaled)
+        return {"service": render(draft, scaled)}
     definition = _definition(draft, call, service)
     strategy = capacity.updated(draft, call, cluster, service)
     changes = strategy | {member: value for member, value in call.body.items() if member not in _NOT_KEPT}
@@ -149,6 +155,24 @@ def list_services_by_namespace(view: View, call: Call) -> Answer:
         raise AwsError("The specified namespace was not found.", code="NamespaceNotFoundException")
     shown, more = page(named, call.body, key=lambda service: (service.arn,), size=LIST_SIZE)
     return {"serviceArns": [service.arn for service in shown], **more}
+
+
+def _create_external(draft: Draft, call: Call, cluster: Cluster) -> Answer:
+    """A service whose deployments are task sets that somebody else makes."""
+    if "desiredCount" not in call.body:
+        raise InvalidParameterException("desiredCount is required for a REPLICA service.")
+    service = Service(
+        arn=call.arns.service(cluster.name, call.body["serviceName"]),
+        name=call.body["serviceName"],
+        cluster=cluster.name,
+        task_definition="",
+        controller=Controller.EXTERNAL,
+        body={**call.body, "createdBy": call.account.user_arn},
+        created_at=draft.now,
+        **service_settings.read_external(call, None),
+    )
+    draft.put(service)
+    return {"service": render(draft, service)}
 
 
 def _definition(draft: Draft, call: Call, service: Service) -> TaskDefinition:

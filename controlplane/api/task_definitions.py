@@ -164,13 +164,15 @@ def find_active(draft: Draft, call: Call, reference: str) -> TaskDefinition:
     """The task definition that something new is to use; it must still be ACTIVE at the commit.
 
     Raises:
-        ClientException: it is not there, or INACTIVE.
+        ClientException: it is not there; or it is INACTIVE, for a service.
+        InvalidParameterException: it is INACTIVE, for RunTask and StartTask (as reported from the field).
     """
     definition = find(draft, call, reference)
     if definition is None:
         raise ClientException("TaskDefinition not found.")
     if definition.status != "ACTIVE":
-        raise ClientException("TaskDefinition is inactive")
+        refused = InvalidParameterException if call.operation in ("RunTask", "StartTask") else ClientException
+        raise refused("TaskDefinition is inactive")
     draft.expect(definition)
     return definition
 

@@ -30,7 +30,7 @@ from controlplane.core.placement.explain import Refusal
 from controlplane.core.placement.request import Request, caution_of, required_of
 from controlplane.core.view import Draft, View
 from wire.arn import short_id
-from wire.errors import ClientException, InvalidParameterException
+from wire.errors import ClientException, InvalidParameterException, ServiceNotFoundException
 from wire.resources import Amounts
 from wire.status import InstanceStatus, StopCode
 from wire.story import Kind
@@ -41,7 +41,8 @@ COUNT_MAX = 10
 STARTED_BY_CHARACTERS_MAX = {"RunTask": 128, "StartTask": 36}
 REFERENCE_ID_CHARACTERS_MAX = 1024
 
-_STARTED_BY = re.compile(r"[A-Za-z0-9_/-]*")
+_STARTED_BY = re.compile(r"[A-Za-z0-9_/.-]*")
+"""With dots, which names of EventBridge rules may have (`events-rule/NAME`)."""
 _KEPT = ("networkConfiguration", "referenceId")
 
 
@@ -169,6 +170,9 @@ def list_tasks(view: View, call: Call) -> Answer:
     wanted = call.text("desiredStatus", "RUNNING")
     if "startedBy" in call.body and any(member in call.body for member in _FILTERS):
         raise InvalidParameterException("startedBy cannot be combined with another filter.")
+    service = call.arns.service(cluster.name, short_id(call.text("serviceName")))
+    if "serviceName" in call.body and view.service(service) is None:
+        raise ServiceNotFoundException
     chosen = [
         task
         for task in view.tasks(cluster.name)

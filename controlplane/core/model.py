@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from controlplane.core.capacity.model import Group, Machine, Scaler
 from controlplane.core.policy import AgentPolicy, Policy
 from controlplane.core.record import Record
-from controlplane.core.rollouts import Alarm, RolloutSettings, ServiceDeployment, ServiceRevision
+from controlplane.core.rollouts import RolloutSettings, TaskSet
 from wire.holds import Hold
 from wire.resources import Amounts
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, InstanceStatus, StopCode, TaskStatus
@@ -32,27 +31,6 @@ class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
     policy: Policy = Policy()
     agent_policy: AgentPolicy | None = None
     """What its agents are told, those of ours; None: each goes by its own environment."""
-    body: dict[str, Any] = {}
-    ended_at: float | None = None
-    """When it went INACTIVE."""
-
-    @property
-    def key(self) -> str:
-        return self.name
-
-
-class CapacityProvider(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A capacity provider that somebody made (the built-in ones are no records). Key: its name."""
-
-    table: ClassVar[str] = "capacity_providers"
-
-    name: str
-    arn: str
-    status: str = "ACTIVE"
-    """ACTIVE or INACTIVE."""
-    update_status: str = "CREATE_COMPLETE"
-    cluster: str | None = None
-    """Name of the one cluster that it belongs to, where it was made for one."""
     body: dict[str, Any] = {}
     ended_at: float | None = None
     """When it went INACTIVE."""
@@ -189,6 +167,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When the last task that never reached RUNNING stopped."""
     failures_seen: int = 0
     """Revision of the store up to which failures are counted, so that each is counted once."""
+    task_set: TaskSet | None = None
+    """For the EXTERNAL controller; `status` is then PRIMARY, ACTIVE or DRAINING."""
     created_at: float = 0
     updated_at: float = 0
 
@@ -196,6 +176,14 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def failed_tasks(self) -> int:
         """`failedTasks`: consecutive tasks that did not come to run, or failed a health check."""
         return self.unstarted_tasks + self.unhealthy_tasks
+
+
+class Controller(StrEnum):
+    """Who makes deployments (`deploymentController`)."""
+
+    ECS = "ECS"
+    EXTERNAL = "EXTERNAL"
+    """Whoever calls: task sets."""
 
 
 class ServiceEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -232,9 +220,12 @@ class Service(Record, frozen=True, kw_only=True, omit_defaults=True):
     deployments: tuple[Deployment, ...] = ()
     events: tuple[ServiceEvent, ...] = ()
     scheduling: Scheduling = Scheduling.REPLICA
+    controller: Controller = Controller.ECS
     rollout: RolloutSettings = RolloutSettings()
     health_grace_seconds: int = 0
     """After a task has come to run, failed checks are passed over for so long."""
+    rebalances: bool = False
+    """Tasks are moved where zones have come to hold unequal numbers of them."""
     is_balanced: bool = False
     """It has load balancers: the health of its tasks' targets counts."""
     current: str = ""
@@ -373,21 +364,26 @@ class Token(Record, frozen=True, kw_only=True, omit_defaults=True):
         return f"{self.scope} {self.token}"
 
 
-RECORDS: tuple[type[Record], ...] = (
-    Cluster,
-    CapacityProvider,
-    AccountSetting,
-    Family,
-    TaskDefinition,
-    Instance,
-    Service,
-    ServiceRevision,
-    ServiceDeployment,
-    Alarm,
-    Task,
-    Token,
-    Group,
-    Machine,
-    Scaler,
-)
-BY_TABLE = {record.table: record for record in RECORDS}
+class Rule(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A rule of EventBridge that starts tasks, by a schedule or by events. Key: its name."""
+
+    table: ClassVar[str] = "rules"
+
+    name: str
+    arn: str
+    schedule: str = ""
+    """`rate(...)` or `cron(...)`; "" for a rule of events."""
+    pattern: str = ""
+    """JSON of its event pattern; "" for a rule of the clock."""
+    state: str = "ENABLED"
+    body: dict[str, Any] = {}
+    """Description, role and tags, kept and given back."""
+    targets: tuple[dict[str, Any], ...] = ()
+    """EventBridge's `Target`s."""
+    next_at: float | None = None
+    """Epoch seconds of its next tick; None: it has none."""
+    created_at: float = 0
+
+    @property
+    def key(self) -> str:
+        return self.name

@@ -219,8 +219,12 @@ class HookRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: str
     started_at: float
     expires_at: float
+    step: int = 0
+    """Which shift of the production traffic it belongs to."""
     call_at: float = 0
     """Epoch seconds: when the webhook is to be asked (again)."""
+    failed_calls: int = 0
+    """Calls in a row that came to no answer."""
 
 
 class ServiceDeployment(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -281,6 +285,16 @@ class ServiceDeployment(Record, frozen=True, kw_only=True, omit_defaults=True):
     def is_rolling_back(self) -> bool:
         """The way back has begun and is not at its end."""
         return self.status in {RolloutStatus.ROLLBACK_REQUESTED, RolloutStatus.ROLLBACK_IN_PROGRESS}
+
+
+class TaskSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a task set of the EXTERNAL controller has besides a deployment. `body` is as it was asked for."""
+
+    scale_percent: float = 100
+    is_steady: bool = False
+    steady_at: float = 0
+    """When `stabilityStatus` last changed."""
+    body: dict[str, Any] = {}
 
 
 class Alarm(Record, frozen=True, kw_only=True, omit_defaults=True):

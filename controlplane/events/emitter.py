@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import msgspec
+import structlog
 
 from controlplane.core.batch import Batch
 from controlplane.core.model import Task
@@ -12,6 +13,8 @@ from controlplane.core.view import R, State, View
 from controlplane.events.eventbridge import Moment, events_of
 from wire.arn import ArnMaker
 from wire.resources import Room
+
+_log = structlog.get_logger(__name__)
 
 
 class Emitter:
@@ -24,7 +27,11 @@ class Emitter:
     def __call__(self, plan: Plan, state: State, batch: Batch) -> list[bytes]:
         """The events of a plan that `batch` has just accepted on `state`; each is one JSON object without a newline."""
         moment = Moment(self._clock(), self._arns)
-        return [msgspec.json.encode(event) for event in events_of(plan, state, _After(state, batch), moment)]
+        try:
+            return [msgspec.json.encode(event) for event in events_of(plan, state, _After(state, batch), moment)]
+        except Exception:  # noqa: BLE001 - an event that cannot be told must not keep what happened from being kept
+            _log.exception("events of a commit are lost", cause=plan.cause)
+            return []
 
 
 class _After(View):

@@ -8,13 +8,14 @@ Source: ECS Developer Guide, "Amazon ECS events" (task, container instance, serv
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 from controlplane.api import container_instances, task_shapes
-from controlplane.core.model import Deployment, Instance, Service, ServiceEvent, Task
+from controlplane.core.model import HOLD_MOVES, Deployment, Instance, Service, ServiceEvent, Task
 from controlplane.core.plan import Plan
 from controlplane.core.view import View
 from wire.arn import ArnMaker
@@ -74,7 +75,7 @@ def events_of(plan: Plan, before: View, after: View, moment: Moment) -> list[Sha
     services = [record for record in plan.puts if isinstance(record, Service)]
     return [
         *_of_tasks(tasks, before, after, moment),
-        *_of_instances(_touched(plan, tasks, before), before, after, moment),
+        *_of_instances(_moved(plan, tasks, before), after, moment),
         *(event for service in services for event in _of_service(service, before, after, moment)),
     ]
 
@@ -119,20 +120,29 @@ def _of_tasks(tasks: list[Task], before: View, after: View, moment: Moment) -> I
             yield _event(TASK_CHANGE, task.arn, f"{task.arn} {task.version}", detail, moment)
 
 
-def _touched(plan: Plan, tasks: list[Task], before: View) -> list[str]:
-    """Instances (ARN) that are new or changed, or on which a hold began or ended."""
-    touched = dict.fromkeys(record.arn for record in plan.puts if isinstance(record, Instance))
+def _moved(plan: Plan, tasks: list[Task], before: View) -> Counter[str]:
+    """By how much this plan lets the version of each instance (ARN) grow; the new ones at least by one."""
+    moved: Counter[str] = Counter()
+    for record in plan.puts:
+        if isinstance(record, Instance):
+            known = before.instance(record.arn)
+            moved[record.arn] += record.version - known.version if known else record.version
     for task in tasks:
-        known = before.task(task.arn)
-        if task.instance and (known.hold if known else None) != task.hold:
-            touched[task.instance] = None
-    return list(touched)
+        known_task = before.task(task.arn)
+        was_held = known_task is not None and known_task.hold is not None
+        if task.instance and was_held != (task.hold is not None):
+            moved[task.instance] += 1
+    for table, key in plan.deletes:
+        dropped = before.task(key) if table == Task.table else None
+        if dropped is not None and dropped.instance:
+            moved[dropped.instance] -= HOLD_MOVES
+    return moved
 
 
-def _of_instances(arns: list[str], before: View, after: View, moment: Moment) -> Iterator[Shape]:
-    for arn in arns:
-        instance, known = after.instance(arn), before.instance(arn)
-        if instance is not None and (known is None or after.version_of(instance) > before.version_of(known)):
+def _of_instances(moved: Counter[str], after: View, moment: Moment) -> Iterator[Shape]:
+    for arn, by in moved.items():
+        instance = after.instance(arn)
+        if instance is not None and by > 0:
             detail = instance_detail(after, instance, moment.at)
             yield _event(INSTANCE_CHANGE, arn, f"{arn} {detail['version']}", detail, moment)
 

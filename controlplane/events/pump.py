@@ -23,6 +23,10 @@ class Sink(Protocol):
 
     name: str
 
+    def is_idle(self) -> bool:
+        """Whether it has no use for events now; those that come while it is idle pass it by."""
+        ...
+
     async def deliver(self, sequence: int, event: bytes) -> None:
         """One event, JSON, with its sequence number."""
         ...
@@ -71,7 +75,10 @@ class Pump(Bell):
         try:
             while True:
                 moved = self.moved
-                if not await self._deliver_page():
+                if self._sink.is_idle():
+                    self._at = self._store.view().revision
+                    await moved.wait()
+                elif not await self._deliver_page():
                     await moved.wait()
         except StoreClosed:
             _log.debug("the store is closed; a sink ends", sink=self._sink.name)

@@ -35,6 +35,10 @@ class Webhook:
         self._url = url
         self._session: aiohttp.ClientSession | None = None
 
+    def is_idle(self) -> bool:
+        """Never."""
+        return False
+
     async def deliver(self, sequence: int, event: bytes) -> None:
         """Try until it is taken, finally refused, or tried often enough."""
         wait, why = FIRST_WAIT_SECONDS, ""
@@ -72,6 +76,10 @@ class EventFile:
         self.name = f"file {path}"
         self._path = path
         self._bytes_max = bytes_max
+
+    def is_idle(self) -> bool:
+        """Never."""
+        return False
 
     async def deliver(self, sequence: int, event: bytes) -> None:
         """Append; a disk that does not take it makes a dead letter."""

@@ -11,9 +11,9 @@ import aiohttp
 import structlog
 
 from controlplane.core.capacity.matters import Decide, matters
-from controlplane.core.capacity.model import Group, Machine
+from controlplane.core.capacity.model import CapacityProvider, Group, Machine
 from controlplane.core.capacity.pace import Pace
-from controlplane.core.model import CapacityProvider, Cluster, Instance, Service, Task
+from controlplane.core.model import Cluster, Instance, Service, Task
 from controlplane.core.names import Dice, Names
 from controlplane.core.plan import Conflict, Key
 from controlplane.core.view import Draft, State

@@ -24,7 +24,7 @@ from controlplane.core.placement.engine import place
 from controlplane.core.placement.request import Request
 from controlplane.core.placement.strategies import SERVICE_DEFAULT
 from controlplane.core.plan import Conflict, Plan
-from controlplane.core.reconcile.replica import STARTS_PER_STEP_MAX
+from controlplane.core.reconcile.look import STARTS_PER_STEP_MAX
 from controlplane.core.view import Draft, State
 from controlplane.store import records, sqlite
 from wire.arn import ArnMaker

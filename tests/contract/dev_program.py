@@ -43,7 +43,8 @@ def scripted(tmp: Path, *options: str) -> Iterator[Dev]:
     """Any import of Docker's library fails in it, and no engine answers."""
     (tmp / "docker.py").write_text("raise ImportError('there is no Docker library on this machine')")
     port = free_port("127.0.0.1")
-    environment = {**os.environ, "TMPDIR": str(tmp), "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(tmp)}
+    path = os.pathsep.join(filter(None, [str(tmp), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "TMPDIR": str(tmp), "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
     process = subprocess.Popen(
         [*(sys.executable, "-m", "berth", "dev", "--runtime", "scripted", "--port", str(port)), *options],
         cwd=ROOT,

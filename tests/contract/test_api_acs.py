@@ -10,7 +10,7 @@ from apiside import Ecs, definition, until
 from scripted_agent import ScriptedAgent
 
 from berth.client import EcsClient
-from controlplane.agents import acs
+from controlplane.agents import acs_session
 from controlplane.core.view import State
 from controlplane.server import ControlPlane
 from wire.errors import AwsError
@@ -65,8 +65,8 @@ async def test_what_was_not_acknowledged_is_said_again(plane: ControlPlane, ecs:
 async def test_what_is_not_acknowledged_for_long_is_said_again(
     plane: ControlPlane, ecs: Ecs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(acs, "RETELL_SECONDS", 0)
-    monkeypatch.setattr(acs, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(acs_session, "RETELL_SECONDS", 0)
+    monkeypatch.setattr(acs_session, "HEARTBEAT_SECONDS", 0.05)
     async with ScriptedAgent(plane.url, obedient=False) as agent:
         agent.acknowledges = False
         await ran(ecs, agent)
@@ -133,8 +133,8 @@ async def test_a_second_connection_replaces_the_first(plane: ControlPlane, ecs: 
 
 
 async def test_a_silent_agent_is_noticed(plane: ControlPlane, ecs: Ecs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acs, "HEARTBEAT_SECONDS", 0.05)
-    monkeypatch.setattr(acs, "SILENCE_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(acs_session, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(acs_session, "SILENCE_SECONDS_MAX", 0.1)
     await ecs.register_task_definition(**definition())
     async with ScriptedAgent(plane.url) as agent:
         await agent.disconnect()

@@ -162,7 +162,7 @@ async def test_launch_type_ec2_is_ignored_by_managed_scaling(plane: ControlPlane
     async with ScriptedAgent(plane.url, cpu=512) as agent:
         answer = await ecs.run_task(taskDefinition="web", launchType="EC2")
         assert answer["tasks"] == []
-        assert answer["failures"] == [{"arn": agent.arn, "reason": "RESOURCE:CPU"}]
+        assert [(f["arn"], f["reason"]) for f in answer["failures"]] == [(agent.arn, "RESOURCE:CPU")]
     status, answer = await call(
         plane.url,
         "RunTask",

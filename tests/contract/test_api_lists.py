@@ -9,6 +9,8 @@ from botocore import xform_name
 from botocore.exceptions import ClientError, WaiterError
 from scripted_agent import ScriptedAgent
 
+from berth.client import EcsClient
+from berth.logreader import LogReader
 from controlplane.server import ControlPlane
 from wire import ecs_shapes
 
@@ -122,3 +124,13 @@ async def test_waiters_end_as_they_should(plane: ControlPlane, ecs: Ecs) -> None
         await ecs.wait("tasks_stopped", cluster="default", tasks=arns)
         await ecs.delete_service(service="s", force=True)
         await ecs.wait("services_inactive", cluster="default", services=["s"])
+
+
+async def test_berth_logs_takes_what_a_person_names(plane: ControlPlane, ecs: Ecs) -> None:
+    await ecs.register_task_definition(**definition(cpu=1, memory=10))
+    async with ScriptedAgent(plane.url), EcsClient(plane.url) as client:
+        made = await ecs.create_service(serviceName="s", taskDefinition="web", desiredCount=1)
+        await ecs.wait("services_stable", cluster="default", services=["s"])
+        [task] = (await ecs.list_tasks(serviceName="s"))["taskArns"]
+        for target in ("s", made["service"]["serviceArn"], task, task.rpartition("/")[2]):
+            assert [found["taskArn"] for found in await LogReader(client, "default", target).tasks()] == [task]

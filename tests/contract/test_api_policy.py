@@ -43,7 +43,7 @@ async def test_presets_and_switches(plane: ControlPlane) -> None:
     ("members", "sentence"),
     [
         ({"preset": "ecs-1999"}, "'ecs-1999' is no policy preset; there are ecs-2026"),
-        ({"switches": {"colour": "red"}}, "There is no switch 'colour'; there are abort-stops"),
+        ({"switches": {"colour": "red"}}, "There is no switch 'colour'; there are abort-stops, "),
         ({"switches": {"hold-ends": "never"}}, "hold-ends does not take 'never'"),
         ({"switches": {"task-queue": "greedy:soon"}}, "task-queue does not take 'greedy:soon'"),
         ({"switches": {"pending-lease-seconds": "-1"}}, "pending-lease-seconds takes 0 or more"),

@@ -1,6 +1,7 @@
 """Credentials of task roles: they come with the task, on connecting, before they expire; and what they open."""
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from scripted_agent import ScriptedAgent
 
-from controlplane.agents import acs, roles
+from controlplane.agents import acs_session, roles
 from controlplane.api.keys import KeyRing, Keys
 from controlplane.api.role_keys import Claims, Mint
 from controlplane.config import Config
@@ -60,7 +61,7 @@ async def test_they_come_with_the_task_and_again_when_an_agent_asks(plane: Contr
 async def test_before_they_expire_newer_ones_come_under_the_same_id(
     plane: ControlPlane, ecs: Ecs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(acs, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(acs_session, "HEARTBEAT_SECONDS", 0.05)
     await ecs.register_task_definition(**definition(cpu=100, memory=100), taskRoleArn=ROLE)
     async with ScriptedAgent(plane.url) as agent:
         arn = await ran(ecs, agent)
@@ -118,7 +119,7 @@ async def test_where_there_are_keys_a_role_may_read_and_protect_and_no_more(tmp_
         described = (await ecs.describe_task_definition(taskDefinition="web"))["taskDefinition"]
         held = plane.store.view().task_definition(described["taskDefinitionArn"])
         assert held is not None
-        of = roles.Roles(Mint(keys.secret_access_key)).of(task, held, plane.sessions.clock())
+        of = roles.Roles(Mint(keys.secret_access_key)).of(task, held, time.time())
         assert of is not None
         sent = {
             "accessKeyId": of.access_key_id,

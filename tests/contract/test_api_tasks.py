@@ -183,7 +183,8 @@ async def test_lists_are_filtered(plane: ControlPlane, ecs: Ecs) -> None:
         assert (await ecs.list_tasks(family="web"))["taskArns"] == [web]
         assert (await ecs.list_tasks(containerInstance=two.arn))["taskArns"] == [db]
         assert (await ecs.list_tasks(startedBy="me"))["taskArns"] == [web]
-        assert (await ecs.list_tasks(serviceName="none"))["taskArns"] == []
+        with pytest.raises(ecs.client.exceptions.ServiceNotFoundException):
+            await ecs.list_tasks(serviceName="none")
         assert (await ecs.list_tasks(launchType="FARGATE"))["taskArns"] == []
         assert (await ecs.list_tasks(desiredStatus="PENDING"))["taskArns"] == []
         first = await ecs.list_tasks(maxResults=1)
@@ -195,7 +196,13 @@ async def test_lists_are_filtered(plane: ControlPlane, ecs: Ecs) -> None:
     ("operation", "members", "code", "sentence"),
     [
         ("RunTask", {"taskDefinition": "none"}, "ClientException", "TaskDefinition not found."),
-        ("RunTask", {"taskDefinition": "web:1"}, "ClientException", "TaskDefinition is inactive"),
+        ("RunTask", {"taskDefinition": "web:1"}, "InvalidParameterException", "TaskDefinition is inactive"),
+        (
+            "CreateService",
+            {"serviceName": "s", "taskDefinition": "web:1", "desiredCount": 1},
+            "ClientException",
+            "TaskDefinition is inactive",
+        ),
         ("RunTask", {"taskDefinition": "web", "count": 11}, "InvalidParameterException", "between 1 and 10"),
         ("RunTask", {"taskDefinition": "web", "cluster": "none"}, "ClusterNotFoundException", "Cluster not found."),
         ("RunTask", {"taskDefinition": "web", "launchType": "FARGATE"}, "ClientException", "launchType (FARGATE)"),

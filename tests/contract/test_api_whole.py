@@ -18,12 +18,7 @@ from wire import ecs_shapes
 
 LATER = frozenset(
     {
-        "CreateTaskSet",
-        "DeleteTaskSet",
-        "DescribeTaskSets",
         "ExecuteCommand",
-        "UpdateServicePrimaryTaskSet",
-        "UpdateTaskSet",
     }
 )
 """Not served yet; may only shrink."""
@@ -38,6 +33,7 @@ RESOURCES = [
     {"name": "MEMORY", "type": "INTEGER", "integerValue": 8},
 ]
 INSIGHTS = "containerInsights"
+X = {"cluster": "default", "service": "x"}
 
 WALK: list[tuple[str, Callable[[Seen], dict[str, Any]]]] = [
     ("CreateCluster", lambda _: {"clusterName": "prod", "tags": [{"key": "a", "value": "b"}]}),
@@ -79,6 +75,13 @@ WALK: list[tuple[str, Callable[[Seen], dict[str, Any]]]] = [
     ("SubmitAttachmentStateChanges", lambda _: {"attachments": [{"attachmentArn": "a", "status": "ATTACHED"}]}),
     ("StopTask", lambda s: {"task": s["task"]}),
     ("CreateService", lambda _: {"serviceName": "s", "taskDefinition": "web", "desiredCount": 1}),
+    ("CreateService", lambda _: {"serviceName": "x", "desiredCount": 1, "deploymentController": {"type": "EXTERNAL"}}),
+    ("CreateTaskSet", lambda _: {"cluster": "default", "service": "x", "taskDefinition": "web"}),
+    ("UpdateTaskSet", lambda s: {**X, "taskSet": s["taskset"], "scale": {"value": 50.0, "unit": "PERCENT"}}),
+    ("UpdateServicePrimaryTaskSet", lambda s: {**X, "primaryTaskSet": s["taskset"]}),
+    ("DescribeTaskSets", lambda _: X),
+    ("DeleteTaskSet", lambda s: {**X, "taskSet": s["taskset"], "force": True}),
+    ("DeleteService", lambda _: {"service": "x", "force": True}),
     ("ListServiceDeployments", lambda _: {"service": "s"}),
     ("DescribeServiceDeployments", lambda s: {"serviceDeploymentArns": [s["rollout"]]}),
     ("DescribeServiceRevisions", lambda s: {"serviceRevisionArns": [s["revision"]]}),
@@ -127,7 +130,9 @@ async def test_all_operations_answer(ecs: Ecs) -> None:
             walked.add(operation)
             if operation == "RunTask":
                 seen["task"] = answer["tasks"][0]["taskArn"]
-            if operation == "CreateService":
+            if operation == "CreateTaskSet":
+                seen["taskset"] = answer["taskSet"]["id"]
+            if operation == "CreateService" and "currentServiceDeployment" in answer["service"]:
                 seen["rollout"] = answer["service"]["currentServiceDeployment"]
                 seen["revision"] = answer["service"]["currentServiceRevisions"][0]["arn"]
     refused = {**dict.fromkeys(REFUSED, " is for "), **dict.fromkeys(LATER, "not served here yet")}

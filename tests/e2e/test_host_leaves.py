@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 pytestmark = pytest.mark.docker
+
+ROOT = Path(__file__).parents[2]
 
 
 def berth(world, *arguments):

@@ -1,6 +1,7 @@
 """Black-box rows about images, against a registry of the test's own (`docker-registry`, where it is installed)."""
 
 import asyncio
+import contextlib
 import json
 import shutil
 import socketserver
@@ -34,63 +35,52 @@ HTPASSWD = f"{USER}:$2b$05$abcdefghijklmnopqrstuuh2UEAnTSxys8kxnTyq3wV1ptbrt0/uK
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:registry-AbCdEf"
 
 
-@pytest.fixture
-def registry(world, free_port_2):
-    """Address of a registry that has `job:1`; nothing of it is on the host."""
-    root = world.path / "registry"
-    config = world.path / "registry.yml"
+@contextlib.contextmanager
+def served(world, port, image, *, asks=200, login=None, auth=""):
+    """A registry of our own with `<image>:1`, of which nothing is on the host; yields its address."""
+    address, root = f"localhost:{port}", world.path / "registry"
+    config, log = world.path / "registry.yml", (world.path / "registry.log").open("wb")
     config.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\nhttp: {{addr: '127.0.0.1:{free_port_2}'}}\n"
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n{auth}"
     )
-    log = (world.path / "registry.log").open("wb")
     process = subprocess.Popen(["docker-registry", "serve", config], stdout=log, stderr=log)
-    address = f"localhost:{free_port_2}"
-    world.until(lambda: _answers(address), "the registry answers")
-    world.docker.tag(STUBBORN, f"{address}/job", "1")
-    assert "error" not in world.docker.push(f"{address}/job", "1")
-    world.docker.remove_image(f"{address}/job:1")
-    yield address
-    process.terminate()
-    process.wait(10)
-    log.close()
-    for image in world.docker.images(f"{address}/job"):
-        for name in [*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())]:
-            if address in name:
-                _forget(world, name)
-
-
-@pytest.fixture
-def private_registry(world, free_port_2):
-    """Address of a registry that has `private:1` and lets in who has the password; nothing of it is on the host."""
-    root, config, users = (world.path / name for name in ("private", "private.yml", "htpasswd"))
-    users.write_text(HTPASSWD)
-    config.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\nhttp: {{addr: '127.0.0.1:{free_port_2}'}}\n"
-        f"auth: {{htpasswd: {{realm: test, path: {users}}}}}\n"
-    )
-    log = (world.path / "private.log").open("wb")
-    process = subprocess.Popen(["docker-registry", "serve", config], stdout=log, stderr=log)
-    address = f"localhost:{free_port_2}"
-    image = f"{address}/private"
     try:
-        world.until(lambda: _answers(address, 401), "the registry asks who is there")
-        world.docker.tag(STUBBORN, image, "1")
-        assert "error" not in world.docker.push(image, "1", auth_config={"username": USER, "password": PASSWORD})
-        world.docker.remove_image(f"{image}:1")
-        yield image
+        world.until(lambda: _answers(address, asks), "the registry answers")
+        world.docker.tag(STUBBORN, f"{address}/{image}", "1")
+        assert "error" not in world.docker.push(f"{address}/{image}", "1", auth_config=login)
+        world.docker.remove_image(f"{address}/{image}:1")
+        yield address
     finally:
         process.terminate()
         process.wait(10)
         log.close()
-        for name in [name for found in world.docker.images(image) for name in found["RepoTags"] or ()]:
-            _forget(world, name)
+        for found in world.docker.images(f"{address}/{image}"):
+            for name in [*(found["RepoTags"] or ()), *(found["RepoDigests"] or ())]:
+                if address in name:
+                    _forget(world, name)
+
+
+@pytest.fixture
+def registry(world, free_port_2):
+    """Address of a registry that has `job:1`."""
+    with served(world, free_port_2, "job") as address:
+        yield address
+
+
+@pytest.fixture
+def private_registry(world, free_port_2):
+    """Name of an image `:1` in a registry that lets in who has the password."""
+    users = world.path / "htpasswd"
+    users.write_text(HTPASSWD)
+    auth = f"auth: {{htpasswd: {{realm: test, path: {users}}}}}\n"
+    login = {"username": USER, "password": PASSWORD}
+    with served(world, free_port_2, "private", asks=401, login=login, auth=auth) as address:
+        yield f"{address}/private"
 
 
 def _forget(world, name):
-    try:
+    with contextlib.suppress(docker.errors.APIError):
         world.docker.remove_image(name, force=True)
-    except docker.errors.APIError:
-        return
 
 
 def _answers(address, status=200):

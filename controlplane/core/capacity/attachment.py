@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from controlplane.core.capacity.model import Group, Machine, MachineState
+from controlplane.core.capacity.model import CapacityProvider, Group, Machine, MachineState
 from controlplane.core.capacity.scaling import Tracking
 from controlplane.core.capacity.strategy import Item
-from controlplane.core.model import CapacityProvider, Cluster, Instance, Task
+from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.view import View
 from wire.status import InstanceStatus
 

@@ -1,4 +1,4 @@
-"""The records of capacity: groups of instances, their machines, and what a provider's scaler remembers.
+"""The records of capacity: providers, groups of instances, their machines, and what a provider's scaler remembers.
 
 A group is an Auto Scaling group on this machine, a *machine* one of its members: what will be, is, or was a host. It
 becomes a container instance when its agent registers. Source: EC2 Auto Scaling API reference (`AutoScalingGroup`,
@@ -6,7 +6,7 @@ becomes a container instance when its agent registers. Source: EC2 Auto Scaling 
 """
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -16,6 +16,27 @@ BOOT_SECONDS = 120.0
 """From launch to the agent's start. AWS's are 60 to 180 s."""
 HEARTBEAT_SECONDS = 3600.0
 """EC2 Auto Scaling API reference, PutLifecycleHook `HeartbeatTimeout`."""
+
+
+class CapacityProvider(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A capacity provider that somebody made (the built-in ones are no records). Key: its name."""
+
+    table: ClassVar[str] = "capacity_providers"
+
+    name: str
+    arn: str
+    status: str = "ACTIVE"
+    """ACTIVE or INACTIVE."""
+    update_status: str = "CREATE_COMPLETE"
+    cluster: str | None = None
+    """Name of the one cluster that it belongs to, where it was made for one."""
+    body: dict[str, Any] = {}
+    ended_at: float | None = None
+    """When it went INACTIVE."""
+
+    @property
+    def key(self) -> str:
+        return self.name
 
 
 class Transition(StrEnum):

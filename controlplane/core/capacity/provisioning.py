@@ -51,9 +51,7 @@ def look(draft: Draft, cluster: str, *, names: Names, dice: Dice, pace: Pace) ->
     placed = 0
     for batch in _batches(waiting(draft, cluster)):
         outcome = place(draft, _request(draft, batch), dice)
-        started = [
-            lifecycle.place(draft, task, instance) for task, instance in zip(batch, outcome.placed, strict=False)
-        ]
+        started = [_place(draft, task, instance) for task, instance in zip(batch, outcome.placed, strict=False)]
         service = draft.record(Service, batch[0].service) if batch[0].service else None
         if service is not None and started:
             events.started(draft, service, started, names)
@@ -103,6 +101,15 @@ def _request(view: View, batch: list[Task]) -> Request:
         caution=caution,
         only=only,
     )
+
+
+def _place(draft: Draft, task: Task, instance: str) -> Task:
+    """The task has its instance (ARN): PENDING, and its room is held."""
+    assert task.is_live, f"{task.arn} is not wanted"
+    pending = msgspec.structs.replace(task, last_status=TaskStatus.PENDING, version=task.version + 1)
+    placed = draft.begin_hold(pending, instance, "placed")
+    lifecycle.tell_status(draft, placed)
+    return placed
 
 
 def _give_up(draft: Draft, task: Task, outcome: Outcome) -> None:

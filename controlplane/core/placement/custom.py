@@ -15,7 +15,7 @@ from controlplane.core.names import Dice
 from controlplane.core.placement import explain
 from controlplane.core.placement.explain import Refusal
 from controlplane.core.placement.field import Field
-from controlplane.core.placement.request import Request
+from controlplane.core.placement.request import Caution, Chooser, Request
 from controlplane.core.view import View
 
 BUILT_IN = "berth"
@@ -34,6 +34,14 @@ class Scheduler(Protocol):
 
 installed: dict[str, Scheduler] = {}
 """By name. Filled once, when the control plane starts."""
+
+
+def chooser_of(view: View, request: Request) -> str | None:
+    """The name of the scheduler that is asked; None: the engine, which alone knows what is empty."""
+    cluster = view.cluster(request.cluster)
+    if cluster is None or request.chooser is Chooser.ENGINE or request.caution is Caution.ONLY_EMPTY:
+        return None
+    return None if cluster.policy.scheduler == BUILT_IN else cluster.policy.scheduler
 
 
 def choose(name: str, view: View, request: Request, dice: Dice) -> tuple[list[str], list[Refusal]]:

@@ -33,10 +33,10 @@ def place(view: View, request: Request, dice: Dice) -> Outcome:
 
     Refusals, one for each instance looked at, come only where fewer than `count` fit. No instance: no refusal.
     """
-    cluster = view.cluster(request.cluster)
-    if cluster is not None and cluster.policy.scheduler != custom.BUILT_IN:
-        placed_by, refusals = custom.choose(cluster.policy.scheduler, view, request, dice)
-        return Outcome(tuple(placed_by), tuple(refusals))
+    scheduler = custom.chooser_of(view, request)
+    if scheduler is not None:
+        chosen_by_it, refusals = custom.choose(scheduler, view, request, dice)
+        return Outcome(tuple(chosen_by_it), tuple(refusals))
     field = Field(view, request, request.caution)
     chosen = _choose(field, request, request.count, dice)
     if request.caution is Caution.PREFER_EMPTY and len(chosen) < request.count:

@@ -26,6 +26,15 @@ class Caution(StrEnum):
     """Only where it fits so."""
 
 
+class Chooser(StrEnum):
+    """Who chooses among the instances that fit."""
+
+    CLUSTERS = "clusters"
+    """The cluster's scheduler: the switch `scheduler` of its policy."""
+    ENGINE = "engine"
+    """The engine itself, where there is nothing to choose: a daemon's place is each instance that matches."""
+
+
 def caution_of(policy: Policy) -> Caution:
     """A cluster that moves waiting tasks prefers, from the start, places where nothing has to be waited for."""
     return Caution.NONE if policy.pending_lease_seconds is None else Caution.PREFER_EMPTY
@@ -51,6 +60,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Instances (ARN) that are not looked at."""
     only: frozenset[str] | None = None
     """Instances (ARN) that are looked at, those of a capacity provider; None: all of the cluster."""
+    chooser: Chooser = Chooser.CLUSTERS
 
 
 def required_of(definition: TaskDefinition) -> tuple[Attribute, ...]:

@@ -103,7 +103,7 @@ def advice(look: Look, block: Block) -> str:
 
 def is_deadlocked(look: Look, formation: Formation) -> bool:
     """Whether floor and ceiling leave no step to take, now or ever."""
-    return bool(formation.leave) and floor_of(look.service) >= ceiling_of(look.service)
+    return bool(formation.leave) and floor_of(look.service) >= ceiling_of(look.service) + look.extra_room
 
 
 def _settings(look: Look, formation: Formation) -> Block | None:

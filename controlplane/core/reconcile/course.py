@@ -5,12 +5,12 @@ Source: ECS Developer Guide, "Deployment circuit breaker", "Deployment alarms", 
 
 import msgspec
 
-from controlplane.core.reconcile import blocks, breaker, deployments, events, failures, rollout, throttle
+from controlplane.core.reconcile import blocks, breaker, deployments, events, failures, rollout, stages, throttle
 from controlplane.core.reconcile.deployments import Cause
 from controlplane.core.reconcile.health import Soundness
 from controlplane.core.reconcile.look import Look
 from controlplane.core.reconcile.replica import Formation, is_steady, shares
-from controlplane.core.rollouts import Cleanup, Monitor, RolloutStatus, ServiceDeployment
+from controlplane.core.rollouts import Cleanup, Monitor, RolloutStatus, ServiceDeployment, Stage
 
 MINUTE_SECONDS = 60.0
 
@@ -55,6 +55,8 @@ def finish(look: Look, formation: Formation) -> None:
     counts = shares(look, formation)
     look.service = rollout.advance(look.draft, look.service, look.tasks, counts)
     course = current(look)
+    if course is not None and stages.is_staged(course):
+        course = stages.go_on(look, formation, course)
     primary = look.service.deployments[0]
     steady = is_steady(look, formation)
     if primary.rollout_state == "IN_PROGRESS" and _is_done(look, formation, steady=steady):
@@ -81,9 +83,12 @@ def _tell_trouble(look: Look, formation: Formation) -> None:
 
 def _is_done(look: Look, formation: Formation, *, steady: bool) -> bool:
     """Whether the newest deployment has succeeded, but for its bake time."""
-    if steady and len(look.service.deployments) == 1:
-        return True
     course = current(look)
+    is_whole = steady and len(look.service.deployments) == 1
+    if course is not None and stages.is_staged(course):
+        return is_whole and course.stage is Stage.CLEAN_UP
+    if is_whole:
+        return True
     early = course.settings.early_success if course is not None else None
     if early is None or not early.is_enabled:
         return False
@@ -96,7 +101,7 @@ def _is_done(look: Look, formation: Formation, *, steady: bool) -> bool:
 def _has_baked(look: Look, course: ServiceDeployment) -> bool:
     """Whether the bake time is over; it begins when everything else is done."""
     bake_seconds = course.settings.bake_minutes * MINUTE_SECONDS
-    if course.is_rolling_back or not bake_seconds:
+    if course.is_rolling_back or not bake_seconds or stages.is_staged(course):
         return True
     if course.baking_since is None:
         look.draft.put(msgspec.structs.replace(course, baking_since=look.draft.now))

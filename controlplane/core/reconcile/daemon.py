@@ -9,7 +9,7 @@ import msgspec
 from controlplane.core.model import Deployment, Scheduling, Service, Task
 from controlplane.core.names import Dice
 from controlplane.core.placement.engine import place
-from controlplane.core.placement.request import service_request
+from controlplane.core.placement.request import Chooser, service_request
 from controlplane.core.reconcile import events, throttle, unhealthy
 from controlplane.core.reconcile.health import Soundness
 from controlplane.core.reconcile.look import Look, Team, definition_of, floor_of
@@ -75,6 +75,7 @@ def _matching(view: View, service: Service, deployment: Deployment, dice: Dice) 
         amounts=Amounts(),
         group=_PROBE,
         strategy=_ANY,
+        chooser=Chooser.ENGINE,
         constraints=(*request.constraints, _ONE_EACH),
     )
     return place(view, free, dice).placed

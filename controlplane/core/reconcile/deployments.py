@@ -195,6 +195,8 @@ def roll_back(draft: Draft, service: Service, rollout: ServiceDeployment, cause:
         failures=0,
         healthy_seen=0,
         has_run=False,
+        test_weight=0,
+        production_weight=0,
         baking_since=None,
         block=None,
     )

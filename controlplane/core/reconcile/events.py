@@ -96,6 +96,11 @@ def steady(service: Service) -> Sentence:
     return Sentence(f"(service {service.name}) has reached a steady state.", "SERVICE_STEADY_STATE")
 
 
+def taskset_steady(service: Service, task_set: str) -> Sentence:
+    """A task set (id) has its number, and all of it is healthy."""
+    return Sentence(f"(service {service.name}, taskSet {task_set}) has reached a steady state.", "TASKSET_STEADY_STATE")
+
+
 def impaired(service: Service) -> Sentence:
     """Tasks fail again and again before they run."""
     text = f"(service {service.name}) is unable to consistently start tasks successfully."

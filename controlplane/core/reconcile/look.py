@@ -16,7 +16,7 @@ from controlplane.core.model import Deployment, Release, Service, Task, TaskDefi
 from controlplane.core.names import Dice, Names
 from controlplane.core.placement import explain
 from controlplane.core.placement.explain import Refusal
-from controlplane.core.placement.request import Caution, Request, caution_of, service_request
+from controlplane.core.placement.request import Caution, Chooser, Request, caution_of, service_request
 from controlplane.core.policy import CountsStopping, HoldEnds, Policy, ProtectionCovers
 from controlplane.core.reconcile import events, health, scalein, throttle
 from controlplane.core.reconcile.health import Soundness
@@ -77,6 +77,8 @@ class Look:
         self.policy = cluster.policy if cluster is not None else Policy()
         self.times: list[float] = []
         """Epoch seconds at which another look is worth it."""
+        self.extra_room = 0
+        """Tasks that the ceiling of the service allows besides, as for green beside blue."""
         self.unplaced = 0
         """Tasks that found no room in this look."""
         self.kept_free: Callable[[], frozenset[str]] = frozenset
@@ -135,7 +137,7 @@ class Look:
 
     def room(self) -> int:
         """How many more tasks the ceiling of the service allows."""
-        return ceiling_of(self.service) - len(self.live) - len(self.counted_stopping())
+        return ceiling_of(self.service) + self.extra_room - len(self.live) - len(self.counted_stopping())
 
     # -- what it says --------------------------------------------------------------------------------------------------
 
@@ -197,7 +199,7 @@ class Look:
         if only is not None:
             rest = frozenset(i.arn for i in self.draft.instances(self.service.cluster)) - only
             constraints = (*request.constraints, {"type": "distinctInstance"})
-            request = msgspec.structs.replace(request, avoid=rest, constraints=constraints)
+            request = msgspec.structs.replace(request, avoid=rest, constraints=constraints, chooser=Chooser.ENGINE)
         stand_ins = iter(replaces)
         launched = launching.launch(
             self.draft,

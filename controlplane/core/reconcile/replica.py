@@ -54,7 +54,8 @@ def move(look: Look, wanted: dict[str, int]) -> Formation:
             if task.arn not in look.stopped:
                 look.stop([task], reason=reason)
     formation = form(look, wanted)
-    move_waiting(look, formation.teams[0])
+    for team in formation.teams:
+        move_waiting(look, team)
     _replace_old(look, form(look, wanted))
     for nth in range(len(formation.teams)):
         start_missing(look, form(look, wanted).teams[nth])
@@ -120,8 +121,7 @@ def _replace_old(look: Look, formation: Formation) -> None:
     """
     if look.policy.unhealthy_in_rollout is UnhealthyInRollout.STOP_FIRST:
         return
-    old = {deployment.id: deployment for deployment in look.service.deployments[1:]}
-    for deployment in old.values():
+    for deployment in look.service.deployments[1:]:
         own = [task for task in formation.leave if task.deployment == deployment.id and not look.on_draining(task)]
         team = Team(deployment, len(own), own)
         if not own:

@@ -12,6 +12,8 @@ from controlplane.core.reconcile import deployments
 from controlplane.core.view import Draft
 from wire.status import DesiredStatus, TaskStatus
 
+_LEAVING = {False: {"ACTIVE"}, True: {"DRAINING"}}
+"""Statuses in which a deployment, or a task set, is gone with its last task."""
 _UP = frozenset({TaskStatus.RUNNING, TaskStatus.DEACTIVATING})
 
 
@@ -41,8 +43,10 @@ def advance(draft: Draft, service: Service, tasks: Sequence[Task], desired: Mapp
     kept: list[Deployment] = []
     gone: list[Deployment] = []
     for deployment in service.deployments:
-        is_over = deployment.status != "PRIMARY" and deployment.id not in standing and not desired.get(deployment.id)
-        (gone if is_over else kept).append(deployment)
+        is_over = deployment.id not in standing and not desired.get(deployment.id)
+        (gone if is_over and deployment.status in _LEAVING[deployment.task_set is not None] else kept).append(
+            deployment
+        )
     changed = []
     for before in kept:
         count = desired.get(before.id, 0)

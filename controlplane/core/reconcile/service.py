@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from controlplane.core.model import Scheduling, Service
+from controlplane.core.model import Controller, Scheduling, Service
 from controlplane.core.names import Dice, Names
-from controlplane.core.reconcile import course, daemon, replica, rollout
+from controlplane.core.reconcile import course, daemon, replica, rollout, stages, taskset
 from controlplane.core.reconcile.look import Look
 from controlplane.core.view import Draft, View
 
@@ -22,14 +22,29 @@ def reconcile(draft: Draft, service: str, *, names: Names, dice: Dice) -> float 
     if record.status == "DRAINING":
         drain(look)
         return None
+    if not record.deployments:
+        return None
     course.take_in(look)
     if look.service.scheduling is Scheduling.DAEMON:
-        formation = daemon.move(look)
+        course.finish(look, daemon.move(look))
+        return look.look_again_at()
+    look.kept_free = partial(daemon.awaiting, draft, look.service.cluster, dice)
+    if look.service.controller is Controller.EXTERNAL:
+        numbers = taskset.wanted(look.service)
+        look.extra_room = sum(numbers.values())
+        taskset.finish(look, replica.move(look, numbers))
     else:
-        look.kept_free = partial(daemon.awaiting, draft, look.service.cluster, dice)
-        formation = replica.move(look, {look.service.deployments[0].id: look.service.desired_count})
-    course.finish(look, formation)
+        course.finish(look, replica.move(look, _wanted(look)))
     return look.look_again_at()
+
+
+def _wanted(look: Look) -> dict[str, int]:
+    """How many tasks each deployment (id) is to have: all of the newest, unless it goes by stages."""
+    under_way = course.current(look)
+    if under_way is None or not stages.is_staged(under_way):
+        return {look.service.deployments[0].id: look.service.desired_count}
+    look.extra_room = look.service.desired_count
+    return stages.wanted(look, under_way)
 
 
 def drain(look: Look) -> None:
@@ -51,5 +66,7 @@ def is_short(view: View, service: Service) -> bool:
         return False
     if service.scheduling is Scheduling.DAEMON:
         return True
+    if service.controller is Controller.EXTERNAL:
+        return sum(t.is_live for t in view.tasks_of(service.arn)) < sum(taskset.wanted(service).values())
     newest = service.deployments[0].id
     return sum(t.is_live and t.deployment == newest for t in view.tasks_of(service.arn)) < service.desired_count

@@ -21,7 +21,7 @@ FORBIDDEN = (
     # spared by agent/diet.py
     "charset_normalizer", "frozenlist._frozenlist",
     # for paths that few agents take
-    "ctypes", "logging.handlers", "paramiko", "multiprocessing", "unittest", "xml",
+    "ctypes", "difflib", "logging.handlers", "psutil", "paramiko", "multiprocessing", "unittest", "xml",
 )  # fmt: skip
 
 

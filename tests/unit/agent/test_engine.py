@@ -192,3 +192,18 @@ async def test_greedy_with_a_limit_fails_the_task_that_waited_too_long(tmp_path)
         await host.want(task)
     assert await backend.wait_for("c", "STOPPED") == 300
     await host.kill()
+
+
+@host_test
+async def test_the_limit_of_the_wait_runs_on_over_a_restart(tmp_path):
+    host = Machine(tmp_path, queue=QueuePolicy.GREEDY, queue_limit_seconds=300)
+    backend = await host.boot()
+    for task in ("a", "b", "c"):
+        await host.want(task)
+    await backend.wait_for("b", "RUNNING")
+    await asyncio.sleep(100)
+    await host.kill()
+    backend = await host.boot()
+    async with asyncio.timeout(1000):
+        assert await backend.wait_for("c", "STOPPED") == 300
+    await host.kill()

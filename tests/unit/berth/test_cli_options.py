@@ -54,7 +54,10 @@ def test_a_refusal_is_one_sentence(arguments: str, sentence: str) -> None:
 
 def test_remedies_can_be_combined() -> None:
     remedies = read_remedies(("stop-timeout=10s", "maximum-percent=100", "reserve=500", "binpack"))
-    assert remedies == Remedies(10, 100, 500, "binpack", "stop-timeout=10s, maximum-percent=100, reserve=500, binpack")
+    assert remedies == Remedies(
+        10, 100, 500, "binpack", text="stop-timeout=10s, maximum-percent=100, reserve=500, binpack"
+    )
+    assert read_remedies(("protection",)).is_protected
     assert read_remedies(()) == Remedies()
 
 

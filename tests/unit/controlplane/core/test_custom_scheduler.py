@@ -14,6 +14,7 @@ from placement_cases import case_of, instance, request, state_of
 from controlplane.core.model import Cluster
 from controlplane.core.placement import custom, explain
 from controlplane.core.placement.engine import place
+from controlplane.core.placement.request import Caution, Chooser
 from controlplane.core.plan import Plan
 from controlplane.core.policy import Policy
 from controlplane.core.view import State
@@ -71,6 +72,12 @@ def test_a_wrong_answer_is_one_sentence(answer: object, sentence: str) -> None:
     assert len(outcome.placed) == ("i/01" in str(answer) and "3" not in sentence and "list" not in sentence)
     assert f"he scheduler mine {sentence}." in explain.sentence(outcome.refusals)
     assert {refusal.reason for refusal in outcome.refusals} == {"SCHEDULER"}
+
+
+def test_where_there_is_nothing_to_choose_it_is_not_asked() -> None:
+    state = under(Answers(KeyError("asked")), state_of(instance(1)))
+    assert place(state, request(1, chooser=Chooser.ENGINE), Random(1)).placed == ("i/01",)
+    assert place(state, request(1, caution=Caution.ONLY_EMPTY), Random(1)).placed == ("i/01",)
 
 
 def test_one_that_is_not_installed() -> None:

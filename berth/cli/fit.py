@@ -1,0 +1,108 @@
+"""`berth fit`: how many copies of a task definition each instance type holds, and what is left over."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from berth.cli.options import InstanceTypeName, Number
+from berth.client import EcsClient
+from berth.errors import UserError
+from controlplane.core.cost import task_amounts
+from wire.errors import AwsError
+from wire.instance_types import INSTANCE_TYPES, InstanceType
+from wire.resources import Amounts
+
+ENDPOINT = "http://127.0.0.1:6333"
+
+
+class Fit(msgspec.Struct, frozen=True):
+    """What one instance type makes of the copies. Left over: CPU units and MiB."""
+
+    instance_type: InstanceType
+    copies: int
+    cpu_left: int
+    memory_left_mib: int
+    limit: str
+    """What the next copy lacks."""
+
+
+@click.command(short_help="Show how many copies of a task definition each instance type holds.")
+@click.argument("task_definition", metavar="TASKDEF")
+@click.option("--instance-type", "types", type=InstanceTypeName(), multiple=True, help="Only this one; repeatable.")
+@click.option("--reserved-memory", type=Number(0, 1 << 20), default=0, help="MiB that are kept off tasks on a host.")
+@click.option("--endpoint", default=ENDPOINT, show_default=True, envvar="AWS_ENDPOINT_URL_ECS", help="Control plane.")
+def fit(*, task_definition: str, types: tuple[InstanceType, ...], reserved_memory: int, endpoint: str) -> None:
+    """Show how many copies of TASKDEF each instance type holds, and what is left over.
+
+    TASKDEF is a family, family:revision or ARN, or a file with the JSON of a registration (then no control plane is
+    asked). What is left over on a full host is what a task that stops cannot give to the next one in advance.
+    """
+    path = Path(task_definition)
+    is_file = path.suffix == ".json" or path.is_file()
+    body = _from_file(path) if is_file else asyncio.run(_from_api(endpoint, task_definition))
+    try:
+        amounts = task_amounts(body)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{task_definition} is no task definition whose size can be read: {error}.") from None
+    rows = [fitted(kind, amounts, reserved_memory) for kind in (types or INSTANCE_TYPES.values())]
+    held = [row for row in rows if row.copies or types]
+    click.echo(f"One copy takes {amounts.cpu} CPU units and {amounts.memory_mib} MiB{_ports(amounts)}.")
+    Console().print(_table(held))
+    if len(held) < len(rows):
+        click.echo(f"{len(rows) - len(held)} smaller types hold none.")
+
+
+def fitted(kind: InstanceType, amounts: Amounts, reserved_memory_mib: int = 0) -> Fit:
+    """How many copies of `amounts` an instance of that type holds."""
+    memory_mib = max(0, kind.memory_mib - reserved_memory_mib)
+    limits = {"CPU": kind.cpu // amounts.cpu if amounts.cpu else None}
+    limits["MEMORY"] = memory_mib // amounts.memory_mib if amounts.memory_mib else None
+    limits["PORTS"] = 1 if amounts.ports or amounts.ports_udp else None
+    limits["GPU"] = 0 if amounts.gpus else None
+    known = {name: copies for name, copies in limits.items() if copies is not None}
+    copies = min(known.values(), default=0)
+    limit = ", ".join(name for name, most in known.items() if most == copies) or "nothing is asked for"
+    return Fit(kind, copies, kind.cpu - copies * amounts.cpu, memory_mib - copies * amounts.memory_mib, limit)
+
+
+def _table(rows: list[Fit]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("TYPE", "CPU", "MiB", "COPIES", "CPU LEFT", "MiB LEFT", "FULL BY"):
+        table.add_column(heading, justify="left" if heading in {"TYPE", "FULL BY"} else "right")
+    for row in rows:
+        kind = row.instance_type
+        numbers = (kind.cpu, kind.memory_mib, row.copies, row.cpu_left, row.memory_left_mib)
+        table.add_row(kind.name, *map(str, numbers), row.limit)
+    return table
+
+
+def _ports(amounts: Amounts) -> str:
+    ports = sorted(amounts.ports | amounts.ports_udp)
+    return f", and the host ports {', '.join(map(str, ports))}, which one copy on a host can have" if ports else ""
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    except msgspec.MsgspecError as error:
+        raise UserError(f"{path} is no JSON of a task definition: {error}.") from None
+
+
+async def _from_api(endpoint: str, reference: str) -> dict[str, Any]:
+    try:
+        async with EcsClient(endpoint) as client:
+            answer = await client.call("DescribeTaskDefinition", taskDefinition=reference)
+            body: dict[str, Any] = answer["taskDefinition"]
+            return body
+    except AwsError as error:
+        raise UserError(f"The control plane refused: {error.message}") from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise UserError(f"No control plane answers at {endpoint}; is `berth dev` running?") from error

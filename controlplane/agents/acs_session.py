@@ -1,0 +1,289 @@
+"""One ACS session: what one connected instance is told, and what it answers, over its websocket.
+
+Level-driven: it looks at what `core/assignment` says its instance must know (at once about a task that changed, with
+each heartbeat about all) and sends what is not acknowledged. A missed wake-up costs time, a repeat nothing.
+Source: amazon-ecs-agent `ecs-agent/acs/session`; recorded traffic.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from controlplane.agents import manifest
+from controlplane.agents.payload import payload_of
+from controlplane.agents.policies import PolicyNews
+from controlplane.agents.roles import Roles
+from controlplane.api.call import Account
+from controlplane.committing import Committer
+from controlplane.core import lifecycle
+from controlplane.core.assignment import Assignment, assignments
+from controlplane.core.view import ACTOR, Draft
+from controlplane.metrics import Metrics
+from controlplane.store.port import Store
+from wire import acs_session_shapes, acs_shapes, envelope
+from wire.errors import AwsError
+from wire.status import DesiredStatus, InstanceStatus, TaskStatus
+from wire.story import Kind, StoryLine
+
+HEARTBEAT_SECONDS = 20
+"""Amazon's agent leaves after 60 to 120 s without any message."""
+SILENCE_SECONDS_MAX = 60
+"""A peer that has sent nothing for so long, not even the acks of heartbeats, is gone."""
+RETELL_SECONDS = 60
+"""An assignment that is not acknowledged for so long is sent again."""
+SEND_SECONDS_MAX = 10
+CLOSE_SECONDS_MAX = 1
+"""How long a close waits for the other side to agree."""
+FRAME_BYTES_MAX = 1024 * 1024
+
+_log = structlog.get_logger(__name__)
+
+Matter = tuple[str, DesiredStatus, bool]
+"""A task's ARN, what is wanted of it, and whether by force: what is told, and acknowledged, once."""
+
+
+class Told(NamedTuple):
+    """A matter that is on its way."""
+
+    message_id: str
+    at: float
+
+
+class Known(NamedTuple):
+    """What an instance is known to have; it outlives the sessions, and goes with the instance."""
+
+    acknowledged: set[Matter]
+    roles: Roles
+
+
+class Shared(NamedTuple):
+    """What all sessions work with."""
+
+    store: Store
+    committer: Committer
+    account: Account
+    clock: Callable[[], float]
+    """Epoch seconds."""
+    metrics: Metrics
+    next_timeline: Callable[[], int]
+    """Of a manifest: above every one before."""
+
+
+class Session:
+    """One connection. Its reader, its teller and its heart run side by side; when one ends, all end."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        instance: str,
+        socket: web.WebSocketResponse,
+        known: Known,
+    ) -> None:
+        self._shared = shared
+        self._instance = instance
+        self._socket = socket
+        self._acknowledged, self._roles = known
+        self._on_its_way: dict[Matter, Told] = {}
+        self._policy = PolicyNews()
+        self._changed = asyncio.Event()
+        self._stirred: dict[str, None] | None = None
+        """Tasks to look at, in the order of their changes; None: all."""
+        self._leaving = asyncio.Event()
+        self._close_code = WSCloseCode.OK
+        self._heard_at = shared.clock()
+
+    def wake(self, task: str | None = None) -> None:
+        """Look again at what the instance must be told, about one task or about all."""
+        if task is None:
+            self._stirred = None
+        elif self._stirred is not None:
+            self._stirred[task] = None
+        self._changed.set()
+
+    def leave(self, *, code: WSCloseCode) -> None:
+        """End the connection from our side, soon."""
+        self._close_code = code
+        self._leaving.set()
+
+    async def run(self) -> None:
+        """Serve the connection until it ends."""
+        loops = (self._read(), self._beat(), self._tell(), self._leaving.wait())
+        jobs: set[asyncio.Future[Any]] = {asyncio.ensure_future(loop) for loop in loops}
+        try:
+            done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+            for job in done:
+                job.result()
+        except (ConnectionError, TimeoutError) as error:
+            _log.debug("session broke", instance=self._instance, error=str(error))
+        finally:
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                await self._socket.close(code=self._close_code)
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                continue
+            self._heard_at = self._shared.clock()
+            try:
+                await self._take(envelope.decode_frame(message.data))
+            except (msgspec.MsgspecError, AwsError) as error:  # what is not acknowledged is told again
+                _log.warning("a frame was not taken", instance=self._instance, error=str(error))
+
+    async def _take(self, frame: envelope.Frame) -> None:
+        """Other types (acks of heartbeats, refusals of updates) are word that somebody is there."""
+        if frame.type == "AckRequest":
+            await self._take_ack(msgspec.json.decode(frame.message, type=acs_shapes.AckRequest))
+        elif frame.type == "IAMRoleCredentialsAckRequest":
+            self._roles.come(msgspec.json.decode(frame.message, type=acs_session_shapes.IAMRoleCredentialsAckRequest))
+        elif frame.type == "TaskStopVerificationMessage":
+            question = msgspec.json.decode(frame.message, type=acs_session_shapes.TaskStopVerificationMessage)
+            shared = self._shared
+            answer = manifest.verdict(shared.store.view(), self._instance, question, now=shared.clock())
+            if answer is not None:
+                await self._send_frame(answer)
+
+    async def _take_ack(self, ack: acs_shapes.AckRequest) -> None:
+        """The instance has a message on disk. Match on the id only, as agents echo the rest in several forms."""
+        if self._policy.is_answered_by(ack.message_id):
+            note = partial(self._policy.note, arn=self._instance)
+            await self._shared.committer.commit(note, cause=ack.message_id)
+        for matter, told in list(self._on_its_way.items()):
+            if told.message_id == ack.message_id:
+                if matter[1] is DesiredStatus.STOPPED:
+                    await self._note_stop_told(matter[0], told.message_id)
+                del self._on_its_way[matter]
+                self._acknowledged.add(matter)
+
+    async def _note_stop_told(self, arn: str, message_id: str) -> None:
+        def decide(draft: Draft) -> None:
+            task = draft.task(arn)
+            if task is not None:
+                lifecycle.observe_told(draft, task)
+
+        await self._shared.committer.commit(decide, cause=message_id)
+
+    async def _tell(self) -> None:
+        await self._send_manifest()
+        await self._send_credentials()
+        while True:
+            self._changed.clear()
+            view = self._shared.store.view()
+            instance = view.instance(self._instance)
+            if instance is None or instance.status is InstanceStatus.INACTIVE:
+                return
+            policy = self._policy.message(view, instance, self._shared.account.names.uuid())
+            if policy is not None:
+                await self._send_frame(policy)
+            stirred, self._stirred = self._stirred, {}
+            looked_at = assignments(view, self._instance, stirred)
+            if stirred is None:
+                self._forget_all_but({_matter(assignment) for assignment in looked_at})
+            news = [assignment for assignment in looked_at if self._is_news(assignment)]
+            if news:
+                await self._send(news)
+            else:
+                await self._changed.wait()
+
+    def _forget_all_but(self, matters: set[Matter]) -> None:
+        self._acknowledged &= matters
+        self._on_its_way = {matter: told for matter, told in self._on_its_way.items() if matter in matters}
+
+    async def _send_manifest(self) -> None:
+        shared, message_id = self._shared, self._shared.account.names.uuid()
+        timeline, now = shared.next_timeline(), shared.clock()
+        view = shared.store.view()
+        await self._send_frame(
+            manifest.manifest(view, self._instance, message_id=message_id, timeline=timeline, now=now)
+        )
+
+    async def _send_credentials(self) -> None:
+        """Of the roles of tasks that the instance has; those that it is yet to be told of come with their task."""
+        shared, now = self._shared, self._shared.clock()
+        view = shared.store.view()
+        due = self._roles.due((a.task for a in assignments(view, self._instance) if self._has(a)), now)
+        for task in due:
+            definition = view.task_definition(task.task_definition)
+            assert definition is not None
+            message = self._roles.message(task, definition, shared.account.names.uuid(), now)
+            if message is not None:
+                await self._send_frame(message)
+
+    def _has(self, assignment: Assignment) -> bool:
+        task = assignment.task
+        return not task.last_status.is_starting or (task.arn, DesiredStatus.RUNNING, task.force) in self._acknowledged
+
+    def _is_news(self, assignment: Assignment) -> bool:
+        matter = _matter(assignment)
+        if matter in self._acknowledged or matter in self._on_its_way:
+            return False
+        last = assignment.task.last_status
+        if assignment.desired is DesiredStatus.STOPPED:
+            return assignment.task.force or last is not TaskStatus.STOPPING
+        return last.is_starting
+
+    async def _send(self, news: list[Assignment]) -> None:
+        """One message for each task: an agent that cannot take one of them still acknowledges the others."""
+        shared, now = self._shared, self._shared.clock()
+        messages = {_matter(a): self._message(a, shared.account.names.uuid(), now) for a in news}
+        lines = [
+            StoryLine(
+                now,
+                ACTOR,
+                a.task.arn,
+                Kind.TASK_TOLD,
+                a.task.cause,
+                {"desired": a.desired, "instance": self._instance},
+                messages[_matter(a)].message_id,
+            )
+            for a in news
+        ]
+        await shared.store.tell(lines)
+        for matter, message in messages.items():
+            self._on_its_way[matter] = Told(message.message_id, now)
+            await self._send_frame(message)
+            shared.metrics.payloads.inc()
+
+    def _message(self, assignment: Assignment, message_id: str, now: float) -> acs_shapes.PayloadMessage:
+        view, account = self._shared.store.view(), self._shared.account.names.arns.account
+        payload, cluster = payload_of(view, assignment, account=account, roles=self._roles, now=now)
+        return acs_shapes.PayloadMessage(
+            message_id=message_id,
+            cluster_arn=cluster,
+            container_instance_arn=self._instance,
+            generated_at=int(now * 1000),
+            seq_num=view.revision,
+            tasks=[payload],
+        )
+
+    async def _beat(self) -> None:
+        """Heartbeats; and with each, a look at who has fallen silent and what was never acknowledged."""
+        shared = self._shared
+        while True:
+            await self._send_frame(acs_shapes.HeartbeatMessage(message_id=shared.account.names.uuid()))
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            now = shared.clock()
+            if now - self._heard_at > SILENCE_SECONDS_MAX:
+                _log.info("agent has fallen silent", instance=self._instance)
+                return
+            late = [matter for matter, told in self._on_its_way.items() if now - told.at > RETELL_SECONDS]
+            for matter in late:
+                del self._on_its_way[matter]
+            self.wake()
+            await self._send_credentials()
+
+    async def _send_frame(self, message: msgspec.Struct) -> None:
+        async with asyncio.timeout(SEND_SECONDS_MAX):
+            await self._socket.send_str(envelope.encode_frame(acs_shapes.kind_of(message), message))
+
+
+def _matter(assignment: Assignment) -> Matter:
+    return assignment.task.arn, assignment.desired, assignment.task.force

@@ -1,0 +1,109 @@
+"""Requests for other AWS services, in the protocol in which each reads its answer: one sentence, and who the caller is.
+
+ECS and its neighbours with targets speak JSON; STS and its like send a form and read XML, EC2 and S3 read XML of their
+own, the rest read JSON with the error's name in a header. Source: botocore's parsers; the services' API references.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from urllib.parse import parse_qs
+from uuid import uuid4
+from xml.sax.saxutils import escape
+
+import msgspec
+from aiohttp import web
+
+from controlplane.api.role_keys import Claims
+from wire import envelope
+from wire.arn import short_id
+from wire.errors import AwsError, UnknownOperationException
+
+_SCOPE = re.compile(r"Credential=[^/\s]+/\d{8}/[^/\s]+/(?P<service>[a-z0-9-]+)/aws4_request")
+_IDENTITY = "GetCallerIdentity"
+
+
+class Dialect(StrEnum):
+    """How a caller reads an answer."""
+
+    JSON = "json"
+    QUERY = "query"
+    EC2 = "ec2"
+    S3 = "s3"
+    REST = "rest"
+
+
+_BY_SERVICE = {"ec2": Dialect.EC2, "s3": Dialect.S3, "cloudfront": Dialect.QUERY, "route53": Dialect.QUERY}
+
+
+def service_of(headers: Mapping[str, str]) -> str:
+    """The service that a request was signed for; "" where that cannot be seen."""
+    scope = _SCOPE.search(headers.get("Authorization", ""))
+    return scope["service"] if scope else ""
+
+
+def dialect_of(headers: Mapping[str, str], path: str = "/") -> Dialect:
+    """How the sender of a request reads its answer."""
+    if "X-Amz-Target" in headers:
+        return Dialect.JSON
+    if known := _BY_SERVICE.get(service_of(headers)):
+        return known
+    if headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+        return Dialect.QUERY
+    return Dialect.JSON if path == "/" else Dialect.REST
+
+
+def wrong_service(headers: Mapping[str, str]) -> UnknownOperationException:
+    """What a request for another service is told; its name is in its target or in its signature."""
+    prefix = headers.get("X-Amz-Target", "").rpartition(".")[0]
+    signed = service_of(headers)
+    service = prefix or (signed if signed != "ecs" else "")
+    if not service:
+        return UnknownOperationException("This is an ECS API: POST / with an X-Amz-Target header is what it serves.")
+    return UnknownOperationException(
+        f"This request is for {service[:100]}, and only ECS is served here. "
+        "Point only ECS here, with AWS_ENDPOINT_URL_ECS instead of AWS_ENDPOINT_URL."
+    )
+
+
+def caller_identity(body: bytes, account: str, role: Claims | None) -> str:
+    """The answer to a form that STS would have: who signed. `account` is the number.
+
+    Raises:
+        AwsError: it asks for something else.
+    """
+    action = parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
+    if action != _IDENTITY:
+        raise AwsError(f"STS's {action[:100] or 'operation'} is not served here; {_IDENTITY} is.", code="InvalidAction")
+    if role is None:
+        arn, user = f"arn:aws:iam::{account}:root", account
+    else:
+        session = short_id(role.task)
+        arn, user = f"arn:aws:sts::{account}:assumed-role/{short_id(role.role)}/{session}", f"AROA:{session}"
+    said = f"<Arn>{escape(arn)}</Arn><UserId>{escape(user)}</UserId><Account>{account}</Account>"
+    return _ANSWER.format(action=_IDENTITY, said=said, id=uuid4())
+
+
+def refusal(error: AwsError, dialect: Dialect, status: int | None = None) -> web.Response:
+    """The answer that says an error, so that a caller of this dialect shows its sentence."""
+    status = error.status if status is None else status
+    if dialect is Dialect.JSON:
+        return web.Response(status=status, body=envelope.encode_error(error), content_type=envelope.CONTENT_TYPE)
+    if dialect is Dialect.REST:
+        body = msgspec.json.encode({"message": error.message})
+        headers = {"x-amzn-ErrorType": error.code}
+        return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+    said = f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
+    form = _XML[dialect].format(said=said, id=uuid4())
+    return web.Response(status=status, text=form, content_type="text/xml")
+
+
+_ANSWER = (
+    '<{action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><{action}Result>{said}</{action}Result>'
+    "<ResponseMetadata><RequestId>{id}</RequestId></ResponseMetadata></{action}Response>"
+)
+_XML = {
+    Dialect.QUERY: "<ErrorResponse><Error><Type>Sender</Type>{said}</Error><RequestId>{id}</RequestId></ErrorResponse>",
+    Dialect.EC2: "<Response><Errors><Error>{said}</Error></Errors><RequestID>{id}</RequestID></Response>",
+    Dialect.S3: "<Error>{said}<RequestId>{id}</RequestId></Error>",
+}
