@@ -8,12 +8,12 @@ UpdateContainerInstancesState; DeregisterContainerInstance (a terminated instanc
 
 import msgspec
 
-from controlplane.core import lifecycle
 from controlplane.core.capacity import fleet
 from controlplane.core.capacity.attachment import instance_of, terms_of_group
 from controlplane.core.capacity.model import Group, Machine, MachineState, Transition, Waiting
 from controlplane.core.capacity.occupancy import left_behind, occupants
 from controlplane.core.capacity.pace import Pace
+from controlplane.core.instances import lose, set_status
 from controlplane.core.model import Instance
 from controlplane.core.names import Names
 from controlplane.core.view import Draft
@@ -50,10 +50,8 @@ def observe_ended(draft: Draft, group: Group, machine: Machine) -> None:
     if instance is not None:
         if machine.state is not MachineState.TERMINATING_PROCEED:
             _tell_taken(draft, instance, machine.why or "it ended by itself")
-        for task in left_behind(draft, instance):
-            reason = f"Host EC2 (instance {machine.id}) terminated."
-            lifecycle.observe_lost(draft, task, stop_code=StopCode.TERMINATION_NOTICE, reason=reason)
-        _set_status(draft, instance, InstanceStatus.INACTIVE, is_connected=False)
+        reason = f"Host EC2 (instance {machine.id}) terminated."
+        lose(draft, instance, InstanceStatus.INACTIVE, stop_code=StopCode.TERMINATION_NOTICE, reason=reason)
     fleet.move(draft, msgspec.structs.replace(machine, waits=()), MachineState.TERMINATED)
 
 
@@ -63,7 +61,7 @@ def _begin(draft: Draft, group: Group, machine: Machine, names: Names, pace: Pac
     instance = instance_of(draft, machine, group.cluster)
     if each is not None and each.drains and instance is not None and machine.is_healthy:
         if instance.status is InstanceStatus.ACTIVE:
-            _set_status(draft, instance, InstanceStatus.DRAINING, is_connected=instance.agent_connected)
+            set_status(draft, instance, InstanceStatus.DRAINING)
         waits += (Waiting(hook=DRAINING, until=draft.now + pace.wall(DRAINING_SECONDS_MAX)),)
     if waits:
         return fleet.move(draft, machine, MachineState.TERMINATING_WAIT, waits=waits)
@@ -104,11 +102,3 @@ def _tell_taken(draft: Draft, instance: Instance, why: str) -> None:
         killed_under_drainer=[short_id(task.arn) for task in lost if task.is_stopping],
         killed=[short_id(task.arn) for task in lost if not task.is_stopping],
     )
-
-
-def _set_status(draft: Draft, instance: Instance, status: InstanceStatus, *, is_connected: bool) -> None:
-    changed = msgspec.structs.replace(
-        instance, status=status, agent_connected=is_connected, version=instance.version + 1
-    )
-    draft.put(changed)
-    draft.tell(Kind.INSTANCE_STATUS, instance.arn, status=status, connected=is_connected)
