@@ -6,6 +6,7 @@ SIGTERM leaves every container running, as Amazon's agent does: what was asked i
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -13,6 +14,7 @@ import aiohttp
 from agent.backend.backoff import Backoff
 from agent.backend.credentials import CredentialStore
 from agent.backend.ecsclient import BackendUnreachableError, EcsClient, is_transient
+from agent.backend.executing import Executions
 from agent.backend.logs import LogSubmitter
 from agent.backend.reporter import Reporter
 from agent.backend.sessions import sessions
@@ -35,11 +37,12 @@ from agent.policy import remembered, setter
 from agent.pulling import Puller
 from agent.runtime.cgroups import NoCgroupsError
 from agent.runtime.credentials import Logins
-from agent.runtime.kinds import RuntimeKind, open_looks, open_runtime, probe
+from agent.runtime.kinds import RuntimeKind, open_looks, open_runtime, probe, start_execution
 from agent.runtime.port import ForbiddenError, Runtime, UnreachableError
 from agent.runtime.secrets import Secrets
 from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
 from wire.errors import AwsError
+from wire.execution import EXECUTION_ATTRIBUTE
 from wire.extensions import INSTANCE_TYPE_ATTRIBUTE, INTROSPECTION_ATTRIBUTE
 from wire.resources import Amounts, to_registration
 from wire.story import Kind
@@ -167,6 +170,7 @@ async def _serve(
         except ConfigError as error:
             raise BackendUnreachableError(str(error)) from error
 
+    executions = Executions(client, engine.tasks, partial(start_execution, config.runtime))
     acs, tcs = sessions(
         client,
         engine,
@@ -178,6 +182,7 @@ async def _serve(
         credentials=credentials,
         doctor=doctor,
         sends_metrics=config.sends_metrics,
+        execute=executions.begin,
         set_policy=setter(journal, config.settings, engine.go_by),
         renew=renew,
     )
@@ -200,6 +205,7 @@ async def _serve(
             for work in working:
                 work.cancel()
     finally:
+        await executions.close()
         await reporter.close()
         await doctor.close()
 
@@ -303,6 +309,8 @@ async def _register(
 def _registration(config: Config, journal: Journal, registered: Amounts, introspection: str) -> dict[str, Any]:
     instance_type = config.declared.name if config.declared else ""
     custom = {**config.instance_attributes, INTROSPECTION_ATTRIBUTE: introspection}
+    if config.runtime is RuntimeKind.DOCKER:
+        custom[EXECUTION_ATTRIBUTE] = "true"
     if instance_type:
         custom[INSTANCE_TYPE_ATTRIBUTE] = instance_type
     known = journal.fact(_INSTANCE_FACT)

@@ -22,6 +22,7 @@ COMMANDS = {
     "dev": "berth.cli.dev",
     "events": "berth.cli.events",
     "explain": "berth.cli.explain",
+    "exec": "berth.cli.exec",
     "fit": "berth.cli.fit",
     "group": "berth.cli.group",
     "host": "berth.cli.host",

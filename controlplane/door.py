@@ -18,6 +18,8 @@ CONNECTIONS_MAX = 12_000
 """Above what 10,000 agents hold, below what a process can open on most systems. Assumed."""
 UNSIGNED_PATHS = frozenset({"/_berth/health", "/metrics"})
 """Nothing that asks for these can sign: a health check, a scraper. They tell counts, and no names."""
+CHANNEL_PATHS = "/v1/data-channel/"
+"""Sessions of ExecuteCommand: what lets a client in is the token that the API has given it."""
 SIGNED_ELSEWHERE = frozenset({"/", "/acs/ws", "/tcs/ws"})
 """Their handlers verify by themselves: the first needs the body for it, the others refuse in the agents' words."""
 _TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -69,7 +71,8 @@ def signed_only(authenticate: Authenticate) -> Middleware:
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in SIGNED_ELSEWHERE and request.path not in UNSIGNED_PATHS:
+        is_open = request.path in UNSIGNED_PATHS or request.path.startswith(CHANNEL_PATHS)
+        if request.path not in SIGNED_ELSEWHERE and not is_open:
             try:
                 await authenticate(request)
             except AwsError as error:

@@ -24,6 +24,7 @@ from aiohttp import web
 
 from controlplane import schedulers
 from controlplane.agents.acs import Sessions
+from controlplane.agents.executing import CHANNEL_PATH, Executing
 from controlplane.agents.refusal import refused_by
 from controlplane.agents.tcs import Telemetry
 from controlplane.api import auth, neighbours
@@ -62,6 +63,7 @@ from controlplane.store.sqlite import SqliteStore
 from wire.arn import ArnMaker
 from wire.errors import AwsError
 from wire.events import TARGET_PREFIX as EVENTS_PREFIX
+from wire.execution import EXECUTION_PATH
 from wire.extensions import EXPLAIN_PLACEMENT, GET_POLICY, PUT_POLICY
 from wire.logs import TARGET_PREFIX as LOGS_PREFIX
 
@@ -104,6 +106,7 @@ class ControlPlane:
             metrics=self.metrics,
             mint=Mint(config.keys.first.secret_access_key if config.keys else token_hex()),
         )
+        self.executing = Executing(self.sessions.send, time.time)
         self.telemetry = Telemetry(store=store, committer=self._committer)
         self.dispatcher = Dispatcher(
             store=store,
@@ -117,6 +120,7 @@ class ControlPlane:
                 EVENTS_PREFIX: RulesApi(store, self._committer, names),
             },
             rates=Rates(config.throttle, time.monotonic),
+            execute=self.executing.open,
             check_answers=config.check_answers,
         )
         self.alarms = Alarms(store=store, committer=self._committer, new_id=names.uuid)
@@ -178,6 +182,7 @@ class ControlPlane:
         """Stop serving, then make everything durable."""
         for bell in self._bells:
             bell.close()
+        self.executing.close()
         self.sessions.close()
         await self.telemetry.close()
         if self._listener is not None:
@@ -198,6 +203,8 @@ class ControlPlane:
         app.router.add_get("/acs/ws", partial(self._agents, self.sessions.handle))
         app.router.add_get("/tcs/ws", partial(self._agents, self.telemetry.handle))
         app.router.add_get("/events", self.events.handle)
+        app.router.add_get(CHANNEL_PATH + "/{session}", self.executing.serve_client)
+        app.router.add_get(EXECUTION_PATH + "/{session}", self.executing.serve_agent)
         app.router.add_get("/_berth/health", self._health)
         app.router.add_get("/_berth/story", self.feed.handle)
         app.router.add_post("/_berth/alarms", self.alarms.set)

@@ -12,6 +12,7 @@ from agent.backend.credentials import CredentialStore
 from agent.core.events import Event
 from agent.core.state import TaskState
 from wire.envelope import Frame, encode_frame
+from wire.execution import ExecuteCommandMessage
 
 Submit = Callable[[Event], Awaitable[None]]
 """Gives the engine a fact; returns when everything about it is on disk."""
@@ -53,7 +54,7 @@ class Timeline:
 
 
 class Desk:
-    """One agent's. `tasks` lists what the engine knows; `examine` has the container runtime looked at.
+    """One agent's. `tasks` lists what the engine knows; `examine` has the runtime looked at, `execute` a command run.
 
     `set_policy` takes what goes for `ECS_RESOURCE_RELEASE`, `ECS_TASK_QUEUE` and `ECS_STOP_GIVE_UP`; on disk when it
     returns. It raises ValueError where it cannot be read.
@@ -67,6 +68,7 @@ class Desk:
         facts: Facts,
         credentials: CredentialStore,
         examine: Callable[[], None] = lambda: None,
+        execute: Callable[[ExecuteCommandMessage], None] = lambda _message: None,
         set_policy: Callable[[str, str, str], None] = lambda _release, _queue, _give_up: None,
     ) -> None:
         self.submit = submit
@@ -74,6 +76,7 @@ class Desk:
         self.timeline = Timeline(facts)
         self.credentials = credentials
         self.examine = examine
+        self.execute = execute
         self.set_policy = set_policy
         self.manifest_id = ""
         """Id of the newest manifest, until the answer to our question about it has come."""

@@ -18,6 +18,7 @@ from wire import acs_shapes
 from wire.acs_session_shapes import BerthPolicyMessage
 from wire.acs_shapes import AckRequest, HeartbeatAckRequest, HeartbeatMessage
 from wire.envelope import Frame
+from wire.execution import ExecuteCommandMessage
 from wire.status import DesiredStatus
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,12 @@ async def payload(frame: Frame, desk: Desk) -> list[str]:
     return [encode(ack), *credentials]
 
 
+async def execute(frame: Frame, desk: Desk) -> list[str]:
+    """ExecuteCommandMessage, ours: there is no answer; what comes of it goes over a connection of its own."""
+    desk.execute(msgspec.json.decode(frame.message, type=ExecuteCommandMessage))
+    return []
+
+
 async def policy(frame: Frame, desk: Desk) -> list[str]:
     """BerthPolicyMessage, ours: another policy goes from now on, also for the tasks that are here."""
     message = msgspec.json.decode(frame.message, type=BerthPolicyMessage)
@@ -89,6 +96,7 @@ RESPONDERS: dict[str, Respond] = {
     "TaskManifestMessage": manifest.manifest,
     "TaskStopVerificationAck": manifest.verified,
     "IAMRoleCredentialsMessage": refreshing.refreshed,
+    "ExecuteCommandMessage": execute,
     "StageUpdateMessage": updates.refuse,
     "PerformUpdateMessage": updates.refuse,
 }

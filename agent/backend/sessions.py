@@ -16,6 +16,7 @@ from agent.core.events import Event
 from agent.core.state import TaskState
 from agent.machine.doctor import Doctor
 from agent.machine.stats import Cgroups
+from wire.execution import ExecuteCommandMessage
 
 
 class Books(Protocol):
@@ -44,6 +45,7 @@ def sessions(
     doctor: Doctor,
     cgroups: Cgroups | None = None,
     sends_metrics: bool = True,
+    execute: Callable[[ExecuteCommandMessage], None] = lambda _message: None,
     set_policy: Callable[[str, str, str], None],
     renew: Callable[[], Awaitable[None]],
 ) -> tuple[AcsSession, TcsSession]:
@@ -57,6 +59,7 @@ def sessions(
         facts=facts,
         credentials=credentials,
         examine=doctor.examine,
+        execute=execute,
         set_policy=set_policy,
     )
     telemetry = Telemetry(

@@ -96,11 +96,8 @@ async def dial(client: EcsClient, endpoints: Endpoints, url: str) -> aiohttp.Cli
         InactiveInstanceError, UnknownInstanceError: refused, and for that.
         aiohttp.ClientError, TimeoutError, OSError: refused, or out of reach.
     """
-    headers = client.signer.sign("GET", url, {}, b"", time.time())
     try:
-        async with asyncio.timeout(DIAL_SECONDS):
-            closing = aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS)
-            return await client.session.ws_connect(url, headers=headers, max_msg_size=FRAME_BYTES_MAX, timeout=closing)
+        return await connect(client, url)
     except aiohttp.WSServerHandshakeError as error:
         why = await _why_refused(client, url)
         if "InactiveInstanceException" in why:
@@ -109,6 +106,14 @@ async def dial(client: EcsClient, endpoints: Endpoints, url: str) -> aiohttp.Cli
             raise UnknownInstanceError from error
         endpoints.doubt()
         raise
+
+
+async def connect(client: EcsClient, url: str) -> aiohttp.ClientWebSocketResponse:
+    """Connect, once and signed. Raises aiohttp.ClientError, TimeoutError, OSError: refused, or out of reach."""
+    headers = client.signer.sign("GET", url, {}, b"", time.time())
+    async with asyncio.timeout(DIAL_SECONDS):
+        closing = aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS)
+        return await client.session.ws_connect(url, headers=headers, max_msg_size=FRAME_BYTES_MAX, timeout=closing)
 
 
 async def listen(socket: aiohttp.ClientWebSocketResponse, take: Take) -> None:

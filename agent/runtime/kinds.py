@@ -3,11 +3,14 @@
 import time
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agent.local.books import Inspected, Looks, Usage
 from agent.runtime.options import Options
-from agent.runtime.port import Furnishes, LogSink, Runtime
+from agent.runtime.port import Furnishes, LogSink, Runtime, RuntimeCallError
+
+if TYPE_CHECKING:
+    from agent.runtime.execution import Execution
 
 
 class RuntimeKind(StrEnum):
@@ -66,6 +69,19 @@ def open_looks(kind: RuntimeKind) -> Looks:
     from agent.runtime.looking import DockerLooks  # noqa: PLC0415 - as above
 
     return DockerLooks()
+
+
+async def start_execution(kind: RuntimeKind, docker_id: str, command: list[str], *, has_terminal: bool) -> "Execution":
+    """Start a command in a running container.
+
+    Raises:
+        RuntimeCallError: it cannot be started.
+    """
+    if kind is RuntimeKind.SCRIPTED:
+        raise RuntimeCallError("CannotExecuteCommandError", "a container that is played runs no commands")
+    from agent.runtime.execution import Execution  # noqa: PLC0415 - as above
+
+    return await Execution.start(docker_id, command, has_terminal=has_terminal)
 
 
 def open_runtime(

@@ -62,6 +62,12 @@ class Sessions:
         elif task is None:
             self._forget_gone([instance])
 
+    async def send(self, instance: str, message: msgspec.Struct) -> bool:
+        """Send a message beside all that is level-driven; whether `instance` (ARN) is connected."""
+        if instance in self._open:
+            await self._open[instance].send(message)
+        return instance in self._open
+
     def wake_all(self) -> None:
         """Anything may have changed."""
         for session in self._open.values():

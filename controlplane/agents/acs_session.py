@@ -149,7 +149,7 @@ class Session:
             shared = self._shared
             answer = manifest.verdict(shared.store.view(), self._instance, question, now=shared.clock())
             if answer is not None:
-                await self._send_frame(answer)
+                await self.send(answer)
 
     async def _take_ack(self, ack: acs_shapes.AckRequest) -> None:
         """The instance has a message on disk. Match on the id only, as agents echo the rest in several forms."""
@@ -182,7 +182,7 @@ class Session:
                 return
             policy = self._policy.message(view, instance, self._shared.account.names.uuid())
             if policy is not None:
-                await self._send_frame(policy)
+                await self.send(policy)
             stirred, self._stirred = self._stirred, {}
             looked_at = assignments(view, self._instance, stirred)
             if stirred is None:
@@ -201,9 +201,7 @@ class Session:
         shared, message_id = self._shared, self._shared.account.names.uuid()
         timeline, now = shared.next_timeline(), shared.clock()
         view = shared.store.view()
-        await self._send_frame(
-            manifest.manifest(view, self._instance, message_id=message_id, timeline=timeline, now=now)
-        )
+        await self.send(manifest.manifest(view, self._instance, message_id=message_id, timeline=timeline, now=now))
 
     async def _send_credentials(self) -> None:
         """Of the roles of tasks that the instance has; those that it is yet to be told of come with their task."""
@@ -215,7 +213,7 @@ class Session:
             assert definition is not None
             message = self._roles.message(task, definition, shared.account.names.uuid(), now)
             if message is not None:
-                await self._send_frame(message)
+                await self.send(message)
 
     def _has(self, assignment: Assignment) -> bool:
         task = assignment.task
@@ -249,7 +247,7 @@ class Session:
         await shared.store.tell(lines)
         for matter, message in messages.items():
             self._on_its_way[matter] = Told(message.message_id, now)
-            await self._send_frame(message)
+            await self.send(message)
             shared.metrics.payloads.inc()
 
     def _message(self, assignment: Assignment, message_id: str, now: float) -> acs_shapes.PayloadMessage:
@@ -268,7 +266,7 @@ class Session:
         """Heartbeats; and with each, a look at who has fallen silent and what was never acknowledged."""
         shared = self._shared
         while True:
-            await self._send_frame(acs_shapes.HeartbeatMessage(message_id=shared.account.names.uuid()))
+            await self.send(acs_shapes.HeartbeatMessage(message_id=shared.account.names.uuid()))
             await asyncio.sleep(HEARTBEAT_SECONDS)
             now = shared.clock()
             if now - self._heard_at > SILENCE_SECONDS_MAX:
@@ -280,7 +278,8 @@ class Session:
             self.wake()
             await self._send_credentials()
 
-    async def _send_frame(self, message: msgspec.Struct) -> None:
+    async def send(self, message: msgspec.Struct) -> None:
+        """One frame."""
         async with asyncio.timeout(SEND_SECONDS_MAX):
             await self._socket.send_str(envelope.encode_frame(acs_shapes.kind_of(message), message))
 

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from controlplane.agents.reports import story_lines
 from controlplane.api import auth, neighbours
-from controlplane.api.call import Account, Answer, Call
+from controlplane.api.call import Account, Answer, Call, Reader
 from controlplane.api.keys import KeyRing
 from controlplane.api.neighbours import Dialect
 from controlplane.api.operations import READERS, REPORTS, WRITERS
@@ -59,6 +59,10 @@ OURS = GROUP_OPERATIONS | {
     SYNC_MACHINES,
 }
 
+EXECUTE_COMMAND = "ExecuteCommand"
+_APART = frozenset({SUBMIT_STORY, EXECUTE_COMMAND})
+"""Served, and in none of the tables: one adds to the story alone, the other opens a session."""
+
 _log = structlog.get_logger(__name__)
 _SUBJECTS = (
     ("service", "serviceArn"),
@@ -96,6 +100,7 @@ class Dispatcher:
         metrics: Metrics,
         by_prefix: Mapping[str, Neighbour],
         rates: Rates,
+        execute: Reader,
         check_answers: bool,
     ) -> None:
         self._store = store
@@ -106,6 +111,7 @@ class Dispatcher:
         self._metrics = metrics
         self._by_prefix = by_prefix
         self._rates = rates
+        self._execute = execute
         self._check_answers = check_answers
 
     async def handle(self, request: web.Request, ours: str = "") -> web.Response:
@@ -185,6 +191,8 @@ class Dispatcher:
         if operation == SUBMIT_STORY:
             await self._store.tell(story_lines(call))
             return {}
+        if operation == EXECUTE_COMMAND:
+            return self._checked(call, self._execute(self._store.view(), call))
         if operation in READERS:
             return self._checked(call, READERS[operation](self._store.view(), call))
         return await self._commit(call, request.headers.get(envelope.CAUSE_HEADER) or call.id)
@@ -261,7 +269,7 @@ def _operation(headers: Mapping[str, str]) -> str:
     operation = envelope.operation_of(target)
     if operation is None:
         raise neighbours.wrong_service(headers)
-    if operation in READERS or operation in WRITERS or operation in REPORTS or operation == SUBMIT_STORY:
+    if operation in READERS or operation in WRITERS or operation in REPORTS or operation in _APART:
         return operation
     if operation not in ecs_shapes.operations():
         raise UnknownOperationException(f"ECS has no operation {operation[:100]!r}.")

@@ -49,7 +49,6 @@ CONTAINER_OVERRIDE: dict[str, Unserved] = {"resourceRequirements": _any_but_gpus
 TASK_REQUEST: dict[str, Unserved] = {
     "launchType": _other_than("EC2"),
     "volumeConfigurations": _given,
-    "enableExecuteCommand": _given,
 }
 SERVICE_REQUEST: dict[str, Unserved] = {
     **TASK_REQUEST,
@@ -60,7 +59,6 @@ SERVICE_REQUEST: dict[str, Unserved] = {
     "vpcLatticeConfigurations": _given,
     "gatewayConnectors": _given,
     "monitoring": _given,
-    "availabilityZoneRebalancing": _other_than("DISABLED"),
 }
 TASK_SET_REQUEST: dict[str, Unserved] = {
     "launchType": _other_than("EC2"),

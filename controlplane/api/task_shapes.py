@@ -9,7 +9,7 @@ from controlplane.core.capacity.attachment import provider_of_task
 from controlplane.core.model import Container, Instance, Task
 from controlplane.core.view import View
 from wire.extensions import ZONE_ATTRIBUTE
-from wire.status import HealthStatus
+from wire.status import HealthStatus, TaskStatus
 
 ARCHITECTURE_ATTRIBUTE = "ecs.cpu-architecture"
 
@@ -56,7 +56,7 @@ def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
         "healthStatus": health.of_task(task),
         "attachments": network.attachments(view, task),
         "attributes": _attributes(instance),
-        "enableExecuteCommand": False,
+        "enableExecuteCommand": task.body.get("enableExecuteCommand", False),
         "overrides": _overrides(task),
         "tags": task.body.get("tags", []) if with_tags else [],
         **{member: value for member, value in maybe.items() if value is not None},
@@ -81,6 +81,7 @@ def _container(task: Task, container: Container) -> Answer:
         "runtimeId": container.runtime_id,
         "exitCode": container.exit_code,
         "reason": container.reason,
+        "managedAgents": _managed_agents(task) or None,
         "memory": None if container.memory_mib is None else str(container.memory_mib),
         "memoryReservation": (
             None if container.memory_reservation_mib is None else str(container.memory_reservation_mib)
@@ -98,6 +99,15 @@ def _container(task: Task, container: Container) -> Answer:
         "cpu": str(container.cpu),
         **{member: value for member, value in maybe.items() if value is not None},
     }
+
+
+def _managed_agents(task: Task) -> list[Answer]:
+    """The agent that runs ExecuteCommand's commands: here it is the instance's own, so it runs when the task does."""
+    if not task.body.get("enableExecuteCommand"):
+        return []
+    stops = {TaskStatus.STOPPING: "STOPPED", TaskStatus.STOPPED: "STOPPED", TaskStatus.RUNNING: "RUNNING"}
+    agent: Answer = {"name": "ExecuteCommandAgent", "lastStatus": stops.get(task.last_status, "PENDING")}
+    return [agent if task.started_at is None else {**agent, "lastStartedAt": task.started_at}]
 
 
 def _overrides(task: Task) -> Answer:

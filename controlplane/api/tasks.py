@@ -43,7 +43,7 @@ REFERENCE_ID_CHARACTERS_MAX = 1024
 
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/.-]*")
 """With dots, which names of EventBridge rules may have (`events-rule/NAME`)."""
-_KEPT = ("networkConfiguration", "referenceId")
+_KEPT = ("networkConfiguration", "referenceId", "enableExecuteCommand")
 
 
 def run_task(draft: Draft, call: Call) -> Answer:

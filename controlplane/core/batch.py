@@ -8,9 +8,9 @@ from collections import Counter
 from typing import TypeVar, cast
 
 from controlplane.core import inhabitants
-from controlplane.core.model import HOLD_MOVES, Cluster, Instance, Task
+from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.plan import Conflict, Key, Plan
-from controlplane.core.record import Record
+from controlplane.core.record import HOLD_MOVES, Record
 from controlplane.core.view import State
 from wire.resources import Room
 from wire.status import InstanceStatus

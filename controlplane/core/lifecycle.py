@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from controlplane.core.cost import overridden, task_amounts
-from controlplane.core.model import HOLD_MOVES, Container, Release, Task, TaskDefinition
+from controlplane.core.model import Container, Release, Task, TaskDefinition
 from controlplane.core.names import Names
 from controlplane.core.placement import ledger
 from controlplane.core.policy import Policy
+from controlplane.core.record import HOLD_MOVES
 from controlplane.core.view import Draft
 from wire.holds import Proof
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, StopCode, TaskStatus

@@ -16,9 +16,6 @@ from wire.holds import Hold
 from wire.resources import Amounts
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, InstanceStatus, StopCode, TaskStatus
 
-HOLD_MOVES = 2
-"""A hold begins and ends: each moves its instance's version."""
-
 
 class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
     """A cluster. Key: its name."""
@@ -38,20 +35,6 @@ class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def key(self) -> str:
         return self.name
-
-
-class AccountSetting(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """An account setting that a principal (ARN) was given. Key: principal + name."""
-
-    table: ClassVar[str] = "account_settings"
-
-    principal: str
-    name: str
-    value: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.principal} {self.name}"
 
 
 class Family(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -222,7 +205,7 @@ class Service(Record, frozen=True, kw_only=True, omit_defaults=True):
     scheduling: Scheduling = Scheduling.REPLICA
     controller: Controller = Controller.ECS
     rollout: RolloutSettings = RolloutSettings()
-    health_grace_seconds: int = 0
+    health_grace_seconds: int | None = None
     """After a task has come to run, failed checks are passed over for so long."""
     rebalances: bool = False
     """Tasks are moved where zones have come to hold unequal numbers of them."""
@@ -322,7 +305,9 @@ class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     unhealthy_at: float | None = None
     """When the scheduler found that it fails its checks; None: it does not."""
     replaces: str | None = None
-    """ARN of the unhealthy task that it is to stand in for."""
+    """ARN of the task that it is to stand in for: an unhealthy one, or one that is moved."""
+    is_move: bool = False
+    """It stands in for the balance of zones."""
     version: int = 1
     """ECS's counter: one up with every change that emits an event."""
 
@@ -362,28 +347,3 @@ class Token(Record, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def key(self) -> str:
         return f"{self.scope} {self.token}"
-
-
-class Rule(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A rule of EventBridge that starts tasks, by a schedule or by events. Key: its name."""
-
-    table: ClassVar[str] = "rules"
-
-    name: str
-    arn: str
-    schedule: str = ""
-    """`rate(...)` or `cron(...)`; "" for a rule of events."""
-    pattern: str = ""
-    """JSON of its event pattern; "" for a rule of the clock."""
-    state: str = "ENABLED"
-    body: dict[str, Any] = {}
-    """Description, role and tags, kept and given back."""
-    targets: tuple[dict[str, Any], ...] = ()
-    """EventBridge's `Target`s."""
-    next_at: float | None = None
-    """Epoch seconds of its next tick; None: it has none."""
-    created_at: float = 0
-
-    @property
-    def key(self) -> str:
-        return self.name

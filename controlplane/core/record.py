@@ -4,6 +4,9 @@ from typing import ClassVar
 
 import msgspec
 
+HOLD_MOVES = 2
+"""A hold begins and ends: each moves its instance's version."""
+
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that the store keeps under (`table`, `key`)."""

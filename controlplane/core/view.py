@@ -12,9 +12,9 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from controlplane.core.index import Index
-from controlplane.core.model import HOLD_MOVES, Cluster, Instance, Service, Task, TaskDefinition, Token
+from controlplane.core.model import Cluster, Instance, Service, Task, TaskDefinition, Token
 from controlplane.core.plan import Key, Plan
-from controlplane.core.record import Record
+from controlplane.core.record import HOLD_MOVES, Record
 from controlplane.core.roster import Roster, Rosters
 from controlplane.core.tables import RECORDS
 from wire.holds import Hold, Ledger, Proof

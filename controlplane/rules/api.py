@@ -13,8 +13,8 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 from controlplane.committing import Committer
-from controlplane.core.model import Rule
 from controlplane.core.names import Names
+from controlplane.core.rules import Rule
 from controlplane.core.view import Draft, View
 from controlplane.rules import pattern, targets, timing
 from controlplane.store.port import Store

@@ -16,7 +16,7 @@ import structlog
 from controlplane.api.call import Account, Call
 from controlplane.api.tasks import run_task
 from controlplane.committing import Committer
-from controlplane.core.model import Rule
+from controlplane.core.rules import Rule
 from controlplane.core.view import Draft
 from controlplane.rules import pattern, targets, timing
 from controlplane.rules.api import ENABLED

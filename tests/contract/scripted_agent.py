@@ -9,6 +9,7 @@ import aiohttp
 
 from agent.machine.attributes import CLAIMED
 from wire import envelope
+from wire.execution import EXECUTION_ATTRIBUTE
 from wire.extensions import RELEASE_ATTRIBUTE
 
 _ROLES = ("task-iam-role", "task-iam-role-network-host")
@@ -28,6 +29,7 @@ class ScriptedAgent:
         cluster: str = "default",
         release: str | None = "eager",
         obedient: bool = True,
+        executes: bool = False,
         cpu: int = 2048,
         memory_mib: int = 15731,
         zone: str = "us-east-1a",
@@ -48,6 +50,8 @@ class ScriptedAgent:
         """Credentials of roles that came beside payloads."""
         self.policies: list[dict[str, Any]] = []
         self.verdicts: list[dict[str, Any]] = []
+        self.executions: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        """What it was asked to run in its containers."""
         self.sequence_numbers: list[int] = []
         self.acknowledges = True
         self.heartbeats = 0
@@ -58,6 +62,7 @@ class ScriptedAgent:
                 {"name": "ecs.os-type", "value": "linux"},
                 *({"name": name} for name in CAPABILITIES),
                 *([{"name": RELEASE_ATTRIBUTE, "value": release}] if release else []),
+                *([{"name": EXECUTION_ATTRIBUTE, "value": "true"}] if executes else []),
             ],
             "totalResources": [
                 {"name": "CPU", "type": "INTEGER", "integerValue": cpu},
@@ -192,6 +197,8 @@ class ScriptedAgent:
                 role = frame["message"]["roleCredentials"]
                 if self.acknowledges:
                     await self._take_role(socket, frame["message"]["messageId"], role)
+            elif frame["type"] == "ExecuteCommandMessage":
+                self.executions.put_nowait(frame["message"])
             elif frame["type"] == "BerthPolicyMessage":
                 async with self._news:
                     self.policies.append(frame["message"])

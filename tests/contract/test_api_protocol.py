@@ -50,13 +50,6 @@ async def test_every_answer_has_a_request_id_and_amazons_type(plane: ControlPlan
         ),
         (
             b"{}",
-            request_headers("CreateTaskSet"),
-            400,
-            "UnsupportedFeatureException",
-            "CreateTaskSet is an operation of ECS that is not served here yet.",
-        ),
-        (
-            b"{}",
             {"X-Amz-Target": "DynamoDB_20120810.ListTables"},
             400,
             "UnknownOperationException",

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from scripted_agent import ScriptedAgent
 
 from controlplane.config import Config
-from controlplane.core.model import Rule
+from controlplane.core.rules import Rule
 from controlplane.server import ControlPlane, running
 
 AWS = Path(sys.executable).parent / "aws"

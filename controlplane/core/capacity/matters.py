@@ -21,6 +21,10 @@ Decide = Callable[[Draft], float | None]
 
 def matters(view: View, *, now: float, names: Names, dice: Dice, pace: Pace) -> Iterator[tuple[str, Decide]]:
     """Each look that is due, with the cause that its plan carries. One look, one commit, then a fresh view."""
+    if any(machine.state is MachineState.TERMINATED for machine in view.records(Machine)):
+        yield "retention", partial(fleet.forget, limit=FORGOTTEN_MAX)
+    if next(view.records(Group), None) is None:
+        return  # no group, no provider that acts, nobody who waits: a look costs nothing
     waiting = {task.cluster for task in view.records(Task) if task.last_status is TaskStatus.PROVISIONING}
     for cluster in sorted(waiting):
         yield "provisioning", partial(provisioning.look, cluster=cluster, names=names, dice=dice, pace=pace)
@@ -31,8 +35,6 @@ def matters(view: View, *, now: float, names: Names, dice: Dice, pace: Pace) -> 
             yield "scaler", partial(_scale, provider=each.provider, pace=pace)
     for group in view.records(Group):
         yield group.cause or "fleet", partial(fleet.look, group=group.name, names=names, pace=pace)
-    if any(machine.state is MachineState.TERMINATED for machine in view.records(Machine)):
-        yield "retention", partial(fleet.forget, limit=FORGOTTEN_MAX)
 
 
 def _scale(draft: Draft, provider: str, pace: Pace) -> float | None:
