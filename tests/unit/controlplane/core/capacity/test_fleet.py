@@ -230,6 +230,14 @@ def test_a_task_waits_and_is_placed_when_a_machine_joins() -> None:
     assert len(world.in_service()) == 2, "from nothing two are launched"
 
 
+def test_a_waiting_task_does_not_go_to_a_host_of_nobodys() -> None:
+    world = fleet(desired=0, maximum=0)
+    task = world.run_task(world.define())
+    world.add_host()
+    world.run(30)
+    assert world.state.task(task.arn).last_status is TaskStatus.PROVISIONING
+
+
 def test_nobody_comes_and_the_task_stops_with_a_reason() -> None:
     world = fleet(desired=0, maximum=0)
     task = world.run_task(world.define())
