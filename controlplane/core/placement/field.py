@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from controlplane.core.model import Instance, Task
-from controlplane.core.names import Dice
 from controlplane.core.placement import explain
 from controlplane.core.placement.constraints import expressions, is_distinct
 from controlplane.core.placement.explain import Refusal
@@ -73,10 +72,17 @@ class Field:
         self._expressions = expressions(request.constraints)
         self.asks_about_copies = any(Subject.TASK_GROUP in subjects(e) for e in self._expressions.values())
         """Whether a copy can change what a constraint says of its instance; then they are placed one by one."""
-        self.rules = [*self._rules(request), *([self._distinct()] if distinct else [])]
-        self.open: Mask = self.looked_at & (roster.column("eligible", is_eligible) > 0) & self._ports_free()
+        self.asks_about_tasks = any(subjects(e) & OF_TASKS for e in self._expressions.values())
+        """Whether any task can."""
+        self.rules = list(self._rules(request))
+        self.admitted: Mask = self.looked_at & (roster.column("eligible", is_eligible) > 0)
+        """Who passes every look at the instance itself: its agent, attributes, `memberOf`."""
         for rule in self.rules:
-            self.open &= rule.passes
+            self.admitted &= rule.passes
+        self.open: Mask = self.admitted & self._ports_free()
+        if distinct:
+            self.rules.append(self._distinct())
+            self.open &= self.rules[-1].passes
         self.fits: Mask = self.caps(1) > 0
         """Who takes the next copy; kept up by `take_one`."""
 
@@ -242,18 +248,12 @@ def is_phantom(task: Task) -> bool:
     return task.is_stopping and task.hold is None
 
 
-def ranks(count: int, dice: Dice) -> Integers:
-    """A random order of `count` instances, from one draw: the less, the sooner."""
-    return ranked(count, dice.getrandbits(64))
-
-
-def ranked(count: int, draw: int) -> Integers:
-    """The same, from a draw that was made."""
-    with np.errstate(over="ignore"):
-        mixed = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_MIX[0]) + np.uint64(draw)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(_MIX[1])
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(_MIX[2])
-        mixed ^= mixed >> np.uint64(31)
+def ranked(indexes: Integers, draw: int) -> Integers:
+    """A random order of all instances, from one draw of 64 bits: the place of each of `indexes`, the less the sooner."""
+    mixed = (indexes + 1).astype(np.uint64) * np.uint64(_MIX[0]) + np.uint64(draw)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(_MIX[1])
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(_MIX[2])
+    mixed ^= mixed >> np.uint64(31)
     return (mixed >> np.uint64(1)).astype(np.int64)
 
 

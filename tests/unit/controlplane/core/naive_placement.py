@@ -3,11 +3,12 @@
 from collections import Counter
 
 import msgspec
+import numpy as np
 
 from controlplane.core.model import Instance
 from controlplane.core.names import Dice
 from controlplane.core.placement.expression import parse
-from controlplane.core.placement.field import is_eligible, ranks
+from controlplane.core.placement.field import is_eligible, ranked
 from controlplane.core.placement.query import Facts, facts_of, matches
 from controlplane.core.placement.request import Request
 from controlplane.core.view import View
@@ -19,7 +20,7 @@ def place(view: View, request: Request, dice: Dice) -> tuple[str, ...]:
     instances = view.instances(request.cluster)
     rooms = {instance.arn: view.free(instance.arn) for instance in instances}
     counts = Counter(task.instance for task in view.tasks_in(request.cluster, request.group) if task.is_live)
-    rank = dict(zip([instance.arn for instance in instances], ranks(len(instances), dice), strict=True))
+    rank = dict(zip([instance.arn for instance in instances], ranked(np.arange(len(instances)), dice.getrandbits(64)).tolist(), strict=True))
     expressions = [parse(c["expression"]) for c in request.constraints if c["type"] == "memberOf"]
     distinct = any(constraint["type"] == "distinctInstance" for constraint in request.constraints)
     placed: list[str] = []
