@@ -10,7 +10,7 @@ import numpy as np
 from controlplane.core.names import Dice
 from controlplane.core.placement import custom, explain, group
 from controlplane.core.placement.explain import Refusal
-from controlplane.core.placement.field import Field, missing, ranked, refused
+from controlplane.core.placement.field import Field, missing, ranked, refused, scattered
 from controlplane.core.placement.request import Attribute, Caution, Request
 from controlplane.core.placement.standing import Standing, is_followed, key_of, order_of
 from controlplane.core.placement.strategies import Binpack, Level, Random, Resource, Spread, levels
@@ -19,8 +19,9 @@ from controlplane.core.view import View
 from wire.resources import Amounts
 from wire.status import InstanceStatus
 
-GROUP_FROM = 16
-"""Copies from which on a sort of all instances is cheaper than a look for each copy; the result is the same."""
+GROUP_FROM = 64
+"""Copies from which on a sort of all instances is cheaper than one choice after the other (measured at 5,000 instances:
+35 to 130, by the strategy); the result is the same."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -115,7 +116,7 @@ def _choose(field: Field, request: Request, count: int, dice: Dice) -> list[int]
     domains = [field.domains(level) for level in chain if isinstance(level, Spread)]
     if count >= GROUP_FROM and not field.asks_about_copies and group.is_groupable(chain, domains):
         last = chain[-1]
-        rank = ranked(np.arange(len(field.instances)), draw)
+        rank = ranked(scattered(np.arange(len(field.instances))), draw)
         chosen = group.choose(field, domains, last if isinstance(last, Binpack) else None, rank, count)
         field.take(chosen)
         return [int(index) for index in chosen]
@@ -125,7 +126,7 @@ def _choose(field: Field, request: Request, count: int, dice: Dice) -> list[int]
 def _choose_singly(field: Field, chain: tuple[Level, ...], count: int, draw: int, dice: Dice) -> list[int]:
     domains = [field.domains(level) for level in chain if isinstance(level, Spread)]
     totals = [np.bincount(domain, weights=field.counts).astype(np.int64) for domain in domains]
-    rank = ranked(np.arange(len(field.instances)), draw)
+    rank = ranked(scattered(np.arange(len(field.instances))), draw)
     chosen: list[int] = []
     while len(chosen) < count:
         candidates = _best(field, chain, domains, totals)

@@ -25,10 +25,11 @@ from wire.resources import Amounts, Room
 from wire.status import InstanceStatus
 
 Mask = npt.NDArray[np.bool_]
+Hashes = npt.NDArray[np.uint64]
 
 _LOOKED_AT = frozenset({InstanceStatus.ACTIVE, InstanceStatus.DRAINING})
 _MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-"""Constants of splitmix64, which makes one draw of the dice into a rank for every instance."""
+"""Constants of splitmix64."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -248,13 +249,17 @@ def is_phantom(task: Task) -> bool:
     return task.is_stopping and task.hold is None
 
 
-def ranked(indexes: Integers, draw: int) -> Integers:
-    """A random order of all instances, from one draw of 64 bits: the place of each of `indexes`, the less the sooner."""
-    mixed = (indexes + 1).astype(np.uint64) * np.uint64(_MIX[0]) + np.uint64(draw)
+def scattered(indexes: Integers) -> Hashes:
+    """A hash of each index, the same at any time: what `ranked` takes."""
+    mixed = (indexes + 1).astype(np.uint64) * np.uint64(_MIX[0])
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(_MIX[1])
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(_MIX[2])
-    mixed ^= mixed >> np.uint64(31)
-    return (mixed >> np.uint64(1)).astype(np.int64)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def ranked(hashes: Hashes, draw: int) -> Hashes:
+    """A random order of all instances, from one draw of 64 bits: the rank of each, the least first."""
+    return (hashes ^ np.uint64(draw)) * np.uint64(draw | 1)
 
 
 def _has_ports(room: Room, want: Amounts) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from controlplane.core.names import Dice
-from controlplane.core.placement.field import Field, Mask, ranked
+from controlplane.core.placement.field import Field, Mask, ranked, scattered
 from controlplane.core.placement.request import Caution, Request
 from controlplane.core.placement.strategies import Binpack, Level, Random, Resource, Spread
 from controlplane.core.roster import Integers, Roster
@@ -84,6 +84,7 @@ class Standing:
         """Indexes of the instances, cell after cell; `_numbers` run parallel."""
         self._place_of: Integers = np.empty_like(self._members)
         self._place_of[self._members] = np.arange(len(self._members))
+        self._scattered = scattered(self._members)
         edges = np.searchsorted(cell_of[self._members], np.arange(cell_of.max() + 2)).tolist()
         self._cells = [slice(start, end) for start, end in zip(edges[:-1], edges[1:], strict=True)]
         first = self._members[edges[:-1]]
@@ -115,7 +116,8 @@ class Standing:
             if number != self._numbers[place]:
                 self._numbers[place] = number
                 cell = self._cell_of[index]
-                self._best[cell] = self._numbers[self._cells[cell]].min()
+                numbers = self._numbers[self._cells[cell]]
+                self._best[cell] = numbers[numbers.argmin()]
         self._tick = self.roster.tick
         return True
 
@@ -126,24 +128,25 @@ class Standing:
 
     def first(self, draw: int, dice: Dice) -> int | None:
         """Index of the instance that takes the next copy; None: no instance does. `draw` decides ties of a request."""
-        cells = np.flatnonzero(self._best != NEVER)
+        cells = (self._best != NEVER).nonzero()[0]
         for domain, total in zip(self._domains_of_cells, self._totals, strict=True):
             if len(cells) > 1:
                 keys = total[domain[cells]]
-                cells = cells[keys == keys.min()]
+                cells = cells[keys == keys[keys.argmin()]]
         if not len(cells):
             return None
         best = self._best[cells]
-        number = best.min()
-        ties = [self._ties(self._cells[cell], number) for cell in cells[best == number].tolist()]
-        tied = ties[0] if len(ties) == 1 else np.concatenate(ties)
+        number = best[best.argmin()]
+        tied = self._places(cells[best == number].tolist(), number)
         if self._order.is_random:
-            return int(np.sort(tied)[dice.randrange(len(tied))])
-        return int(tied[0] if len(tied) == 1 else tied[np.argmin(ranked(tied, draw))])
+            indexes = self._members[tied] if len(self._cells) == 1 else np.sort(self._members[tied])
+            return int(indexes[dice.randrange(len(tied))])
+        return int(self._members[tied[0] if len(tied) == 1 else tied[ranked(self._scattered[tied], draw).argmin()]])
 
-    def _ties(self, cell: slice, number: np.int64) -> Integers:
-        tied: Integers = self._members[cell][self._numbers[cell] == number]
-        return tied
+    def _places(self, cells: list[int], number: np.int64) -> Integers:
+        """Of all in these cells that have this number."""
+        found = [(self._numbers[self._cells[c]] == number).nonzero()[0] + self._cells[c].start for c in cells]
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     def _number(self, index: int, count: int) -> int:
         roster, want = self.roster, self._want
