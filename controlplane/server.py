@@ -57,6 +57,7 @@ from controlplane.rules.firing import EventRules, Firing, Ticker
 from controlplane.scaling.api import AutoScalingApi
 from controlplane.scaling.monitoring import Monitoring
 from controlplane.scaling.watching import Scaling
+from controlplane.scheduling.capacity import Capacity
 from controlplane.scheduling.hooks import Hooks
 from controlplane.scheduling.sweeper import Sweeper
 from controlplane.scheduling.worker import Worker
@@ -96,7 +97,7 @@ class ControlPlane:
         self.store = store
         self.port = config.port
         pace = Pace(config.time_scale)
-        self.account = Account(names, policy)
+        self.account = Account(names, policy, pace)
         self.metrics = Metrics()
         self.feed = Feed(store, self.metrics)
         self.events = EventStream(store, self.metrics)
@@ -112,7 +113,7 @@ class ControlPlane:
         )
         self.executing = Executing(self.sessions.send, time.time)
         self.telemetry = Telemetry(store=store, committer=self._committer)
-        book = Book()
+        self._book = book = Book()
         self.monitoring = Monitoring(store, self._committer, names, book, clock=time.time, scale=pace.scale)
         self.scaling = Scaling(
             store,
@@ -149,6 +150,7 @@ class ControlPlane:
         self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
         self.reset = Reset(store, self._committer, self.logs, self._new_cluster, is_allowed=config.allow_reset)
+        self.capacity = Capacity(store, clock=time.time, names=names, dice=names.dice, pace=pace)
         self.hooks = Hooks(store, self._committer, clock=time.time)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._jobs: list[asyncio.Task[None]] = []
@@ -183,7 +185,7 @@ class ControlPlane:
             raise SetupError(str(error)) from None
         self.port = self._listener.sockets[0].getsockname()[1]
         await self._committer.commit(self._ensure_default_cluster, cause="start")
-        pumps = [pump.run() for pump in self._pumps]
+        pumps = [self.capacity.run(), *(pump.run() for pump in self._pumps)]
         for job in (
             self._follow(),
             self.worker.run(),
@@ -255,9 +257,11 @@ class ControlPlane:
     async def _reset(self, request: web.Request) -> web.Response:
         try:
             auth.permit(self.dispatcher.authenticate(request, await request.read()), "Reset")
-            return web.json_response(await self.reset.run(is_web_page="Origin" in request.headers))
+            said = await self.reset.run(is_web_page="Origin" in request.headers)
         except AwsError as error:
             return refused_by(error)
+        self._book.clear()
+        return web.json_response(said)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self.metrics.exposition(), content_type="text/plain")

@@ -54,10 +54,13 @@ def test_room_is_kept_for_a_daemon_that_has_not_started_yet() -> None:
     replica = world.create_service(world.define(Amounts(2048, 7372), family="big"), desired=1)
     assert not world.live(replica)
     world.checks.append(lambda: _daemon_first(world, service))
-    for _ in range(3):
-        world.add_host(Amounts(2112, 8000))
-    world.run(1)
-    assert len(world.live(replica)) == 1
+    former = world.state.record(Instance, next(iter(world.hosts)))
+    joined = msgspec.structs.replace(former, arn=former.arn[:-1] + "f", registered=Amounts(2048, 8000))
+    world._commit("joins, and nobody has looked yet", lambda draft: draft.put(joined))
+    world._evaluate(replica)
+    assert not world.live(replica)
+    world._evaluate(service)
+    assert [task.service for task in world.state.tasks_on(joined.arn)] == [service]
 
 
 def _daemon_first(world: ToyCluster, service: str) -> None:
