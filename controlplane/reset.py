@@ -12,7 +12,8 @@ from controlplane.api.clusters import DEFAULT_CLUSTER
 from controlplane.committing import Committer
 from controlplane.core import lifecycle
 from controlplane.core.model import RECORDS, Cluster, Instance, Release, Service, Task
-from controlplane.core.view import Draft, State, View
+from controlplane.core.state import State
+from controlplane.core.view import Draft, View
 from controlplane.logs.store import LogStore
 from controlplane.store.port import Store, Watch
 from wire.errors import AwsError

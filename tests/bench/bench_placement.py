@@ -25,7 +25,8 @@ from controlplane.core.placement.request import Request
 from controlplane.core.placement.strategies import SERVICE_DEFAULT
 from controlplane.core.plan import Conflict, Plan
 from controlplane.core.reconcile.look import STARTS_PER_STEP_MAX
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from controlplane.store import records, sqlite
 from wire.arn import ArnMaker
 from wire.holds import Hold

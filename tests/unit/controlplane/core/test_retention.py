@@ -11,7 +11,8 @@ from controlplane.core.model import (
     Task,
     TaskDefinition,
 )
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from wire.resources import Amounts
 from wire.status import DesiredStatus, InstanceStatus, TaskStatus
 
