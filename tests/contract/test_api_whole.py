@@ -135,6 +135,7 @@ async def test_all_operations_answer(ecs: Ecs) -> None:
                 seen["rollout"] = answer["service"]["currentServiceDeployment"]
                 seen["revision"] = answer["service"]["currentServiceRevisions"][0]["arn"]
     refused = {**dict.fromkeys(REFUSED, " is for "), **dict.fromkeys(LATER, "not served here yet")}
+    refused["ExecuteCommand"] = "Interactive is the only mode"
     refused["UpdateContainerAgent"] = refused["ContinueServiceDeployment"] = "not found"
     for operation, sentence in refused.items():
         shape = ecs_shapes.service_model().operation_model(operation).input_shape
