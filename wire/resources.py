@@ -18,7 +18,7 @@ class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
     ports: frozenset[int] = frozenset()
     ports_udp: frozenset[int] = frozenset()
     gpus: int = 0
-    """How many. Our agent registers none."""
+    """How many. The ledgers count them; no registration brings any yet (see `from_resources`)."""
 
     def __add__(self, other: "Amounts") -> "Amounts":
         return Amounts(
@@ -125,7 +125,10 @@ def to_registration(registered: Amounts) -> list[dict[str, Any]]:
 
 
 def from_resources(resources: Iterable[Mapping[str, Any]]) -> Amounts:
-    """Read Amazon's resources; a name that we do not account for is passed over. GPUs come as a set of ids."""
+    """Read Amazon's resources; a name that we do not account for is passed over.
+
+    So is GPU: which of them a container gets is not told to any agent yet, so whoever asks for one is refused.
+    """
     by_name = {resource["name"]: resource for resource in resources}
 
     def integer(name: str) -> int:
@@ -134,5 +137,4 @@ def from_resources(resources: Iterable[Mapping[str, Any]]) -> Amounts:
     def ports(name: str) -> frozenset[int]:
         return frozenset(int(port) for port in by_name.get(name, {}).get("stringSetValue") or ())
 
-    gpus = len(by_name.get("GPU", {}).get("stringSetValue") or ())
-    return Amounts(integer("CPU"), integer("MEMORY"), ports("PORTS"), ports("PORTS_UDP"), gpus)
+    return Amounts(integer("CPU"), integer("MEMORY"), ports("PORTS"), ports("PORTS_UDP"))

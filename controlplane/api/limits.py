@@ -60,7 +60,6 @@ SERVICE_REQUEST: dict[str, Unserved] = {
     "vpcLatticeConfigurations": _given,
     "gatewayConnectors": _given,
     "monitoring": _given,
-    "availabilityZoneRebalancing": _other_than("DISABLED"),
 }
 TASK_SET_REQUEST: dict[str, Unserved] = {
     "launchType": _other_than("EC2"),

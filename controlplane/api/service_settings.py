@@ -6,10 +6,13 @@ Guide, "Daemon scheduling strategy"; texts in AWS's style where AWS's own are no
 
 from typing import Any
 
+import msgspec
+
 from controlplane.api import deployment_configuration, limits, network
 from controlplane.api.call import Call
 from controlplane.api.placement import constraints_of, strategy_of
 from controlplane.core.model import Scheduling, Service, TaskDefinition
+from controlplane.core.reconcile import rebalance
 from controlplane.core.rollouts import RolloutSettings, Strategy
 from wire.errors import InvalidParameterException
 
@@ -61,6 +64,7 @@ def read(call: Call, definition: TaskDefinition, standing: Service | None) -> di
     if "placementConstraints" in body or standing is None:
         settings["placement_constraints"] = constraints_of(body, definition)
     _check(settings)
+    settings["rebalances"] = _rebalances(body, settings, standing)
     if settings["scheduling"] is Scheduling.DAEMON:
         _check_daemon(body, settings)
     return settings
@@ -116,6 +120,20 @@ def _check(settings: dict[str, Any]) -> None:
         raise InvalidParameterException(
             "maximumPercent should be more than 0 and at least minimumHealthyPercent, which should be 0 or more."
         )
+
+
+def _rebalances(body: dict[str, Any], settings: dict[str, Any], standing: Service | None) -> bool:
+    """Whether zones are kept even. Unsaid: on for a new service that may (since 2025-09-05), as it was for another."""
+    unlike = Service(arn="", name="", cluster="", task_definition="")
+    names = ("maximum_percent", "placement_strategy", "placement_constraints", "scheduling")
+    asked = msgspec.structs.replace(unlike, **{name: settings[name] for name in names})
+    obstacle = "it must be a REPLICA service" if asked.scheduling is Scheduling.DAEMON else rebalance.why_not(asked)
+    said = body.get("availabilityZoneRebalancing")
+    if said == "ENABLED" and obstacle is not None:
+        raise InvalidParameterException(f"Availability Zone rebalancing is not possible for this service: {obstacle}.")
+    if said is not None:
+        return bool(said == "ENABLED")
+    return obstacle is None if standing is None else standing.rebalances
 
 
 def _check_daemon(body: dict[str, Any], settings: dict[str, Any]) -> None:

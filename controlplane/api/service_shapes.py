@@ -58,7 +58,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "propagateTags": body.get("propagateTags", "NONE"),
         "enableECSManagedTags": body.get("enableECSManagedTags", False),
         "enableExecuteCommand": body.get("enableExecuteCommand", False),
-        "availabilityZoneRebalancing": "DISABLED",
+        "availabilityZoneRebalancing": "ENABLED" if service.rebalances else "DISABLED",
         "createdAt": service.created_at,
         "createdBy": body["createdBy"],
         "tags": body.get("tags", []) if with_tags else [],

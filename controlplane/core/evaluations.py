@@ -67,6 +67,9 @@ def _because_of_instance(view: View, arn: str, look: dict[str, str], crowded: di
     if instance is None:
         return
     crowded.setdefault(instance.cluster, f"instance {short_id(arn)} changed")
+    for service in view.services(instance.cluster):
+        if service.rebalances:
+            look.setdefault(service.arn, f"instance {short_id(arn)} changed")
     for task in view.tasks_on(arn):
         if task.service and task.is_live:
             look.setdefault(task.service, f"instance {short_id(arn)} is {instance.status}")

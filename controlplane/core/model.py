@@ -339,7 +339,9 @@ class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     unhealthy_at: float | None = None
     """When the scheduler found that it fails its checks; None: it does not."""
     replaces: str | None = None
-    """ARN of the unhealthy task that it is to stand in for."""
+    """ARN of the task that it is to stand in for: an unhealthy one, or one that is moved."""
+    is_move: bool = False
+    """It stands in for the balance of zones."""
     version: int = 1
     """ECS's counter: one up with every change that emits an event."""
 

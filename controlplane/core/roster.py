@@ -153,14 +153,14 @@ class Rosters:
 
     def see(self, puts: Iterable[Record], changes: Iterable[tuple[Task | None, Task]]) -> None:
         """These records are in the state now; `changes` are the tasks among them, before and after."""
-        for record in puts:
-            roster = self._rosters.get(record.cluster) if isinstance(record, Instance) else None
-            if roster is None or not isinstance(record, Instance):
+        for instance in (record for record in puts if isinstance(record, Instance)):
+            roster = self._rosters.get(instance.cluster)
+            if roster is None:
                 continue
-            if record.arn in roster.index_of:
-                roster.see_instance(record, self._room_of(record.arn))
+            if instance.arn in roster.index_of:
+                roster.see_instance(instance, self._room_of(instance.arn))
             else:
-                self.forget(record.cluster)
+                self.forget(instance.cluster)
         for before, after in changes:
             if after.cluster in self._rosters:
                 self._rosters[after.cluster].see_task(before, after, self._room_of)

@@ -205,6 +205,14 @@ def stopped_to_balance(service: Service, tasks: Sequence[Task], zone: str) -> Se
     return Sentence(text, "TASKS_STOPPED")
 
 
+def unplaced_to_balance(service: Service, zone: str) -> Sentence:
+    """No instance of the emptiest zone takes a task."""
+    return Sentence(
+        f"(service {service.name}) is unable to place a task in {zone} because no container instance met all of its "
+        "requirements."
+    )
+
+
 # -- daemons -----------------------------------------------------------------------------------------------------------
 
 

@@ -159,8 +159,10 @@ class Look:
         for task in tasks:
             self.draft.expect(task)
 
-    def stop(self, tasks: Sequence[Task], *, reason: str = "", proof: Proof | None = None) -> None:
-        """Tell these to stop, and people of it. Without a `reason` it is the scaling activity of the PRIMARY."""
+    def stop(
+        self, tasks: Sequence[Task], *, reason: str = "", proof: Proof | None = None, quietly: bool = False
+    ) -> None:
+        """Tell these to stop, and people unless `quietly`. Without a `reason` it is scaling activity of the PRIMARY."""
         if not tasks:
             return
         primary = self.service.deployments[0].id if self.service.deployments else "?"
@@ -173,7 +175,8 @@ class Look:
                 proof=proof,
             )
         self.stopped |= {task.arn for task in tasks}
-        self.service = events.stopped(self.draft, self.service, tasks, self.names)
+        if not quietly:
+            self.service = events.stopped(self.draft, self.service, tasks, self.names)
         self.read()
 
     def start(

@@ -4,7 +4,7 @@ from functools import partial
 
 from controlplane.core.model import Controller, Scheduling, Service
 from controlplane.core.names import Dice, Names
-from controlplane.core.reconcile import course, daemon, replica, rollout, stages, taskset
+from controlplane.core.reconcile import course, daemon, rebalance, replica, rollout, stages, taskset
 from controlplane.core.reconcile.look import Look
 from controlplane.core.view import Draft, View
 
@@ -34,7 +34,9 @@ def reconcile(draft: Draft, service: str, *, names: Names, dice: Dice) -> float 
         look.extra_room = sum(numbers.values())
         taskset.finish(look, replica.move(look, numbers))
     else:
-        course.finish(look, replica.move(look, _wanted(look)))
+        formation = replica.move(look, _wanted(look))
+        rebalance.move(look, formation)
+        course.finish(look, replica.form(look, _wanted(look)))
     return look.look_again_at()
 
 

@@ -15,9 +15,14 @@ _STOPPED_REASON = "Task failed container health checks"
 
 
 def pair(look: Look, team: Team) -> None:
-    """Find out which unhealthy tasks of a team somebody stands in for already."""
+    """Find out for which tasks of a team somebody stands in already: unhealthy ones, and those that are moved."""
+    there = {task.arn for task in team.tasks}
     unhealthy = {task.arn for task in team.tasks if look.is_(task, Soundness.UNHEALTHY)}
-    team.paired = {task.replaces for task in team.tasks if task.replaces in unhealthy and task.replaces is not None}
+    team.paired = {
+        task.replaces
+        for task in team.tasks
+        if task.replaces is not None and task.replaces in (there if task.is_move else unhealthy)
+    }
 
 
 def stops(look: Look, team: Team, *, is_rolling: bool) -> list[tuple[Task, str]]:

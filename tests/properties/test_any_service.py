@@ -1,0 +1,185 @@
+"""Any history of services: never below the floor or above the ceiling, protected tasks stay, the end is as wanted."""
+
+import msgspec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from toy_cluster import EPOCH, Behaviour, ToyCluster
+
+from controlplane.core.model import Instance, Release, Scheduling, Task
+from controlplane.core.policy import CountsStopping, Policy, ProtectionCovers, UnhealthyInRollout
+from controlplane.core.reconcile.health import Soundness, soundness
+from controlplane.core.reconcile.look import ceiling_of, floor_of
+from controlplane.core.rollouts import AlarmSettings, Breaker, RolloutSettings, Strategy
+from wire.resources import Amounts
+from wire.status import HealthStatus, InstanceStatus, StopCode, TaskStatus
+
+SMALL = Amounts(256, 512)
+policies = st.builds(
+    Policy,
+    counts_stopping=st.sampled_from([CountsStopping.ALWAYS, CountsStopping.NEVER]),
+    healthy_after_seconds=st.sampled_from([0, 5]),
+    unhealthy_in_rollout=st.sampled_from(UnhealthyInRollout),
+    protection_covers=st.sampled_from([ProtectionCovers.DRAINING, ProtectionCovers.HEALTH]),
+)
+rollouts = st.builds(
+    RolloutSettings,
+    strategy=st.sampled_from([Strategy.ROLLING, Strategy.ROLLING, Strategy.BLUE_GREEN, Strategy.CANARY]),
+    breaker=st.builds(Breaker, is_enabled=st.booleans(), rolls_back=st.booleans()),
+    alarms=st.just(AlarmSettings(names=("errors",), is_enabled=True, rolls_back=True)),
+    bake_minutes=st.sampled_from([0, 1]),
+    canary_bake_minutes=st.just(1),
+)
+bounds = st.sampled_from([(0, 100), (0, 200), (50, 100), (50, 150), (100, 200), (100, 150)])
+
+
+class AnyService(RuleBasedStateMachine):
+    """One REPLICA and one DAEMON service on a cluster to which everything happens."""
+
+    @initialize(
+        policy=policies, release=st.sampled_from(Release), rollout=rollouts, limits=bounds, seed=st.integers(0, 9)
+    )
+    def begin(
+        self, policy: Policy, release: Release, rollout: RolloutSettings, limits: tuple[int, int], seed: int
+    ) -> None:
+        self.world = ToyCluster(policy=policy, release=release, seed=seed, hosts=3)
+        self.bad: set[str] = set()
+        self.world.behaviour = lambda task: Behaviour(
+            quits_in=(0.5, 3.0, 25.0)[int(task.arn[-1], 16) % 3], fails=task.task_definition in self.bad
+        )
+        self.world.checks.append(self._check)
+        self.service = self.world.create_service(
+            self.world.define(SMALL, stop_timeout=30, is_checked=True),
+            desired=3,
+            minimum_healthy_percent=limits[0],
+            maximum_percent=limits[1],
+            rollout=rollout,
+            rebalances=True,
+        )
+        self.daemon = self.world.create_service(
+            self.world.define(Amounts(64, 64), family="log"),
+            desired=0,
+            name="log",
+            scheduling=Scheduling.DAEMON,
+            minimum_healthy_percent=0,
+            maximum_percent=100,
+        )
+
+    @rule(is_bad=st.booleans())
+    def deploy(self, is_bad: bool) -> None:  # noqa: FBT001
+        definition = self.world.define(SMALL, stop_timeout=30, is_checked=True)
+        if is_bad:
+            self.bad.add(definition.arn)
+        self.world.deploy(self.service, definition)
+
+    @rule()
+    def deploy_daemon(self) -> None:
+        self.world.deploy(self.daemon, self.world.define(Amounts(64, 64), family="log"))
+
+    @rule(count=st.integers(0, 5))
+    def scale(self, count: int) -> None:
+        self.world.update(self.service, desired_count=count)
+
+    @rule(nth=st.integers(0, 9), seconds=st.sampled_from([5, 60]))
+    def protect(self, nth: int, seconds: float) -> None:
+        live = self.world.live(self.service)
+        if live:
+            self.world.protect(live[nth % len(live)].arn, seconds)
+
+    @rule(nth=st.integers(0, 9), status=st.sampled_from([HealthStatus.HEALTHY, HealthStatus.UNHEALTHY]))
+    def turn(self, nth: int, status: HealthStatus) -> None:
+        running = self._running()
+        if running:
+            self.world.health(running[nth % len(running)].arn, status)
+
+    @rule()
+    def heal(self) -> None:
+        for task in self._running():
+            self.world.health(task.arn, HealthStatus.HEALTHY)
+
+    @rule(nth=st.integers(0, 9), how=st.sampled_from(["stop", "exit"]))
+    def lose(self, nth: int, how: str) -> None:
+        running = self._running()
+        if running:
+            getattr(self.world, how)(running[nth % len(running)].arn)
+
+    @rule(nth=st.integers(0, 9), status=st.sampled_from([InstanceStatus.DRAINING, InstanceStatus.ACTIVE]))
+    def drain(self, nth: int, status: InstanceStatus) -> None:
+        arn = list(self.world.hosts)[nth % len(self.world.hosts)]
+        instance = msgspec.structs.replace(self.world.state.record(Instance, arn), status=status)
+        self.world.decide("drain", lambda draft: draft.put(instance))
+
+    @rule(rings=st.booleans())
+    def ring(self, rings: bool) -> None:  # noqa: FBT001
+        self.world.alarm("errors", rings=rings)
+
+    @rule(seconds=st.sampled_from([0.1, 3, 30, 120]))
+    def wait(self, seconds: float) -> None:
+        self.world.run(seconds)
+
+    @invariant()
+    def no_host_has_two_daemon_tasks(self) -> None:
+        places = [task.instance for task in self.world.live(self.daemon)]
+        assert len(places) == len(set(places))
+
+    def teardown(self) -> None:
+        """Left alone and with good tasks, the service comes to what it wants."""
+        if not hasattr(self, "daemon"):
+            return
+        self.bad.clear()
+        self.world.alarm("errors", rings=False)
+        for arn in self.world.hosts:
+            instance = msgspec.structs.replace(self.world.state.record(Instance, arn), status=InstanceStatus.ACTIVE)
+            self.world.decide("back", lambda draft, i=instance: draft.put(i))
+        self.world.update(self.service, minimum_healthy_percent=0, maximum_percent=200, desired_count=3)
+        self.world.deploy(self.service, self.world.define(SMALL, stop_timeout=30, is_checked=True))
+        for _ in range(60):
+            self.heal()
+            self.world.run(10)
+        service = self.world.service(self.service)
+        assert [d.rollout_state for d in service.deployments] == ["COMPLETED"]
+        assert len(self._running()) == 3
+        assert sorted(task.instance for task in self.world.live(self.daemon)) == sorted(self.world.hosts)
+
+    def _running(self) -> list[Task]:
+        return [task for task in self.world.live(self.service) if task.last_status is TaskStatus.RUNNING]
+
+    def _check(self) -> None:
+        plan, world = self.world.plans[-1], self.world
+        for host in world.hosts:
+            room = world.state.free(host)
+            world.state.ledger(host).check()
+            assert min(room.cpu, room.memory_mib) >= 0
+        if plan.cause != "evaluation" or not hasattr(self, "daemon"):
+            return
+        stopped = [
+            world.state.task(line.subject)
+            for line in plan.story
+            if line.kind == "task.desired" and line.data["stop_code"] == StopCode.SERVICE_SCHEDULER_INITIATED
+        ]
+        now = EPOCH + world.now
+        for task in stopped:
+            covers_health = world.policy.protection_covers is ProtectionCovers.HEALTH
+            if covers_health or "failed container health checks" not in task.stopped_reason:
+                assert not task.is_protected(now), "the scheduler stopped a protected task"
+        self._check_bounds([task for task in stopped if task.service == self.service], now)
+
+    def _check_bounds(self, stopped: list[Task], now: float) -> None:
+        world, service = self.world, self.world.service(self.service)
+        live = world.live(self.service)
+        plan = world.plans[-1]
+        if any(line.kind == "placement.held" and line.data["group"] == "service:web" for line in plan.story):
+            counted = world.stopping(self.service) if world.policy.counts_stopping is CountsStopping.ALWAYS else []
+            beside = 0 if service.rollout.strategy is Strategy.ROLLING else service.desired_count
+            assert len(live) + len(counted) <= ceiling_of(service) + beside
+        was = [msgspec.structs.replace(t, desired_status="RUNNING") for t in stopped]
+        healthy = [t for t in was if soundness(t, service, now, world.policy) is Soundness.HEALTHY]
+        if healthy:
+            left = sum(soundness(task, service, now, world.policy) is Soundness.HEALTHY for task in live)
+            assert left >= floor_of(service), "the scheduler went below the floor"
+
+
+TestAnyService = AnyService.TestCase
+TestAnyService.settings = settings(
+    max_examples=40, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
