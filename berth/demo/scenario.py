@@ -135,6 +135,7 @@ class Scenario:
             serviceName=SERVICE,
             taskDefinition=f"{SERVICE}:{OLD}",
             desiredCount=TASKS,
+            availabilityZoneRebalancing="DISABLED",
             deploymentConfiguration={
                 "minimumHealthyPercent": 0,
                 "maximumPercent": setup.remedies.maximum_percent,

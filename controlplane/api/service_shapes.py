@@ -24,7 +24,9 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
     cluster = view.cluster(service.cluster)
     assert cluster is not None, f"{service.arn} is in no cluster"
     body = service.body
-    network = {member: body[member] for member in ("networkConfiguration",) if member in body}
+    given = {member: body[member] for member in ("networkConfiguration",) if member in body}
+    if service.health_grace_seconds is not None:
+        given["healthCheckGracePeriodSeconds"] = service.health_grace_seconds
     return {
         "serviceArn": service.arn,
         "serviceName": service.name,
@@ -62,7 +64,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "createdAt": service.created_at,
         "createdBy": body["createdBy"],
         "tags": body.get("tags", []) if with_tags else [],
-        **network,
+        **given,
     }
 
 

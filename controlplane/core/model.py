@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from controlplane.core.accounts import AccountSetting
 from controlplane.core.policy import AgentPolicy, Policy
 from controlplane.core.record import Record
 from controlplane.core.rollouts import Alarm, RolloutSettings, ServiceDeployment, ServiceRevision, TaskSet
@@ -57,20 +58,6 @@ class CapacityProvider(Record, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def key(self) -> str:
         return self.name
-
-
-class AccountSetting(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """An account setting that a principal (ARN) was given. Key: principal + name."""
-
-    table: ClassVar[str] = "account_settings"
-
-    principal: str
-    name: str
-    value: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.principal} {self.name}"
 
 
 class Family(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -239,7 +226,7 @@ class Service(Record, frozen=True, kw_only=True, omit_defaults=True):
     scheduling: Scheduling = Scheduling.REPLICA
     controller: Controller = Controller.ECS
     rollout: RolloutSettings = RolloutSettings()
-    health_grace_seconds: int = 0
+    health_grace_seconds: int | None = None
     """After a task has come to run, failed checks are passed over for so long."""
     rebalances: bool = False
     """Tasks are moved where zones have come to hold unequal numbers of them."""
