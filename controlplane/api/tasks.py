@@ -63,13 +63,17 @@ def run_task(draft: Draft, call: Call) -> Answer:
         required=required_of(definition),
         caution=caution_of(cluster.policy),
     )
-    if not any(i.status is not InstanceStatus.INACTIVE for i in draft.instances(cluster.name)):
-        raise InvalidParameterException("No Container Instances were found in your cluster.")
     outcome = place(draft, request, call.names.dice)
+    if not outcome.placed and not _has_instances(draft, cluster):
+        raise InvalidParameterException("No Container Instances were found in your cluster.")
     tasks = [_create(draft, call, cluster, definition, instance) for instance in outcome.placed]
     failures = _failures(draft, cluster, outcome)
     tokens.remember_token(draft, call, cluster, tasks, failures)
     return {"tasks": [render(draft, task) for task in tasks], "failures": failures}
+
+
+def _has_instances(view: View, cluster: Cluster) -> bool:
+    return any(instance.status is not InstanceStatus.INACTIVE for instance in view.instances(cluster.name))
 
 
 def _failures(draft: Draft, cluster: Cluster, outcome: Outcome) -> list[dict[str, Any]]:
@@ -196,8 +200,10 @@ def _check_words(call: Call) -> None:
 
 
 def _amounts(call: Call, definition: TaskDefinition) -> Amounts:
+    if not call.body.get("overrides"):
+        return definition.amounts
     try:
-        return task_amounts(definition.body, call.body.get("overrides", {}))
+        return task_amounts(definition.body, call.body["overrides"])
     except ValueError as error:
         raise InvalidParameterException(str(error)) from None
 
