@@ -15,9 +15,9 @@ from controlplane.agents.refusal import refusal
 from controlplane.agents.roles import Roles
 from controlplane.agents.telling import Teller
 from controlplane.api.call import Account
-from controlplane.api.container_instances import set_status
 from controlplane.api.role_keys import Mint
 from controlplane.committing import Committer
+from controlplane.core.instances import set_status
 from controlplane.core.model import Instance
 from controlplane.core.view import Draft
 from controlplane.metrics import Metrics

@@ -9,11 +9,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from controlplane.core.accounts import AccountSetting
 from controlplane.core.policy import AgentPolicy, Policy
 from controlplane.core.record import Record
-from controlplane.core.rollouts import Alarm, RolloutSettings, ServiceDeployment, ServiceRevision, TaskSet
-from controlplane.core.rules import Rule
+from controlplane.core.rollouts import RolloutSettings, TaskSet
 from wire.holds import Hold
 from wire.resources import Amounts
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, InstanceStatus, StopCode, TaskStatus
@@ -30,27 +28,6 @@ class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
     policy: Policy = Policy()
     agent_policy: AgentPolicy | None = None
     """What its agents are told, those of ours; None: each goes by its own environment."""
-    body: dict[str, Any] = {}
-    ended_at: float | None = None
-    """When it went INACTIVE."""
-
-    @property
-    def key(self) -> str:
-        return self.name
-
-
-class CapacityProvider(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A capacity provider that somebody made (the built-in ones are no records). Key: its name."""
-
-    table: ClassVar[str] = "capacity_providers"
-
-    name: str
-    arn: str
-    status: str = "ACTIVE"
-    """ACTIVE or INACTIVE."""
-    update_status: str = "CREATE_COMPLETE"
-    cluster: str | None = None
-    """Name of the one cluster that it belongs to, where it was made for one."""
     body: dict[str, Any] = {}
     ended_at: float | None = None
     """When it went INACTIVE."""
@@ -128,6 +105,8 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Amazon's `{name, value?}`."""
     tags: tuple[dict[str, str], ...] = ()
     ec2_instance_id: str = ""
+    group: str | None = None
+    """Name of the instance group (Auto Scaling group) that it is a member of."""
     registered_at: float = 0
     release: Release = Release.NONE
     agent_version: str = ""
@@ -368,21 +347,3 @@ class Token(Record, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def key(self) -> str:
         return f"{self.scope} {self.token}"
-
-
-RECORDS: tuple[type[Record], ...] = (
-    Cluster,
-    CapacityProvider,
-    AccountSetting,
-    Family,
-    TaskDefinition,
-    Instance,
-    Service,
-    ServiceRevision,
-    ServiceDeployment,
-    Alarm,
-    Task,
-    Token,
-    Rule,
-)
-BY_TABLE = {record.table: record for record in RECORDS}

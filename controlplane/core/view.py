@@ -12,10 +12,11 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from controlplane.core.index import Index
-from controlplane.core.model import RECORDS, Cluster, Instance, Service, Task, TaskDefinition, Token
+from controlplane.core.model import Cluster, Instance, Service, Task, TaskDefinition, Token
 from controlplane.core.plan import Key, Plan
 from controlplane.core.record import HOLD_MOVES, Record
 from controlplane.core.roster import Roster, Rosters
+from controlplane.core.tables import RECORDS
 from wire.holds import Hold, Ledger, Proof
 from wire.resources import Room
 from wire.status import TaskStatus
@@ -254,6 +255,8 @@ class Draft(View):
         self._story: list[StoryLine] = []
         self._rooms: dict[str, Room] = {}
         self._moves: Counter[str] = Counter()
+        self._rosters: dict[str, Roster] = {}
+        """By cluster, where one was asked for after something had changed here; `put` keeps it up."""
 
     @property
     def revision(self) -> int:
@@ -300,10 +303,20 @@ class Draft(View):
         return self._state.free(instance) if room is None else room
 
     def roster(self, cluster: str) -> Roster:
+        own = self._rosters.get(cluster)
+        if own is not None:
+            return own
         if any(table == Instance.table for table, _ in (*self._puts, *self._deletes)):
-            return Roster((i for i in self.records(Instance) if i.cluster == cluster), self.free)
-        puts = (put for put in self._puts.values() if isinstance(put, Task) and put.cluster == cluster)
-        return self._state.roster(cluster).apart([(self._state.task(put.arn), put) for put in puts], self.free)
+            own = Roster((i for i in self.records(Instance) if i.cluster == cluster), self.free)
+        else:
+            tasks = [put for put in self._puts.values() if isinstance(put, Task) and put.cluster == cluster]
+            if not tasks:
+                return self._state.roster(cluster)
+            own = self._state.roster(cluster).fork()
+            for task in tasks:
+                own.see_task(self._state.task(task.arn), task, self.free)
+        self._rosters[cluster] = own
+        return own
 
     def moves(self, instance: str) -> int:
         return self._state.moves(instance) + self._moves[instance]
@@ -317,8 +330,11 @@ class Draft(View):
         self._puts[key] = record
         if isinstance(record, Task):
             self._move_room(before, record)
+            if record.cluster in self._rosters:
+                self._rosters[record.cluster].see_task(before, record, self.free)
         elif isinstance(record, Instance):
             self._measure_room(record)
+            self._rosters.pop(record.cluster, None)
 
     def _move_room(self, before: Task | None, after: Task) -> None:
         if before is not None and before.hold is not None and before.instance and after.hold is None:
@@ -339,6 +355,8 @@ class Draft(View):
         self.expect(record)
         self._puts.pop((record.table, record.key), None)
         self._deletes[record.table, record.key] = None
+        if isinstance(record, Instance):
+            self._rosters.pop(record.cluster, None)
 
     def expect(self, record: Record) -> None:
         """The decision leans on this record: it must be unchanged at the commit."""
