@@ -123,7 +123,7 @@ class Dispatcher:
         operation, code = ours or "?", "OK"
         try:
             body = await _read(request)
-            if neighbours.service_of(request.headers) not in {"", *auth.SERVICES}:
+            if neighbours.is_foreign(request.headers):
                 raise neighbours.wrong_service(request.headers)  # noqa: TRY301 - no signature of theirs is for us
             role = self.authenticate(request, body)
             prefix, _, named = request.headers.get("X-Amz-Target", "").partition(".")
