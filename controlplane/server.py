@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from hashlib import sha256
-from http import HTTPStatus
 from pathlib import Path
 from random import SystemRandom
 from secrets import token_hex
@@ -236,7 +235,7 @@ class ControlPlane:
         app.router.add_get("/_berth/telemetry", self.telemetry.newest)
         app.router.add_post("/_berth/reset", self._reset)
         app.router.add_get("/metrics", self._metrics)
-        app.router.add_route("*", "/{path:.*}", _elsewhere)
+        app.router.add_route("*", "/{path:.*}", neighbours.elsewhere)
         return app
 
     async def _authenticate(self, request: web.Request) -> None:
@@ -380,9 +379,3 @@ def _why_no_port(config: Config, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"Port {config.port} on {config.host} is in use by another process; choose one with --port."
     return f"Port {config.port} on {config.host} cannot be opened: {error.strerror or error}."
-
-
-async def _elsewhere(request: web.Request) -> web.Response:
-    """Any other path: most likely a client of another AWS service that was pointed here."""
-    dialect = neighbours.dialect_of(request.headers, request.path)
-    return neighbours.refusal(neighbours.wrong_service(request.headers), dialect, HTTPStatus.NOT_FOUND)

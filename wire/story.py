@@ -55,9 +55,6 @@ class Kind(StrEnum):
     """A health check has another outcome. subject: task; health, containers: {name: health}, instance."""
     TASK_TOLD = "task.told"
     """The instance was sent the task's desired status. subject: task; id: the message; desired, instance."""
-    SERVICE_SCALING = "service.scaling"
-    """Auto scaling has looked, and why it acted or did not. subject: service; act, before, desired, minimum, maximum,
-    why, policies: [{policy, act, why}]."""
     SCALER_LOOK = "scaler.look"
     """Managed scaling has looked, and why it acted or did not. subject: group; provider, cluster, needed, running,
     percent, target, before, desired, act, why, provisioning, pending_counted, low_points, ignored: [{task, why}]."""
@@ -69,6 +66,9 @@ class Kind(StrEnum):
     """Managed termination protection. subject: instance id; group, protected."""
     INSTANCE_TAKEN = "instance.taken"
     """A machine goes. subject: instance; why, killed_under_drainer: tasks that were still stopping, killed: others."""
+    SERVICE_SCALING = "service.scaling"
+    """Auto scaling has looked, and why it acted or did not. subject: service; act, before, desired, minimum, maximum,
+    why, policies: [{policy, act, why}]."""
     RULE_FIRED = "rule.fired"
     """A rule's time came, or its event. subject: rule; id: the RunTask; target, tasks, failures; or error; or missed:
     the time (epoch seconds) of a tick that was too late."""
