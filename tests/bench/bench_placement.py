@@ -10,6 +10,7 @@ Only a decision that differs can fail it.
 import argparse
 import asyncio
 import contextlib
+import gc
 import sqlite3
 import statistics
 import sys
@@ -21,6 +22,7 @@ from random import Random
 from rich.console import Console
 from rich.table import Table
 
+from controlplane.__main__ import GARBAGE_ALLOCATIONS
 from controlplane.core import lifecycle
 from controlplane.core.model import Cluster, Instance, Task, TaskDefinition
 from controlplane.core.names import Names
@@ -30,7 +32,7 @@ from controlplane.core.placement.strategies import SERVICE_DEFAULT
 from controlplane.core.plan import Conflict, Plan
 from controlplane.core.view import Draft, State
 from controlplane.events.emitter import Emitter
-from controlplane.store import records, sqlite
+from controlplane.store import bulk, records, sqlite
 from wire.arn import ArnMaker
 from wire.holds import Hold
 from wire.resources import Amounts
@@ -47,6 +49,7 @@ PACKED: Strategy = (
 )
 CONSTRAINT = ({"type": "memberOf", "expression": "attribute:ecs.instance-type == m5.large and attribute:rack != r7"},)
 NAMES = Names(ArnMaker("us-east-1", "123456789012"), Random(1))
+BARE_ROWS = 500
 WRITERS = 200
 """Callers at once of the durable rounds."""
 
@@ -136,7 +139,7 @@ def as_a_group(state: State, strategy: Strategy, count: int, rounds: int) -> flo
 
 
 def bare_commits(path: Path, body: bytes, seconds: float) -> float:
-    """Records a second that bare SQLite makes durable: our schema, as many in a transaction as our store takes."""
+    """Records a second that bare SQLite makes durable: our schema and statements, BARE_ROWS in a transaction."""
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=FULL")
@@ -144,9 +147,9 @@ def bare_commits(path: Path, body: bytes, seconds: float) -> float:
     rows, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
         database.execute("BEGIN IMMEDIATE")
-        for _ in range(sqlite.BATCH_PLANS_MAX):
-            rows += 1
-            database.execute(sqlite._PUT, ("tasks", NAMES.task("c"), rows, body))
+        values = [("tasks", NAMES.task("c"), rows + nth, body) for nth in range(BARE_ROWS)]
+        bulk.insert(database, sqlite._PUT, values)
+        rows += BARE_ROWS
         database.execute("COMMIT")
     database.close()
     return rows / (time.perf_counter() - began)
@@ -161,6 +164,8 @@ async def durable(path: Path, size: int, copies: int, seconds: float) -> tuple[f
     # Callers that decide on one view pack the same instance and meet there; spread is what services ask for.
     wanted = request(copies, SERVICE_DEFAULT)
     dice, tasks = Random(1), 0
+    gc.freeze()  # as the control plane does when it starts
+    gc.set_threshold(GARBAGE_ALLOCATIONS)
     until = time.perf_counter() + seconds
 
     async def write() -> None:
