@@ -1,5 +1,8 @@
-"""Many rows in few statements. A statement is one stretch without the interpreter's lock, however many rows it has, so
-the event loop decides while the disk is written to; with a statement a row the two would take turns at every row."""
+"""Many rows in few statements.
+
+A statement is one stretch without the interpreter's lock, however many rows it has: the event loop decides while the
+disk is written to. With a statement for each row the two would take turns at every row.
+"""
 
 import sqlite3
 from collections.abc import Sequence

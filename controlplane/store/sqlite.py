@@ -15,7 +15,7 @@ import msgspec
 
 from controlplane.core.batch import Batch
 from controlplane.core.plan import Conflict, Plan
-from controlplane.core.view import State
+from controlplane.core.state import State
 from controlplane.store import bulk, records
 from controlplane.store.eventtable import EventTable
 from controlplane.store.feed import Feed
@@ -34,7 +34,7 @@ from controlplane.store.port import (
 from wire.story import StoryLine
 
 BATCH_PLANS_MAX = 100
-"""Plans in one transaction; those of the one before decide anew while it is written, so more would only let them wait."""
+"""Plans in one transaction. Those of the one before decide while it is written: with more at once all would wait."""
 WAITING_PLANS_MAX = 10_000
 """Plans that wait for the writer; who comes then waits for a place."""
 STORY_TRIM_EVERY = 1000

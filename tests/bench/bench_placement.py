@@ -1,7 +1,7 @@
 """Placement beside a plain loop in Python, and commits beside bare SQLite, in one run: `make bench-placement`.
 
-Every line is a ratio of two figures of this run on this machine. *One by one*: requests for one copy each, decided by
-the engine and booked in its columns, each seeing those before; beside it the tests' oracle doing the same in plain lists.
+Every line is a ratio of two figures of one run. *One by one*: requests for one copy each, decided
+by the engine and booked in its columns, each seeing those before; beside it the tests' oracle doing the same in plain lists.
 *Identical*: 10,000 copies of one request. *Decided and durable*: draft, placement, records, story, events, check and
 fsync, as a caller of the API has it; beside it rows of the same size, in transactions as large, by bare SQLite.
 Only a decision that differs can fail it.
@@ -30,7 +30,8 @@ from controlplane.core.placement.engine import place
 from controlplane.core.placement.request import Request
 from controlplane.core.placement.strategies import SERVICE_DEFAULT
 from controlplane.core.plan import Conflict, Plan
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from controlplane.events.emitter import Emitter
 from controlplane.store import bulk, records, sqlite
 from wire.arn import ArnMaker
@@ -197,7 +198,7 @@ def differing(seeds: int) -> int:
 
 
 def beside_naive(instances: int, strategy: Strategy, rounds: int) -> tuple[float, float, float]:
-    """Medians of the engine's one by one, its groups of 10,000 and the oracle, in turns so that all share one weather."""
+    """Medians of the engine one by one, its groups of 10,000, and the oracle; in turns, as machines have moods."""
     rates = []
     for _ in range(rounds):
         naive, expected = naively(state_of(instances), strategy, 200)
@@ -221,7 +222,11 @@ def main() -> int:
         rows.append((f"one by one: {name}", one, "plain loop", naive, ">= 30"))
         rows.append((f"10,000 identical: {name}", grouped, "plain loop", naive, ">= 1000"))
     with tempfile.TemporaryDirectory() as folder:
-        for copies, caller, want in ((1, "a call", ""), (10, "a call (RunTask)", ">= 0.25"), (100, "a step", ">= 0.25")):
+        for copies, caller, want in (
+            (1, "a call", ""),
+            (10, "a call (RunTask)", ">= 0.25"),
+            (100, "a step", ">= 0.25"),
+        ):
             path = Path(folder, f"{copies}.sqlite")
             rate, record = asyncio.run(durable(path, args.instances, copies, args.seconds))
             bare = bare_commits(Path(folder, f"bare{copies}.sqlite"), record, args.seconds / 2)

@@ -111,6 +111,8 @@ def _outcome_of(standing: Standing, view: View, request: Request, dice: Dice) ->
 
 
 def _choose(field: Field, request: Request, count: int, dice: Dice) -> list[int]:
+    if not field.instances:
+        return []
     chain = levels(request.strategy)
     draw = dice.getrandbits(64)
     domains = [field.domains(level) for level in chain if isinstance(level, Spread)]

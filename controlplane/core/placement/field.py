@@ -68,7 +68,7 @@ class Field:
         distinct = is_distinct(request.constraints)
         self.single = distinct or bool(self.want.ports or self.want.ports_udp)
         """Whether an instance takes one copy at most: fixed host ports, distinctInstance."""
-        self.looked_at: Mask = self._looked_at(request.avoid)
+        self.looked_at: Mask = self._looked_at(request.avoid, request.only)
         self._group = request.group
         self._expressions = expressions(request.constraints)
         self.asks_about_copies = any(Subject.TASK_GROUP in subjects(e) for e in self._expressions.values())
@@ -91,8 +91,12 @@ class Field:
         """A column that changes with the tasks."""
         return self._roster.column(key, value_of, of_tasks=True)
 
-    def _looked_at(self, avoid: frozenset[str]) -> Mask:
+    def _looked_at(self, avoid: frozenset[str], only: frozenset[str] | None) -> Mask:
         mask: Mask = self._roster.column("looked at", lambda instance: instance.status in _LOOKED_AT) > 0
+        if only is not None:
+            inside = np.zeros_like(mask)
+            inside[[self._roster.index_of[arn] for arn in only & self._roster.index_of.keys()]] = True
+            mask &= inside
         for arn in avoid & self._roster.index_of.keys():
             mask[self._roster.index_of[arn]] = False
         return mask

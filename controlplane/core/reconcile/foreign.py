@@ -1,9 +1,9 @@
 """A scheduler of one's own moves a service: its `reconcile(service, view, now) -> Plan` in the place of ours.
 
-Its plan is read as what it wants, tasks to start and tasks to stop, and our own hands carry that out; whatever else is in
-it is a reason to refuse it whole, with one sentence. So no record can be forged and no instance over-committed. Floor,
-ceiling, back-off and scale-in protection are the scheduler's own business then: nothing here looks at them. What becomes
-of the deployment (steady, completed, failed) stays with `course`.
+Its plan is read as what it wants, tasks to start and tasks to stop, and our own hands carry that out; whatever else is
+in it is a reason to refuse it whole, with one sentence. So no record can be forged and no instance over-committed.
+Floor, ceiling, back-off and scale-in protection are the scheduler's own business then: nothing here looks at them. What
+becomes of the deployment (steady, completed, failed) stays with `course`.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 from controlplane.core import lifecycle
 from controlplane.core.lifecycle import NewTask
-from controlplane.core.model import BY_TABLE, Deployment, Service, Task
+from controlplane.core.model import Deployment, Service, Task
 from controlplane.core.placement import custom
 from controlplane.core.placement.field import Field
-from controlplane.core.plan import Plan
+from controlplane.core.plan import Key, Plan
 from controlplane.core.reconcile.events import Sentence
 from controlplane.core.reconcile.look import STARTS_PER_STEP_MAX, Look, definition_of
+from controlplane.core.tables import BY_TABLE
 from controlplane.core.view import Draft
 from wire.status import StopCode
 from wire.story import Kind
@@ -91,7 +92,7 @@ def move(look: Look, reconcile: Reconcile) -> None:
     for stop in stops:
         look.stop([stop.task], reason=stop.reason, quietly=True)
     for start in starts:
-        look.create(start.deployment, start.instance)
+        look.create(start.deployment, start.instance, {})
     look.read()
 
 
@@ -100,7 +101,7 @@ def _asked(look: Look, reconcile: Reconcile) -> Plan:
         plan = reconcile(look.service, Proposal(look), look.draft.now)
     except Refused:
         raise
-    except Exception as error:  # noqa: BLE001 - somebody else's code: whatever it does, the control plane goes on
+    except Exception as error:
         raise Refused(f"is missing: it broke: {type(error).__name__}: {error}") from error
     if not isinstance(plan, Plan):
         raise Refused(f"is no Plan but {type(plan).__name__}")
@@ -108,25 +109,19 @@ def _asked(look: Look, reconcile: Reconcile) -> Plan:
 
 
 def _read(look: Look, plan: Plan) -> tuple[list[Start], list[Stop]]:
-    deployments = {deployment.id: deployment for deployment in look.service.deployments}
-    starts: list[Start] = []
-    stops: list[Stop] = []
-    for (table, key), revision in plan.expected.items():
-        if look.draft.revision_of((table, key)) != revision:
-            raise Refused(f"was made from a view that is gone: {key} of {table} has changed")
-        leaned_on = look.draft.record(BY_TABLE[table], key) if table in BY_TABLE else None
-        if leaned_on is not None:
-            look.draft.expect(leaned_on)
+    _lean_on(look, plan.expected)
     for table, key in plan.deletes:
         raise Refused(f"deletes {key} of {table}, which is not its to delete")
+    starts: list[Start] = []
+    stops: list[Stop] = []
     for record in plan.puts:
         if not isinstance(record, Task):
             raise Refused(f"changes {record.key} of {record.table}, and may change nothing but tasks")
         before = look.draft.task(record.arn)
-        if (before or record).service != look.service.arn or record.service != look.service.arn:
+        if {record.service, (before or record).service} != {look.service.arn}:
             raise Refused(f"touches {record.arn}, which is no task of this service")
         if before is None:
-            starts.append(_start(record, deployments))
+            starts.append(_start(look.service, record))
         elif before.is_live and not record.is_live:
             stops.append(Stop(before, record.stopped_reason or ""))
         elif before != record:
@@ -136,8 +131,18 @@ def _read(look: Look, plan: Plan) -> tuple[list[Start], list[Stop]]:
     return starts, stops
 
 
-def _start(task: Task, deployments: dict[str, Deployment]) -> Start:
-    deployment = deployments.get(task.deployment or "")
+def _lean_on(look: Look, expected: dict[Key, int]) -> None:
+    """What the scheduler has leaned on must be unchanged at the commit too."""
+    for (table, key), revision in expected.items():
+        if look.draft.revision_of((table, key)) != revision:
+            raise Refused(f"was made from a view that is gone: {key} of {table} has changed")
+        record = look.draft.record(BY_TABLE[table], key) if table in BY_TABLE else None
+        if record is not None:
+            look.draft.expect(record)
+
+
+def _start(service: Service, task: Task) -> Start:
+    deployment = next((each for each in service.deployments if each.id == task.deployment), None)
     if deployment is None:
         raise Refused(f"starts a task of the deployment {task.deployment}, which this service has not")
     if task.instance is None or not task.is_live:

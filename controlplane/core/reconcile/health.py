@@ -39,7 +39,7 @@ def soundness(task: Task, service: Service, now: float, policy: Policy) -> Sound
     if not is_checked and not service.is_balanced:
         return Soundness.HEALTHY if ran_seconds >= policy.healthy_after_seconds else Soundness.SETTLING
     if why_unhealthy(task):
-        return Soundness.SETTLING if ran_seconds < service.health_grace_seconds else Soundness.UNHEALTHY
+        return Soundness.SETTLING if ran_seconds < (service.health_grace_seconds or 0) else Soundness.UNHEALTHY
     is_container_fine = not is_checked or of_task(task) is HealthStatus.HEALTHY
     is_target_fine = not service.is_balanced or (
         bool(task.targets) and all(target.status is HealthStatus.HEALTHY for target in task.targets)
@@ -53,7 +53,7 @@ def changes_at(task: Task, service: Service, policy: Policy) -> tuple[float, ...
         return ()
     if not has_check(task) and not service.is_balanced:
         return (task.started_at + policy.healthy_after_seconds,)
-    return (task.started_at + service.health_grace_seconds,) if why_unhealthy(task) else ()
+    return (task.started_at + (service.health_grace_seconds or 0),) if why_unhealthy(task) else ()
 
 
 def has_check(task: Task) -> bool:

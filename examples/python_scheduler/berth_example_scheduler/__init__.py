@@ -44,7 +44,8 @@ class AllAtOnce(SameRack):
     """Deploys without a floor: every old task goes at once, protected or not, and new ones come as room is there."""
 
     def reconcile(self, service, view, now):
-        """What to start and to stop for one service now."""
+        """What to start and to stop for one service, now or whenever it is asked."""
+        del now
         newest = service.deployments[0]
         live = [task for task in view.tasks_of(service.arn) if task.is_live]
         current = [task for task in live if task.deployment == newest.id]

@@ -57,7 +57,7 @@ def test_the_example_deploys_all_at_once_and_past_protection(monkeypatch: pytest
 def test_it_never_over_commits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked for more than an instance has: refused whole, and nothing is started; the toy checks every ledger."""
 
-    def greedy(service, view, now):
+    def greedy(service, view, _):
         for _ in range(service.desired_count):
             view.start(view.instances("default")[0].arn)
         return view.plan()
@@ -72,17 +72,13 @@ def test_it_never_over_commits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("the plan of the scheduler mine" in event.message for event in world.service(service).events)
 
 
-def plan_of(view: object, *puts: object, **members: object) -> Plan:
-    return Plan(cause="", puts=puts, **members)
+def another_service(service: Service, _):
+    return Plan(cause="", puts=(msgspec.structs.replace(service, desired_count=9),))
 
 
-def another_service(service: Service, view):
-    return plan_of(view, msgspec.structs.replace(service, desired_count=9))
-
-
-def an_instance(service: Service, view):
+def an_instance(_, view):
     host: Instance = view.instances("default")[0]
-    return plan_of(view, msgspec.structs.replace(host, status=InstanceStatus.DRAINING))
+    return Plan(cause="", puts=(msgspec.structs.replace(host, status=InstanceStatus.DRAINING),))
 
 
 def somebody_elses_task(service: Service, view):
@@ -94,20 +90,20 @@ def somebody_elses_task(service: Service, view):
 def a_forged_task(service: Service, view):
     own = view.tasks_of(service.arn)
     if own:
-        return plan_of(view, msgspec.structs.replace(own[0], group="another"))
+        return Plan(cause="", puts=(msgspec.structs.replace(own[0], group="another"),))
     view.start(view.instances("default")[0].arn)
     return view.plan()
 
 
-def a_deletion(service: Service, view):
-    return plan_of(view, deletes=(("tasks", next(view.records(Task)).arn),))
+def a_deletion(_, view):
+    return Plan(cause="", deletes=(("tasks", next(view.records(Task)).arn),))
 
 
-def an_old_view(service: Service, view):
-    return plan_of(view, expected={("services", service.arn): 1})
+def an_old_view(service: Service, _):
+    return Plan(cause="", expected={("services", service.arn): 1})
 
 
-def no_instance(service: Service, view):
+def no_instance(_, view):
     view.start("nowhere")
     return view.plan()
 
@@ -118,7 +114,7 @@ def another_deployment(service: Service, view):
     return view.plan()
 
 
-def a_break(service: Service, view):
+def a_break(*_):
     raise KeyError("rack")
 
 
@@ -134,7 +130,7 @@ def a_break(service: Service, view):
         (no_instance, "which is no instance of the cluster"),
         (another_deployment, "which this service has not"),
         (a_break, "is missing: it broke: KeyError: 'rack'"),
-        (lambda service, view: None, "is no Plan but NoneType"),
+        (lambda *_: None, "is no Plan but NoneType"),
     ],
 )
 def test_what_it_may_not_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch, answer, sentence: str) -> None:
@@ -143,7 +139,7 @@ def test_what_it_may_not_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPa
     world.run(3)
     before = {task.arn: task for task in world.tasks(theirs)}
 
-    def reconcile(service, view, now):
+    def reconcile(service, view, _):
         return view.plan() if service.arn == theirs else answer(service, view)
 
     monkeypatch.setattr(custom, "installed", {"mine": Mine(reconcile)})
@@ -160,7 +156,7 @@ def test_daemons_stay_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """So do services of a cluster whose scheduler has no `reconcile`."""
 
     class PlaceOnly:
-        def place(self, requests, view, dice):
+        def place(self, requests, view, _):
             return [[view.instances("default")[1].arn] * request.count for request in requests]
 
     world = under(monkeypatch, PlaceOnly())
