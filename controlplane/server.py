@@ -112,7 +112,7 @@ class ControlPlane:
         )
         self.executing = Executing(self.sessions.send, time.time)
         self.telemetry = Telemetry(store=store, committer=self._committer)
-        book = Book()
+        self._book = book = Book()
         self.monitoring = Monitoring(store, self._committer, names, book, clock=time.time, scale=pace.scale)
         self.scaling = Scaling(
             store,
@@ -256,9 +256,11 @@ class ControlPlane:
     async def _reset(self, request: web.Request) -> web.Response:
         try:
             auth.permit(self.dispatcher.authenticate(request, await request.read()), "Reset")
-            return web.json_response(await self.reset.run(is_web_page="Origin" in request.headers))
+            said = await self.reset.run(is_web_page="Origin" in request.headers)
         except AwsError as error:
             return refused_by(error)
+        self._book.clear()
+        return web.json_response(said)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self.metrics.exposition(), content_type="text/plain")
