@@ -111,7 +111,7 @@ class Ticker:
             await self._sleep(min(LOOK_SECONDS, max(pause, LOOK_SECONDS_MIN)))
 
     async def look(self) -> float | None:
-        """Fire what is due; a rule that breaks keeps no other waiting. Returns the time of the next tick (epoch seconds)."""
+        """Fire what is due; a rule that breaks keeps no other waiting. Returns the next tick (epoch seconds)."""
         for rule in list(self._store.view().records(Rule)):
             if rule.next_at is not None and rule.next_at <= self._clock():
                 try:
