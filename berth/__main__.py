@@ -24,6 +24,7 @@ COMMANDS = {
     "explain": "berth.cli.explain",
     "exec": "berth.cli.exec",
     "fit": "berth.cli.fit",
+    "group": "berth.cli.group",
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",
     "reset": "berth.cli.reset",

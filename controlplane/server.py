@@ -36,6 +36,7 @@ from controlplane.api.rates import Rates
 from controlplane.api.role_keys import Mint
 from controlplane.committing import Committer
 from controlplane.config import Config, SetupError, check
+from controlplane.core.capacity.pace import Pace
 from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.names import Names
 from controlplane.core.policy import PRESETS
@@ -52,6 +53,7 @@ from controlplane.metrics import Metrics
 from controlplane.reset import Reset
 from controlplane.rules.api import RulesApi
 from controlplane.rules.firing import EventRules, Firing, Ticker
+from controlplane.scheduling.capacity import Capacity
 from controlplane.scheduling.hooks import Hooks
 from controlplane.scheduling.sweeper import Sweeper
 from controlplane.scheduling.worker import Worker
@@ -89,7 +91,8 @@ class ControlPlane:
         self.config = config
         self.store = store
         self.port = config.port
-        self.account = Account(names, policy)
+        pace = Pace(config.time_scale)
+        self.account = Account(names, policy, pace)
         self.metrics = Metrics()
         self.feed = Feed(store, self.metrics)
         self.events = EventStream(store, self.metrics)
@@ -128,6 +131,7 @@ class ControlPlane:
         self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
         self.reset = Reset(store, self._committer, self.logs, self._new_cluster, is_allowed=config.allow_reset)
+        self.capacity = Capacity(store, clock=time.time, names=names, dice=names.dice, pace=pace)
         self.hooks = Hooks(store, self._committer, clock=time.time)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._jobs: list[asyncio.Task[None]] = []
@@ -162,7 +166,7 @@ class ControlPlane:
             raise SetupError(str(error)) from None
         self.port = self._listener.sockets[0].getsockname()[1]
         await self._committer.commit(self._ensure_default_cluster, cause="start")
-        pumps = [pump.run() for pump in self._pumps]
+        pumps = [self.capacity.run(), *(pump.run() for pump in self._pumps)]
         for job in (
             self._follow(),
             self.worker.run(),

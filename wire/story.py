@@ -55,6 +55,17 @@ class Kind(StrEnum):
     """A health check has another outcome. subject: task; health, containers: {name: health}, instance."""
     TASK_TOLD = "task.told"
     """The instance was sent the task's desired status. subject: task; id: the message; desired, instance."""
+    SCALER_LOOK = "scaler.look"
+    """Managed scaling has looked, and why it acted or did not. subject: group; provider, cluster, needed, running,
+    percent, target, before, desired, act, why, provisioning, pending_counted, low_points, ignored: [{task, why}]."""
+    GROUP = "group"
+    """An instance group was made, changed or deleted. subject: group; status, desired, minimum, maximum."""
+    MACHINE_STATE = "machine.state"
+    """A member of a group. subject: its instance id; group, state, instance_type, zone, why."""
+    MACHINE_PROTECTED = "machine.protected"
+    """Managed termination protection. subject: instance id; group, protected."""
+    INSTANCE_TAKEN = "instance.taken"
+    """A machine goes. subject: instance; why, killed_under_drainer: tasks that were still stopping, killed: others."""
     RULE_FIRED = "rule.fired"
     """A rule's time came, or its event. subject: rule; id: the RunTask; target, tasks, failures; or error; or missed:
     the time (epoch seconds) of a tick that was too late."""

@@ -13,6 +13,7 @@ from berth.cli.options import Choice, Duration, InstanceTypeName, Number, Preset
 from berth.cli.script import SCRIPTED, Delay, runtime_options, script_of
 from berth.devserver import HOST, HOSTS_MAX, DevServer, Settings, StartFailed, client_exports
 from berth.errors import UserError
+from berth.groups import KEYS, GroupSetting, read_group
 from berth.interrupt import EXIT_CODE as INTERRUPTED
 from berth.interrupt import run_with_cleanup
 from controlplane.core.policy import PRESETS
@@ -28,7 +29,7 @@ Presets for --policy:
 
 
 @click.command(short_help="Start a control plane and some hosts on this machine.", epilog=EPILOG)
-@click.option("--hosts", type=Number(1, HOSTS_MAX), default=2, show_default=True, help="How many hosts.")
+@click.option("--hosts", type=Number(0, HOSTS_MAX), default=2, show_default=True, help="How many hosts.")
 @click.option(
     "--instance-type",
     type=InstanceTypeName(),
@@ -73,6 +74,20 @@ Presets for --policy:
     help="Append every event to FILE, one JSON object on a line.",
 )
 @runtime_options
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="NAME[,KEY=VALUE...]",
+    help=f"An instance group; repeatable. Keys: {KEYS}. With provider=NAME it gets a capacity provider.",
+)
+@click.option(
+    "--time-scale",
+    type=Number(1, 600),
+    default=1,
+    show_default=True,
+    help="How much faster the scaler's clock runs; never a grace, never a job.",
+)
 @click.option("--verbose", is_flag=True, help="Show the logs of the programs here, too.")
 def dev(
     *,
@@ -85,6 +100,8 @@ def dev(
     policy: str,
     reserved_memory: int,
     keep: Path | None,
+    groups: tuple[str, ...],
+    time_scale: int,
     verbose: bool,
     healthy_after: float | None,
     events_webhook: str,
@@ -118,6 +135,8 @@ def dev(
         release=release,
         stop_timeout_seconds=stop_timeout,
         reserved_memory_mib=reserved_memory,
+        groups=tuple(map(read_group, groups)),
+        time_scale=time_scale,
         keep=keep,
         healthy_after_seconds=healthy_after,
         events_webhook=events_webhook,
@@ -189,6 +208,7 @@ def _block(server: DevServer, engine: str) -> str:
     rows = [
         ("✓ control plane", f"{server.endpoint}      data in {server.folder} ({stays})"),
         (f"✓ {settings.hosts} host{plural}", f"{size_text}; {engine}"),
+        *((f"✓ group {group.name}", _group_text(group)) for group in settings.groups),
         *([("  runtime", _played(settings.script))] if settings.script is not None else []),
         ("  policy", f"{preset.name}: {preset.summary}"),
         ("", switches),
@@ -198,6 +218,11 @@ def _block(server: DevServer, engine: str) -> str:
         ("", "berth demo stop      a long job meets a deployment"),
     ]
     return "\n".join(f"{label:{LABEL_WIDTH}}  {text}" for label, text in rows)
+
+
+def _group_text(group: GroupSetting) -> str:
+    size = f"{group.minimum} to {group.maximum} of {', '.join(group.types)}; {', '.join(group.zones)}"
+    return f"{size}; capacity provider {group.provider}" if group.provider else size
 
 
 def _played(script: dict[str, str]) -> str:

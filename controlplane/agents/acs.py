@@ -14,9 +14,9 @@ from controlplane.agents.acs_session import CLOSE_SECONDS_MAX, FRAME_BYTES_MAX, 
 from controlplane.agents.refusal import refusal
 from controlplane.agents.roles import Roles
 from controlplane.api.call import Account
-from controlplane.api.container_instances import set_status
 from controlplane.api.role_keys import Mint
 from controlplane.committing import Committer
+from controlplane.core.instances import set_status
 from controlplane.core.model import Instance
 from controlplane.core.view import Draft
 from controlplane.metrics import Metrics

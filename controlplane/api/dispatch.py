@@ -34,29 +34,30 @@ from wire.extensions import (
     EXPLAIN_PLACEMENT,
     FORCE_STOP_TASK,
     GET_POLICY,
+    GROUP_OPERATIONS,
     PUT_POLICY,
     SUBMIT_INSTANCE_INTERRUPTION,
     SUBMIT_RESOURCE_RELEASE,
     SUBMIT_STORY,
     SUBMIT_TASK_ADDRESS,
+    SYNC_MACHINES,
 )
 from wire.story import Kind, StoryLine
 
 BODY_BYTES_MAX = 1024 * 1024
 BODY_SECONDS_MAX = 20
 """Between the headers and the end of the body: who sends it byte by byte keeps nobody waiting. Assumed."""
-OURS = frozenset(
-    {
-        EXPLAIN_PLACEMENT,
-        FORCE_STOP_TASK,
-        GET_POLICY,
-        PUT_POLICY,
-        SUBMIT_INSTANCE_INTERRUPTION,
-        SUBMIT_RESOURCE_RELEASE,
-        SUBMIT_STORY,
-        SUBMIT_TASK_ADDRESS,
-    }
-)
+OURS = GROUP_OPERATIONS | {
+    EXPLAIN_PLACEMENT,
+    FORCE_STOP_TASK,
+    GET_POLICY,
+    PUT_POLICY,
+    SUBMIT_INSTANCE_INTERRUPTION,
+    SUBMIT_RESOURCE_RELEASE,
+    SUBMIT_STORY,
+    SUBMIT_TASK_ADDRESS,
+    SYNC_MACHINES,
+}
 
 EXECUTE_COMMAND = "ExecuteCommand"
 _APART = frozenset({SUBMIT_STORY, EXECUTE_COMMAND})

@@ -35,7 +35,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "desiredCount": service.desired_count,
         **_counts(tasks),
         **({"taskDefinition": service.task_definition} if service.task_definition else {}),
-        "launchType": "EC2",
+        **_launch(service),
         "schedulingStrategy": str(service.scheduling),
         "deploymentController": {"type": str(service.controller)},
         "deploymentConfiguration": deployment_configuration.render(service),
@@ -101,11 +101,16 @@ def _deployment(service: Service, deployment: Deployment, tasks: Iterable[Task])
         "failedTasks": deployment.failed_tasks,
         "createdAt": deployment.created_at,
         "updatedAt": deployment.updated_at,
-        "launchType": "EC2",
+        **_launch(service),
         "rolloutState": deployment.rollout_state,
         "rolloutStateReason": deployment.rollout_reason,
         **{member: service.body[member] for member in _OF_DEPLOYMENTS if member in service.body},
     }
+
+
+def _launch(service: Service) -> Answer:
+    own = service.body.get("capacityProviderStrategy")
+    return {"capacityProviderStrategy": own} if own else {"launchType": "EC2"}
 
 
 def _counts(tasks: list[Task]) -> dict[str, int]:

@@ -100,7 +100,7 @@ def create(draft: Draft, definition: TaskDefinition, new: NewTask, names: Names)
         task = draft.begin_hold(task, new.instance, "placed")
     else:
         draft.put(task)
-    _tell_status(draft, task)
+    tell_status(draft, task)
     return task
 
 
@@ -174,7 +174,7 @@ def observe(draft: Draft, task: Task, report: TaskReport) -> Task:
     seen = msgspec.structs.replace(seen, version=task.version + 1)
     draft.put(seen)
     if seen.last_status is not task.last_status:
-        _tell_status(draft, seen)
+        tell_status(draft, seen)
     return seen
 
 
@@ -209,7 +209,7 @@ def observe_told(draft: Draft, task: Task) -> Task:
         told = msgspec.structs.replace(told, hold=hold)
     draft.put(told)
     if told.last_status is not task.last_status:
-        _tell_status(draft, told)
+        tell_status(draft, told)
     return told
 
 
@@ -282,7 +282,7 @@ def _observe_stopped(draft: Draft, task: Task, seen: Task, report: TaskReport) -
 def _stopped(draft: Draft, task: Task, *, at: float) -> Task:
     stopped = msgspec.structs.replace(task, last_status=TaskStatus.STOPPED, stopped_at=at)
     draft.put(stopped)
-    _tell_status(draft, stopped)
+    tell_status(draft, stopped)
     return stopped
 
 
@@ -387,7 +387,8 @@ def _tell_desired(draft: Draft, task: Task) -> None:
     )
 
 
-def _tell_status(draft: Draft, task: Task) -> None:
+def tell_status(draft: Draft, task: Task) -> None:
+    """The line about where a task stands now."""
     draft.tell(
         Kind.TASK_STATUS,
         task.arn,

@@ -8,7 +8,8 @@ known, else in its style (assumed).
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from controlplane.core.model import CapacityProvider, Cluster, Service, Task
+from controlplane.core.capacity.model import CapacityProvider
+from controlplane.core.model import Cluster, Service, Task
 from controlplane.core.view import View
 
 FARGATE = ("FARGATE", "FARGATE_SPOT")

@@ -232,3 +232,12 @@ def _batches(tasks: Sequence[Task]) -> list[Sequence[Task]]:
 
 def _named(tasks: Sequence[Task]) -> str:
     return " ".join(f"(task {short_id(task.arn)})" for task in tasks)
+
+
+def over_limit(service: Service) -> Sentence:
+    """Too many tasks of the cluster wait for an instance already."""
+    text = (
+        f"(service {service.name}) was unable to place tasks in your cluster because the tasks provisioning capacity "
+        "limit was exceeded."
+    )
+    return Sentence(text, "SERVICE_TASK_PLACEMENT_FAILURE")
