@@ -68,8 +68,6 @@ def run_task(draft: Draft, call: Call) -> Answer:
     )
     strategy = capacity.strategy_of(draft, call, cluster)
     may_wait = capacity.any_waits(draft, cluster, strategy)
-    if not may_wait and not any(i.status is not InstanceStatus.INACTIVE for i in draft.instances(cluster.name)):
-        raise InvalidParameterException("No Container Instances were found in your cluster.")
     launched = launch(
         draft,
         cluster.name,
@@ -82,9 +80,15 @@ def run_task(draft: Draft, call: Call) -> Answer:
     if launched.is_over_limit:
         raise ClientException("The limit of tasks in PROVISIONING in this cluster is reached.")
     tasks = launched.started
+    if not tasks and not may_wait and not _has_instances(draft, cluster):
+        raise InvalidParameterException("No Container Instances were found in your cluster.")
     failures = _failures(draft, cluster, launched.refusals)
     tokens.remember_token(draft, call, cluster, tasks, failures)
     return {"tasks": [render(draft, task) for task in tasks], "failures": failures}
+
+
+def _has_instances(view: View, cluster: Cluster) -> bool:
+    return any(instance.status is not InstanceStatus.INACTIVE for instance in view.instances(cluster.name))
 
 
 def _failures(draft: Draft, cluster: Cluster, refusals: Sequence[Refusal]) -> list[dict[str, Any]]:
@@ -211,8 +215,10 @@ def _check_words(call: Call) -> None:
 
 
 def _amounts(call: Call, definition: TaskDefinition) -> Amounts:
+    if not call.body.get("overrides"):
+        return definition.amounts
     try:
-        return task_amounts(definition.body, call.body.get("overrides", {}))
+        return task_amounts(definition.body, call.body["overrides"])
     except ValueError as error:
         raise InvalidParameterException(str(error)) from None
 

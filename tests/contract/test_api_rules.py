@@ -208,5 +208,12 @@ async def test_berth_schedule(plane: ControlPlane, ecs: Ecs) -> None:
     assert "often  ENABLED  rate(5 minutes)  2 x job in default" in out
     code, _, err = await berth("create", "bad", "rate(1 minutes)", "job")
     assert (code, err) == (2, "The control plane refused: Parameter ScheduleExpression is not valid.\n")
+    for words, sentence in (
+        (("nojob",), "There is no task definition 'nojob'.\n"),
+        (("job", "--cluster", "nowhere"), "There is no cluster 'nowhere'.\n"),
+        (("job", "--input", "{"), '--input is no JSON object, such as {"containerOverrides": [...]}.\n'),
+    ):
+        assert await berth("create", "bad", "rate(1 hour)", *words) == (2, "", sentence)
+    assert [rule.name for rule in plane.store.view().records(Rule)] == ["often"]
     assert (await berth("remove", "often"))[1] == "often is removed.\n"
     assert list(plane.store.view().records(Rule)) == []
