@@ -145,7 +145,7 @@ class ControlPlane:
         self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
         firing = Firing(store, self._committer, self.account, time.time)
         self.ticker = Ticker(store, self._committer, firing, clock=time.time, sleep=asyncio.sleep)
-        self._sinks: list[Sink] = [EventRules(store, firing), *_sinks(config)]
+        self._sinks: list[Sink] = [EventRules(store, firing, sleep=asyncio.sleep), *_sinks(config)]
         self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
         self.reset = Reset(store, self._committer, self.logs, self._new_cluster, is_allowed=config.allow_reset)
