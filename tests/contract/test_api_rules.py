@@ -181,6 +181,6 @@ async def test_berth_schedule(plane: ControlPlane, ecs: Ecs) -> None:
     _, out, _ = await berth("list")
     assert "often  ENABLED  rate(5 minutes)  2 x job in default" in out
     code, _, err = await berth("create", "bad", "rate(1 minutes)", "job")
-    assert (code, err) == (2, "The control plane refused: Parameter ScheduleExpression is not valid.\n")
+    assert (code, err) == (2, "The control plane refused: ValidationException: Parameter ScheduleExpression is not valid.\n")
     assert (await berth("remove", "often"))[1] == "often is removed.\n"
     assert list(plane.store.view().records(Rule)) == []
