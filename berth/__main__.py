@@ -28,6 +28,7 @@ COMMANDS = {
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",
     "reset": "berth.cli.reset",
+    "metric": "berth.cli.metric",
     "policy": "berth.cli.policy",
     "schedule": "berth.cli.schedule",
     "stop": "berth.cli.stop",

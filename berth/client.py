@@ -96,11 +96,12 @@ class EcsClient:
         Raises:
             AwsError: the control plane refused.
         """
-        body = msgspec.json.encode({"name": name, "state": state})
-        async with self._session.post(f"{self.endpoint}/_berth/alarms", data=body) as answer:
-            text = await answer.read()
-            if answer.status != 200:  # noqa: PLR2004 - OK
-                raise envelope.decode_error(answer.status, text)
+        await self._post({}, {"name": name, "state": state}, path="/_berth/alarms")
+
+    async def put_metric(self, namespace: str, name: str, value: float, dimensions: dict[str, str]) -> None:
+        """Put one value of a metric, now. Raises as `call` does."""
+        members = {"namespace": namespace, "name": name, "value": value, "dimensions": dimensions}
+        await self._post({}, members, path="/_berth/metrics")
 
     async def is_healthy(self) -> bool:
         """Whether the control plane answers."""

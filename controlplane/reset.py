@@ -13,8 +13,9 @@ from controlplane.committing import Committer
 from controlplane.core import lifecycle
 from controlplane.core.capacity.model import Group, Machine
 from controlplane.core.model import Cluster, Instance, Release, Service, Task
+from controlplane.core.state import State
 from controlplane.core.tables import RECORDS
-from controlplane.core.view import Draft, State, View
+from controlplane.core.view import Draft, View
 from controlplane.logs.store import LogStore
 from controlplane.store.port import Store, Watch
 from wire.errors import AwsError

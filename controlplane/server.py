@@ -39,6 +39,7 @@ from controlplane.core.capacity.pace import Pace
 from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.names import Names
 from controlplane.core.policy import PRESETS
+from controlplane.core.scaling.metrics import Book
 from controlplane.core.view import Draft
 from controlplane.door import Door, signed_only, tls
 from controlplane.events.emitter import Emitter
@@ -52,6 +53,9 @@ from controlplane.metrics import Metrics
 from controlplane.reset import Reset
 from controlplane.rules.api import RulesApi
 from controlplane.rules.firing import EventRules, Firing, Ticker
+from controlplane.scaling.api import AutoScalingApi
+from controlplane.scaling.monitoring import Monitoring
+from controlplane.scaling.watching import Scaling
 from controlplane.scheduling.capacity import Capacity
 from controlplane.scheduling.hooks import Hooks
 from controlplane.scheduling.sweeper import Sweeper
@@ -65,6 +69,7 @@ from wire.events import TARGET_PREFIX as EVENTS_PREFIX
 from wire.execution import EXECUTION_PATH
 from wire.extensions import EXPLAIN_PLACEMENT, GET_POLICY, PUT_POLICY
 from wire.logs import TARGET_PREFIX as LOGS_PREFIX
+from wire.scaling import METRICS_PREFIX, SCALING_PREFIX
 
 STORE_FILE = "controlplane.sqlite"
 LOGS_FILE = "logs.sqlite"
@@ -107,6 +112,18 @@ class ControlPlane:
         )
         self.executing = Executing(self.sessions.send, time.time)
         self.telemetry = Telemetry(store=store, committer=self._committer)
+        book = Book()
+        self.monitoring = Monitoring(store, self._committer, names, book, clock=time.time, scale=pace.scale)
+        self.scaling = Scaling(
+            store,
+            self._committer,
+            names=names,
+            book=book,
+            newest=self.telemetry.fresh,
+            clock=time.time,
+            sleep=asyncio.sleep,
+            pace=pace,
+        )
         self.dispatcher = Dispatcher(
             store=store,
             committer=self._committer,
@@ -117,6 +134,8 @@ class ControlPlane:
             by_prefix={
                 LOGS_PREFIX: LogsApi(self.logs, names.arns),
                 EVENTS_PREFIX: RulesApi(store, self._committer, names),
+                SCALING_PREFIX: AutoScalingApi(store, self._committer, names),
+                METRICS_PREFIX: self.monitoring,
             },
             rates=Rates(config.throttle, time.monotonic),
             execute=self.executing.open,
@@ -172,6 +191,7 @@ class ControlPlane:
             self.sweeper.run(),
             self.ticker.run(),
             self.hooks.run(),
+            self.scaling.run(),
             self._forget_absent(),
             *pumps,
         ):
@@ -208,6 +228,7 @@ class ControlPlane:
         app.router.add_get("/_berth/story", self.feed.handle)
         app.router.add_post("/_berth/alarms", self.alarms.set)
         app.router.add_get("/_berth/alarms", self.alarms.list)
+        app.router.add_post("/_berth/metrics", self.monitoring.post)
         app.router.add_get("/_berth/explain", partial(self.dispatcher.handle, ours=EXPLAIN_PLACEMENT))
         app.router.add_get("/_berth/policy", partial(self.dispatcher.handle, ours=GET_POLICY))
         app.router.add_put("/_berth/policy", partial(self.dispatcher.handle, ours=PUT_POLICY))

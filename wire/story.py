@@ -66,6 +66,9 @@ class Kind(StrEnum):
     """Managed termination protection. subject: instance id; group, protected."""
     INSTANCE_TAKEN = "instance.taken"
     """A machine goes. subject: instance; why, killed_under_drainer: tasks that were still stopping, killed: others."""
+    SERVICE_SCALING = "service.scaling"
+    """Auto scaling has looked, and why it acted or did not. subject: service; act, before, desired, minimum, maximum,
+    why, policies: [{policy, act, why}]."""
     RULE_FIRED = "rule.fired"
     """A rule's time came, or its event. subject: rule; id: the RunTask; target, tasks, failures; or error; or missed:
     the time (epoch seconds) of a tick that was too late."""

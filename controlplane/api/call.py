@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from controlplane.core.capacity.pace import Pace
 from controlplane.core.names import Names
 from controlplane.core.policy import Policy
-from controlplane.core.view import Draft, State, View
+from controlplane.core.state import State
+from controlplane.core.view import Draft, View
 from wire.arn import ArnMaker
 
 

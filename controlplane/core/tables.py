@@ -6,6 +6,7 @@ from controlplane.core.model import Cluster, Family, Instance, Service, Task, Ta
 from controlplane.core.record import Record
 from controlplane.core.rollouts import Alarm, ServiceDeployment, ServiceRevision
 from controlplane.core.rules import Rule
+from controlplane.core.scaling.model import RECORDS as SCALING_RECORDS
 
 RECORDS: tuple[type[Record], ...] = (
     Cluster,
@@ -24,5 +25,6 @@ RECORDS: tuple[type[Record], ...] = (
     Machine,
     Scaler,
     Rule,
+    *SCALING_RECORDS,
 )
 BY_TABLE = {record.table: record for record in RECORDS}

@@ -16,7 +16,8 @@ from controlplane.core.capacity.pace import Pace
 from controlplane.core.model import Cluster, Instance, Service, Task
 from controlplane.core.names import Dice, Names
 from controlplane.core.plan import Conflict, Key
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from controlplane.scheduling.worker import Clock
 from controlplane.store.port import Store, StoreClosed
 

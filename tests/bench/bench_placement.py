@@ -28,7 +28,8 @@ from controlplane.core.placement.engine import place
 from controlplane.core.placement.request import Request
 from controlplane.core.placement.strategies import SERVICE_DEFAULT
 from controlplane.core.plan import Conflict, Plan
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from controlplane.events.emitter import Emitter
 from controlplane.store import records, sqlite
 from wire.arn import ArnMaker
@@ -216,7 +217,11 @@ def main() -> int:
         rows.append((f"one by one: {name}", one, "plain loop", naive, ">= 30"))
         rows.append((f"10,000 identical: {name}", grouped, "plain loop", naive, ">= 1000"))
     with tempfile.TemporaryDirectory() as folder:
-        for copies, caller, want in ((1, "a call", ""), (10, "a call (RunTask)", ">= 0.25"), (100, "a step", ">= 0.25")):
+        for copies, caller, want in (
+            (1, "a call", ""),
+            (10, "a call (RunTask)", ">= 0.25"),
+            (100, "a step", ">= 0.25"),
+        ):
             path = Path(folder, f"{copies}.sqlite")
             rate, record = asyncio.run(durable(path, args.instances, copies, args.seconds))
             bare = bare_commits(Path(folder, f"bare{copies}.sqlite"), record, args.seconds / 2)

@@ -11,7 +11,7 @@ import aiohttp
 import boto3
 from botocore.config import Config as ClientConfig
 
-from controlplane.core.view import State
+from controlplane.core.state import State
 from controlplane.server import ControlPlane
 from wire import ecs_shapes, envelope
 

@@ -47,11 +47,6 @@ async def refused(ask: Ask, made: Any) -> tuple[str, str]:
         ("elbv2", "elasticloadbalancing", lambda elb: elb.describe_load_balancers()),
         ("lambda", "lambda", lambda fn: fn.list_functions()),
         ("route53", "route53", lambda dns: dns.list_hosted_zones()),
-        (
-            "application-autoscaling",
-            "AnyScaleFrontendService",
-            lambda s: s.describe_scaling_policies(ServiceNamespace="ecs"),
-        ),
     ],
 )
 async def test_another_service_is_told_so_in_its_own_protocol(

@@ -14,7 +14,7 @@ from berth.machines import Machines, Order
 from controlplane.config import Config
 from controlplane.core.capacity.model import Machine
 from controlplane.core.model import Instance, Task
-from controlplane.core.view import State
+from controlplane.core.state import State
 from controlplane.server import ControlPlane, running
 from wire.status import InstanceStatus, TaskStatus
 

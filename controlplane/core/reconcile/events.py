@@ -113,6 +113,12 @@ def throttled(service: Service) -> Sentence:
     return Sentence(text, "ECS_OPERATION_THROTTLED")
 
 
+def rescaled(service: Service) -> Sentence:
+    """Auto scaling has set its desired count. The wording is ours; the name is AWS's."""
+    text = f"(service {service.name}) has its desired count set to {service.desired_count} by auto scaling."
+    return Sentence(text, "SERVICE_DESIRED_COUNT_UPDATED")
+
+
 def deadlocked(service: Service) -> Sentence:
     """Floor and ceiling leave no step to take."""
     return Sentence(

@@ -3,7 +3,8 @@
 from controlplane.core import retention
 from controlplane.core.capacity.model import CapacityProvider
 from controlplane.core.model import Cluster, Family, Instance, Record, Service, Task, TaskDefinition
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from wire.resources import Amounts
 from wire.status import DesiredStatus, InstanceStatus, TaskStatus
 

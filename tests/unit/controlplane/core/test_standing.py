@@ -12,7 +12,8 @@ from controlplane.core.model import Task
 from controlplane.core.placement.engine import place
 from controlplane.core.placement.standing import Standing, key_of
 from controlplane.core.plan import Plan
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from wire.holds import Proof
 from wire.resources import Amounts
 from wire.status import DesiredStatus, InstanceStatus
