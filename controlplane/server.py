@@ -255,7 +255,6 @@ class ControlPlane:
 
     async def _reset(self, request: web.Request) -> web.Response:
         try:
-            auth.permit(self.dispatcher.authenticate(request, await request.read()), "Reset")
             return web.json_response(await self.reset.run(is_web_page="Origin" in request.headers))
         except AwsError as error:
             return refused_by(error)
