@@ -5,6 +5,7 @@ takes any, also none.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self
@@ -30,14 +31,23 @@ _line = msgspec.json.Decoder(StoryLine)
 class EcsClient:
     """Calls to one endpoint. Use it as an async context."""
 
-    def __init__(self, endpoint: str, *signing: aiohttp.ClientMiddlewareType) -> None:
-        """`signing` signs every request (see `berth.signing`); without it nothing is signed."""
+    def __init__(
+        self, endpoint: str, *signing: aiohttp.ClientMiddlewareType, trust: ssl.SSLContext | None = None
+    ) -> None:
+        """`signing` signs every request (see `berth.signing`); without it nothing is signed.
+
+        `trust` says whom TLS trusts; None: whom this machine does.
+        """
         self.endpoint = endpoint
+        self._trust = trust
         self._signing = signing
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(read_bufsize=LINE_BYTES_MAX, middlewares=self._signing)
+        connector = aiohttp.TCPConnector(ssl=self._trust or True)
+        self._session = aiohttp.ClientSession(
+            connector=connector, read_bufsize=LINE_BYTES_MAX, middlewares=self._signing
+        )
         return self
 
     async def __aexit__(

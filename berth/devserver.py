@@ -19,29 +19,24 @@ from typing import IO, Any
 
 import msgspec
 
+from berth.access import Access
 from berth.children import PYTHON, Child, environment
 from berth.client import EcsClient
 from berth.errors import UserError
 from berth.groups import GroupSetting, make_group
 from berth.machines import Machines, Order
+from berth.signing import REGION
 from controlplane.core.policy import PRESETS
 from wire.arn import short_id
 from wire.errors import AwsError
 from wire.instance_types import INSTANCE_TYPES, InstanceType
 
 HOST = "127.0.0.1"
-REGION = "us-east-1"
-ACCESS_KEY_ID = SECRET_ACCESS_KEY = "berth"  # noqa: S105 - any keys will do on loopback
 CLUSTER = "default"
 HOSTS_MAX = 50
 HOST_ATTRIBUTE = "berth.host"
 """Attribute of an instance that says which of our hosts it is."""
 
-KEYS = {
-    "AWS_DEFAULT_REGION": REGION,
-    "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
-    "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
-}
 SAID_MAX = 100
 START_SECONDS = 20
 CONNECT_SECONDS = 30
@@ -73,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Instance groups that are made at the start."""
     time_scale: float = 1.0
     """How much faster the scaler's clock runs; never a grace, never a job."""
+    access: Access = Access()
     keep: Path | None = None
     """Folder for the data; None: a temporary one, removed at the end."""
 
@@ -106,7 +102,7 @@ class DevServer:
 
     def __init__(self, settings: Settings, programs: Programs | None = None) -> None:
         self.settings = settings
-        self.endpoint = f"http://{HOST}:{settings.port}"
+        self.endpoint = f"{settings.access.scheme}://{HOST}:{settings.port}"
         self.deaths: asyncio.Queue[Death] = asyncio.Queue(HOSTS_MAX + 1)
         self.said: deque[str] = deque(maxlen=SAID_MAX)
         """What the machines of groups had to say, newest last."""
@@ -125,6 +121,10 @@ class DevServer:
     def logs(self) -> list[Path]:
         """The children's log files."""
         return [child.log for child in self._children]
+
+    def client(self) -> EcsClient:
+        """A client that signs as the hosts do."""
+        return self.settings.access.client(self.endpoint)
 
     def open(self) -> None:
         """Open the folder; with `keep`, nobody else uses it until the end.
@@ -177,9 +177,10 @@ class DevServer:
             BERTH_POLICY=self.settings.preset,
             BERTH_TIME_SCALE=f"{self.settings.time_scale:g}",
             BERTH_ALLOW_RESET="1",
+            **self.settings.access.settings(),
             **optional,
         )
-        async with EcsClient(self.endpoint) as client:
+        async with self.client() as client:
             for _ in range(round(START_SECONDS / POLL_SECONDS)):
                 self._raise_if_dead()
                 if await client.is_healthy():
@@ -226,12 +227,12 @@ class DevServer:
         host = self._host(order.id, disk, order.instance_type, order.zone)
         ours = {"ECS_CLUSTER": order.cluster, "BERTH_INSTANCE_ID": order.id, "BERTH_GROUP": order.group}
         # A machine is interrupted as a Spot instance is, and drains then.
-        return {**KEYS, **host, **ours, "ECS_ENABLE_SPOT_INSTANCE_DRAINING": "true"}
+        return {**self.settings.access.credentials(), **host, **ours, "ECS_ENABLE_SPOT_INSTANCE_DRAINING": "true"}
 
     async def _run_machines(self) -> None:
         """Make the groups of the settings, and run the machines of these and of all that are made later."""
         self._machines = Machines(
-            endpoint=self.endpoint,
+            client=self.client,
             folder=self.folder,
             run=self.run,
             environment_of=self._machine,
@@ -239,7 +240,7 @@ class DevServer:
             sweeps=self.settings.script is None,
             tell=self.said.append,
         )
-        async with EcsClient(self.endpoint) as client:
+        async with self.client() as client:
             for group in self.settings.groups:
                 await make_group(client, group, cluster=CLUSTER)
         self._runner = asyncio.create_task(self._machines.run())
@@ -251,7 +252,7 @@ class DevServer:
 
     async def connected(self) -> dict[str, str]:
         """Names of the connected hosts by the ARN of their instance."""
-        async with EcsClient(self.endpoint) as client:
+        async with self.client() as client:
             arns = (await client.call("ListContainerInstances", cluster=CLUSTER)).get("containerInstanceArns", [])
             if not arns:
                 return {}
@@ -323,7 +324,7 @@ class DevServer:
 
     async def _start_child(self, name: str, program: Sequence[str], **settings: str) -> Child:
         log = self._subfolder("logs") / f"{name.replace(' ', '')}.log"
-        child = await Child.start(name, program, settings={**KEYS, **settings}, log=log)
+        child = await Child.start(name, program, settings={**self.settings.access.credentials(), **settings}, log=log)
         self._children.append(child)
         self._watchers.append(asyncio.create_task(self._watch(child)))
         return child
@@ -377,13 +378,13 @@ class DevServer:
         return folder
 
 
-def client_exports(endpoint: str) -> list[str]:
+def client_exports(endpoint: str, access: Access) -> list[str]:
     """What a client needs in its environment, as shell lines."""
     return [
         f"export AWS_ENDPOINT_URL_ECS={endpoint} AWS_ENDPOINT_URL_CLOUDWATCH_LOGS={endpoint}",
         f"export AWS_ENDPOINT_URL_EVENTBRIDGE={endpoint} AWS_ENDPOINT_URL_STS={endpoint}",
         f"export AWS_DEFAULT_REGION={REGION}",
-        f"export AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY}",
+        *access.exports(),
     ]
 
 

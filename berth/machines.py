@@ -56,7 +56,7 @@ class Machines:
     def __init__(
         self,
         *,
-        endpoint: str,
+        client: Callable[[], EcsClient],
         folder: Path,
         run: str,
         environment_of: Environment,
@@ -66,7 +66,7 @@ class Machines:
     ) -> None:
         """`run`: label of this runner's containers, and its name. `sweeps`: its containers are on an engine."""
         self.run_label = run
-        self._endpoint = endpoint
+        self._client = client
         self._folder = folder
         self._environment_of = environment_of
         self._agent = agent
@@ -86,7 +86,7 @@ class Machines:
 
     async def run(self) -> None:
         """Follow the control plane until cancelled; while it is away, everything stays as it is."""
-        async with EcsClient(self._endpoint) as client:
+        async with self._client() as client:
             while True:
                 try:
                     await self._sync(client)

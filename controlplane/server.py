@@ -112,7 +112,7 @@ class ControlPlane:
         )
         self.executing = Executing(self.sessions.send, time.time)
         self.telemetry = Telemetry(store=store, committer=self._committer)
-        book = Book()
+        self._book = book = Book()
         self.monitoring = Monitoring(store, self._committer, names, book, clock=time.time, scale=pace.scale)
         self.scaling = Scaling(
             store,
@@ -148,7 +148,14 @@ class ControlPlane:
         self._sinks: list[Sink] = [EventRules(store, firing, sleep=asyncio.sleep), *_sinks(config)]
         self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
-        self.reset = Reset(store, self._committer, self.logs, self._new_cluster, is_allowed=config.allow_reset)
+        self.reset = Reset(
+            store,
+            self._committer,
+            self.logs,
+            self._new_cluster,
+            forget=self._book.clear,
+            is_allowed=config.allow_reset,
+        )
         self.capacity = Capacity(store, clock=time.time, names=names, dice=names.dice, pace=pace)
         self.hooks = Hooks(store, self._committer, clock=time.time)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from berth import checks
+from berth.access import access_of
 from berth.cli.options import Choice, Duration, InstanceTypeName, Number, PresetName, Zones, duration_text, preset_lines
 from berth.cli.script import SCRIPTED, Delay, runtime_options, script_of
 from berth.devserver import HOST, HOSTS_MAX, DevServer, Settings, StartFailed, client_exports
@@ -73,6 +74,20 @@ Presets for --policy:
     metavar="FILE",
     help="Append every event to FILE, one JSON object on a line.",
 )
+@click.option(
+    "--keys",
+    "keys_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Let in only who signs with a pair of FILE, which has the form of ~/.aws/credentials.",
+)
+@click.option(
+    "--tls-cert", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Serve TLS: certificate, PEM."
+)
+@click.option("--tls-key", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Its key, PEM.")
+@click.option(
+    "--throttle", type=Choice("off", "aws"), default="off", show_default=True, help="Keep AWS's limits of calls."
+)
 @runtime_options
 @click.option(
     "--group",
@@ -106,6 +121,10 @@ def dev(
     healthy_after: float | None,
     events_webhook: str,
     events_file: Path | None,
+    keys_file: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    throttle: str,
     runtime: str,
     start_delay: float | None,
     ignore_term: float | None,
@@ -141,6 +160,7 @@ def dev(
         healthy_after_seconds=healthy_after,
         events_webhook=events_webhook,
         events_file=events_file,
+        access=access_of(keys_file, tls_cert, tls_key, throttle),
         script=script_of(
             runtime, start_delay=start_delay, ignore_term=ignore_term, run_time=run_time, exit_code=exit_code
         ),
@@ -205,6 +225,7 @@ def _block(server: DevServer, engine: str) -> str:
     grace = duration_text(settings.stop_timeout_seconds or 30)
     size_text = f"{size.name}{each}: {size.cpu} CPU, {registered_mib} MiB; {', '.join(settings.zones)}"
     switches = f"release={settings.agent_release}  queue={preset.agent.task_queue}  stop timeout={grace}"
+    exports = client_exports(server.endpoint, settings.access)
     rows = [
         ("✓ control plane", f"{server.endpoint}      data in {server.folder} ({stays})"),
         (f"✓ {settings.hosts} host{plural}", f"{size_text}; {engine}"),
@@ -213,7 +234,7 @@ def _block(server: DevServer, engine: str) -> str:
         ("  policy", f"{preset.name}: {preset.summary}"),
         ("", switches),
         ("  logs", str(server.folder / "logs")),
-        *zip(("  export", "", "", ""), client_exports(server.endpoint), strict=True),
+        *zip(("  export", *[""] * (len(exports) - 1)), exports, strict=True),
         ("  try", "aws ecs list-container-instances"),
         ("", "berth demo stop      a long job meets a deployment"),
     ]

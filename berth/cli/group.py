@@ -10,22 +10,21 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import click
 from rich.console import Console
 from rich.table import Table
 
+from berth.access import access_of_user
+from berth.cli.connection import ask, endpoint_option
 from berth.cli.options import Choice, Duration, Number, duration_seconds
 from berth.client import EcsClient
-from berth.devserver import HOST_ATTRIBUTE, KEYS
+from berth.devserver import HOST_ATTRIBUTE
 from berth.errors import UserError
 from berth.groups import GroupSetting, known_type, make_group
 from berth.interrupt import EXIT_CODE as INTERRUPTED
 from berth.interrupt import run_with_cleanup
 from berth.machines import Machines, Order
-from wire.errors import AwsError
 
-ENDPOINT = "http://127.0.0.1:6333"
 SIZE = Number(0, 200)
 
 
@@ -34,15 +33,8 @@ def group() -> None:
     """Instance groups: hosts that come and go, as an Auto Scaling group has them."""
 
 
-def _options(command: Any) -> Any:
-    option = click.option(
-        "--endpoint", envvar="AWS_ENDPOINT_URL_ECS", default=ENDPOINT, show_default=True, help="Control plane."
-    )
-    return option(command)
-
-
 @group.command()
-@_options
+@endpoint_option
 @click.argument("name")
 @click.option("--min", "minimum", type=SIZE, default=0, show_default=True)
 @click.option("--max", "maximum", type=SIZE, required=True)
@@ -81,15 +73,15 @@ def create(endpoint: str, cluster: str, hooks: tuple[str, ...], zones: str, *, b
             raise UserError(f"There is a group {setting.name!r} already.")
         return await make_group(client, setting, cluster=cluster)
 
-    click.echo(_ask(endpoint, make)["AutoScalingGroupARN"])
+    click.echo(ask(endpoint, make)["AutoScalingGroupARN"])
 
 
 @group.command("list")
-@_options
+@endpoint_option
 def list_groups(endpoint: str) -> None:
     """List the groups."""
     table = Table("group", "cluster", "provider", "min", "desired", "max", "in service", "type", box=None)
-    for row in _ask(endpoint, lambda client: client.call("DescribeAutoScalingGroups"))["AutoScalingGroups"]:
+    for row in ask(endpoint, lambda client: client.call("DescribeAutoScalingGroups"))["AutoScalingGroups"]:
         sizes = [str(row[member]) for member in ("MinSize", "DesiredCapacity", "MaxSize")]
         running = sum(instance["LifecycleState"] == "InService" for instance in row["Instances"])
         types = ", ".join(row["InstanceTypes"])
@@ -98,12 +90,12 @@ def list_groups(endpoint: str) -> None:
 
 
 @group.command()
-@_options
+@endpoint_option
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="As the control plane answers.")
 def show(endpoint: str, name: str, *, as_json: bool) -> None:
     """Show the group NAME and its hosts."""
-    answer = _ask(endpoint, lambda c: c.call("DescribeAutoScalingGroups", AutoScalingGroupNames=[name]))
+    answer = ask(endpoint, lambda c: c.call("DescribeAutoScalingGroups", AutoScalingGroupNames=[name]))
     if not answer["AutoScalingGroups"]:
         raise UserError(f"There is no instance group named {name!r}.")
     row = answer["AutoScalingGroups"][0]
@@ -128,7 +120,7 @@ def show(endpoint: str, name: str, *, as_json: bool) -> None:
 
 
 @group.command("set")
-@_options
+@endpoint_option
 @click.argument("name")
 @click.option("--min", "MinSize", type=SIZE)
 @click.option("--max", "MaxSize", type=SIZE)
@@ -139,56 +131,56 @@ def set_group(endpoint: str, name: str, **given: Any) -> None:
     members = {member: value for member, value in given.items() if value is not None}
     if not members:
         raise UserError("Say what to set: --min, --max, --desired or --boot.")
-    answer = _ask(endpoint, lambda c: c.call("UpdateAutoScalingGroup", AutoScalingGroupName=name, **members))
+    answer = ask(endpoint, lambda c: c.call("UpdateAutoScalingGroup", AutoScalingGroupName=name, **members))
     click.echo(_size(answer["AutoScalingGroup"]))
 
 
 @group.command()
-@_options
+@endpoint_option
 @click.argument("instance")
 @click.option("--shrink", is_flag=True, help="The group wants one less afterwards; else the host is replaced.")
 def terminate(endpoint: str, instance: str, *, shrink: bool) -> None:
     """Take the host INSTANCE (i-...) away, by its hooks and its draining."""
     members = {"InstanceId": instance, "ShouldDecrementDesiredCapacity": shrink}
-    answer = _ask(endpoint, lambda c: c.call("TerminateInstanceInAutoScalingGroup", **members))
+    answer = ask(endpoint, lambda c: c.call("TerminateInstanceInAutoScalingGroup", **members))
     click.echo(f"{instance} {answer['Activity']['Instance']['LifecycleState']}")
 
 
 @group.command()
-@_options
+@endpoint_option
 @click.argument("instance")
 @click.argument("word", type=Choice("on", "off"))
 def protect(endpoint: str, instance: str, word: str) -> None:
     """Protect the host INSTANCE from scale-in (on), or not any more (off)."""
     members = {"InstanceIds": [instance], "ProtectedFromScaleIn": word == "on"}
-    _ask(endpoint, lambda c: c.call("SetInstanceProtection", **members))
+    ask(endpoint, lambda c: c.call("SetInstanceProtection", **members))
     click.echo(f"{instance} is {'' if word == 'on' else 'not '}protected from scale-in")
 
 
 @group.command()
-@_options
+@endpoint_option
 @click.argument("instance")
 @click.argument("hook")
 @click.argument("result", type=Choice("CONTINUE", "ABANDON"))
 def complete(endpoint: str, instance: str, hook: str, result: str) -> None:
     """Complete the lifecycle action of HOOK for the host INSTANCE."""
     members = {"InstanceId": instance, "LifecycleHookName": hook, "LifecycleActionResult": result}
-    _ask(endpoint, lambda c: c.call("CompleteLifecycleAction", **members))
+    ask(endpoint, lambda c: c.call("CompleteLifecycleAction", **members))
     click.echo(f"{instance}: {hook} {result}")
 
 
 @group.command()
-@_options
+@endpoint_option
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Its hosts go first.")
 def delete(endpoint: str, name: str, *, force: bool) -> None:
     """Delete the group NAME."""
-    _ask(endpoint, lambda c: c.call("DeleteAutoScalingGroup", AutoScalingGroupName=name, ForceDelete=force))
+    ask(endpoint, lambda c: c.call("DeleteAutoScalingGroup", AutoScalingGroupName=name, ForceDelete=force))
     click.echo(f"{name} is {'being deleted' if force else 'deleted'}")
 
 
 @group.command()
-@_options
+@endpoint_option
 @click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False), required=True, help="Their disks.")
 @click.option("--release", type=Choice("eager", "on-exit"), default="eager", show_default=True)
 def run(endpoint: str, folder: Path, release: str) -> None:
@@ -210,8 +202,10 @@ def run(endpoint: str, folder: Path, release: str) -> None:
 
 
 async def _run(endpoint: str, folder: Path, name: str, release: str) -> int:
+    access = access_of_user()
+
     def environment_of(order: Order, disk: Path) -> dict[str, str]:
-        return KEYS | {
+        return access.credentials() | {
             "ECS_CLUSTER": order.cluster,
             "ECS_BACKEND_HOST": endpoint,
             "ECS_DATADIR": str(disk),
@@ -226,7 +220,13 @@ async def _run(endpoint: str, folder: Path, name: str, release: str) -> int:
             "BERTH_RUN": name,
         }
 
-    machines = Machines(endpoint=endpoint, folder=folder, run=name, environment_of=environment_of, tell=click.echo)
+    machines = Machines(
+        client=lambda: access.client(endpoint),
+        folder=folder,
+        run=name,
+        environment_of=environment_of,
+        tell=click.echo,
+    )
 
     async def work() -> int:
         click.echo(f"✓ runs the hosts of the groups at {endpoint}; their disks are in {folder}      Ctrl-C ends it")
@@ -261,20 +261,6 @@ def _hook(text: str) -> dict[str, Any]:
         else:
             raise UserError(f"--hook {text!r}: {pair!r} is not understood.")
     return hook
-
-
-def _ask(endpoint: str, ask: Any) -> dict[str, Any]:
-    async def calls() -> dict[str, Any]:
-        async with EcsClient(endpoint) as client:
-            answer: dict[str, Any] = await ask(client)
-            return answer
-
-    try:
-        return asyncio.run(calls())
-    except AwsError as error:
-        raise UserError(f"The control plane refused: {error.message}") from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise UserError(f"No control plane answers at {endpoint}; is `berth dev` running?") from error
 
 
 def _size(row: dict[str, Any]) -> str:

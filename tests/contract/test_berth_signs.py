@@ -15,8 +15,11 @@ from controlplane.server import running
 
 KEYS = Keys("AKIDTEST", "secret")
 MISMATCH = "The request signature we calculated does not match"
-WORDS = {"changes": "ecs-2026"}
+WORDS = {"changes": "ecs-2026", "value": "1"}
 """Arguments for which not any word will do."""
+OPTIONS = {("group", "create"): ("--max", "1"), ("group", "set"): ("--min", "1")}
+ENDLESS = {("group", "run")}
+"""It follows the control plane until Ctrl-C, and outlives its refusals."""
 
 
 def leaves(command: click.Command, context: click.Context, *path: str) -> Iterator[tuple[str, ...]]:
@@ -26,8 +29,9 @@ def leaves(command: click.Command, context: click.Context, *path: str) -> Iterat
             inner = command.get_command(context, name)
             assert inner is not None
             yield from leaves(inner, context, *path, name)
-    elif any(parameter.name == "endpoint" for parameter in command.params):
-        yield (*path, *(word(parameter) for parameter in command.params if isinstance(parameter, click.Argument)))
+    elif path not in ENDLESS and any(parameter.name == "endpoint" for parameter in command.params):
+        words = (word(parameter) for parameter in command.params if isinstance(parameter, click.Argument))
+        yield (*path, *words, *OPTIONS.get(path, ()))
 
 
 def word(argument: click.Argument) -> str:

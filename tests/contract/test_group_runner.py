@@ -9,6 +9,7 @@ from pathlib import Path
 from apiside import Ecs, call, definition, make_group, until
 
 from berth.children import environment
+from berth.client import EcsClient
 from berth.machines import Machines, Order
 from controlplane.config import Config
 from controlplane.core.capacity.model import Machine
@@ -39,7 +40,9 @@ def environment_of(url: str) -> object:
 
 @contextlib.asynccontextmanager
 async def runner(url: str, folder: Path, *, dies: bool = False) -> AsyncIterator[Machines]:
-    machines = Machines(endpoint=url, folder=folder, run="r", environment_of=environment_of(url), sweeps=False)
+    machines = Machines(
+        client=lambda: EcsClient(url), folder=folder, run="r", environment_of=environment_of(url), sweeps=False
+    )
     following = asyncio.create_task(machines.run())
     try:
         yield machines
