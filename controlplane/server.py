@@ -148,7 +148,14 @@ class ControlPlane:
         self._sinks: list[Sink] = [EventRules(store, firing, sleep=asyncio.sleep), *_sinks(config)]
         self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
-        self.reset = Reset(store, self._committer, self.logs, self._new_cluster, is_allowed=config.allow_reset)
+        self.reset = Reset(
+            store,
+            self._committer,
+            self.logs,
+            self._new_cluster,
+            forget=self._book.clear,
+            is_allowed=config.allow_reset,
+        )
         self.capacity = Capacity(store, clock=time.time, names=names, dice=names.dice, pace=pace)
         self.hooks = Hooks(store, self._committer, clock=time.time)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -255,12 +262,9 @@ class ControlPlane:
 
     async def _reset(self, request: web.Request) -> web.Response:
         try:
-            auth.permit(self.dispatcher.authenticate(request, await request.read()), "Reset")
-            said = await self.reset.run(is_web_page="Origin" in request.headers)
+            return web.json_response(await self.reset.run(is_web_page="Origin" in request.headers))
         except AwsError as error:
             return refused_by(error)
-        self._book.clear()
-        return web.json_response(said)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self.metrics.exposition(), content_type="text/plain")
