@@ -29,9 +29,13 @@ RELEASE_EXPECTED_SECONDS = 5.0
 """An agent that releases eagerly does so at once; as long as it may, a lack of room is not worth a sentence."""
 
 
-def floor_of(service: Service) -> int:
-    """Healthy tasks that must stay: desired x minimumHealthyPercent, rounded up; more than desired makes no sense."""
-    return min(service.desired_count, -(-service.desired_count * service.minimum_healthy_percent // 100))
+def floor_of(service: Service, wanted: int | None = None) -> int:
+    """Healthy tasks that must stay: desired x minimumHealthyPercent, rounded up; more than desired makes no sense.
+
+    `wanted`: of so many instead of the desired count.
+    """
+    wanted = service.desired_count if wanted is None else wanted
+    return min(wanted, -(-wanted * service.minimum_healthy_percent // 100))
 
 
 def ceiling_of(service: Service) -> int:
