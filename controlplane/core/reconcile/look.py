@@ -146,10 +146,11 @@ class Look:
         self.service = events.tell(self.draft, self.service, sentence, self.names)
 
     def say(self, sentence: events.Sentence, *, since: float = 0) -> bool:
-        """Say a sentence about a state, where it is news."""
+        """Say a sentence about a state, where it is news. It is again after six hours, if it still holds then."""
         is_news = events.is_news(self.draft, self.service, sentence, since=since)
         if is_news:
             self.tell(sentence)
+        self.times.append(events.repeat_at(self.service, sentence))
         return is_news
 
     # -- what it does --------------------------------------------------------------------------------------------------
