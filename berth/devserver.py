@@ -58,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """When a task without health check counts as healthy; None: as AWS has it (40 s)."""
     events_webhook: str = ""
     events_file: Path | None = None
+    haproxy: str = "haproxy"
+    """The program that carries traffic, where there are target groups."""
     script: dict[str, str] | None = None
     """Variables of containers that are played; None: Docker runs them."""
     keep: Path | None = None
@@ -159,6 +161,7 @@ class DevServer:
             BERTH_REGION=REGION,
             BERTH_POLICY=self.settings.preset,
             BERTH_ALLOW_RESET="1",
+            BERTH_HAPROXY=self.settings.haproxy,
             **optional,
         )
         async with EcsClient(self.endpoint) as client:

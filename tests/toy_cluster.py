@@ -15,11 +15,13 @@ import msgspec
 
 from controlplane.core import health, lifecycle
 from controlplane.core.assignment import assignments
+from controlplane.core.balancing import targets
+from controlplane.core.balancing.records import Target, TargetState
 from controlplane.core.batch import Batch
 from controlplane.core.cost import task_amounts
 from controlplane.core.evaluations import services_to_look_at
 from controlplane.core.lifecycle import ContainerReport, TaskReport
-from controlplane.core.model import Cluster, Instance, Release, Service, TargetHealth, Task, TaskDefinition
+from controlplane.core.model import Cluster, Instance, Release, Service, Task, TaskDefinition
 from controlplane.core.names import Names
 from controlplane.core.plan import Key, Plan
 from controlplane.core.policy import Policy
@@ -164,8 +166,8 @@ class ToyCluster:
 
     def target(self, arn: str, status: HealthStatus, reason: str = "") -> None:
         """The load balancer finds the task so."""
-        seen = TargetHealth(group="arn:tg", port=8080, status=status, reason=reason)
-        self.decide("target", lambda draft: health.observe_targets(draft, draft.task(arn), (seen,)))
+        seen = Target(group="arn:tg", port=8080, state=TargetState(status.lower()), reason=reason)
+        self.decide("target", lambda draft: targets.change(draft, draft.task(arn), (seen,)))
 
     def alarm(self, name: str, *, rings: bool) -> None:
         self.decide("alarm", lambda draft: draft.put(Alarm(name=name, is_ringing=rings)))

@@ -72,6 +72,7 @@ Presets for --policy:
     metavar="FILE",
     help="Append every event to FILE, one JSON object on a line.",
 )
+@click.option("--haproxy", default="haproxy", envvar="BERTH_HAPROXY", help="HAProxy, run once there is a listener.")
 @runtime_options
 @click.option("--verbose", is_flag=True, help="Show the logs of the programs here, too.")
 def dev(
@@ -89,6 +90,7 @@ def dev(
     healthy_after: float | None,
     events_webhook: str,
     events_file: Path | None,
+    haproxy: str,
     runtime: str,
     start_delay: float | None,
     ignore_term: float | None,
@@ -122,6 +124,7 @@ def dev(
         healthy_after_seconds=healthy_after,
         events_webhook=events_webhook,
         events_file=events_file,
+        haproxy=haproxy,
         script=script_of(
             runtime, start_delay=start_delay, ignore_term=ignore_term, run_time=run_time, exit_code=exit_code
         ),

@@ -51,7 +51,8 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
             for event in service.events[:EVENTS_MAX]
         ],
         "roleArn": body.get("role") or SERVICE_ROLE.format(account=cluster.arn.split(":")[4]),
-        "loadBalancers": [],
+        "loadBalancers": body.get("loadBalancers", []),
+        **_grace(service),
         "serviceRegistries": [],
         "placementStrategy": list(service.placement_strategy),
         "placementConstraints": body.get("placementConstraints", []),
@@ -64,6 +65,12 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "tags": body.get("tags", []) if with_tags else [],
         **network,
     }
+
+
+def _grace(service: Service) -> Answer:
+    """Shown where it counts."""
+    is_balanced = bool(service.body.get("loadBalancers"))
+    return {"healthCheckGracePeriodSeconds": service.health_grace_seconds} if is_balanced else {}
 
 
 def _current(service: Service, tasks: list[Task]) -> Answer:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from controlplane.core.balancing.records import Listener, Target, TargetGroup
 from controlplane.core.policy import AgentPolicy, Policy
 from controlplane.core.record import Record
 from controlplane.core.rollouts import Alarm, RolloutSettings, ServiceDeployment, ServiceRevision, TaskSet
@@ -243,8 +244,6 @@ class Service(Record, frozen=True, kw_only=True, omit_defaults=True):
     """After a task has come to run, failed checks are passed over for so long."""
     rebalances: bool = False
     """Tasks are moved where zones have come to hold unequal numbers of them."""
-    is_balanced: bool = False
-    """It has load balancers: the health of its tasks' targets counts."""
     current: str = ""
     """ARN of the newest service deployment."""
     settled: str = ""
@@ -278,16 +277,6 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     network_bindings: tuple[dict[str, Any], ...] = ()
     health_status: HealthStatus | None = None
     """As last heard; None where the definition has no health check."""
-
-
-class TargetHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a target group sees a task. `reason` is the load balancer's own."""
-
-    group: str
-    """ARN of the target group."""
-    port: int
-    status: HealthStatus = HealthStatus.UNKNOWN
-    reason: str = ""
 
 
 class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -334,8 +323,8 @@ class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     pull_stopped_at: float | None = None
     protected_until: float | None = None
     """End of its scale-in protection; None or past: it is not protected."""
-    targets: tuple[TargetHealth, ...] = ()
-    """Its health as target groups see it."""
+    targets: tuple[Target, ...] = ()
+    """Its places in target groups, by load balancer of the service."""
     unhealthy_at: float | None = None
     """When the scheduler found that it fails its checks; None: it does not."""
     replaces: str | None = None
@@ -397,5 +386,7 @@ RECORDS: tuple[type[Record], ...] = (
     Task,
     Token,
     Rule,
+    TargetGroup,
+    Listener,
 )
 BY_TABLE = {record.table: record for record in RECORDS}

@@ -49,6 +49,14 @@ class Names(NamedTuple):
         """ARN of a new revision of `service` (name)."""
         return self.arns.service_revision(cluster, service, str(self._digits()))
 
+    def target_group(self, name: str) -> str:
+        """ARN of a new target group."""
+        return self.arns.target_group(name, self._hex(16))
+
+    def listener(self) -> str:
+        """ARN of a new listener."""
+        return self.arns.listener(self._hex(16), self._hex(16))
+
     def uuid(self) -> str:
         """A version 4 UUID: ids of service events, evaluations, requests."""
         digits = self._hex(32)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from controlplane.core import lifecycle, tagging
+from controlplane.core.balancing import targets, traffic
 from controlplane.core.lifecycle import NewTask
 from controlplane.core.model import Deployment, Release, Service, Task, TaskDefinition
 from controlplane.core.names import Dice, Names
@@ -175,6 +176,7 @@ class Look:
                 proof=proof,
             )
         self.stopped |= {task.arn for task in tasks}
+        self.service = targets.tell_draining(self.draft, self.service, (task.arn for task in tasks), self.names)
         if not quietly:
             self.service = events.stopped(self.draft, self.service, tasks, self.names)
         self.read()
@@ -223,6 +225,7 @@ class Look:
             deployment=deployment.id,
             started_by=deployment.id,
             replaces=replaces,
+            targets=traffic.targets_of(self.draft, deployment),
             body={
                 "tags": tagging.of_service_task(self.service, definition),
                 "enableExecuteCommand": self.service.body.get("enableExecuteCommand", False),
