@@ -207,11 +207,14 @@ def observe_address(draft: Draft, task: Task, address: str, mac_address: str) ->
 
 
 def observe_told(draft: Draft, task: Task) -> Task:
-    """The instance acknowledged the stop: RUNNING becomes STOPPING, and the deadline of a hold starts to run."""
+    """The instance acknowledged the stop: RUNNING becomes STOPPING, and the deadline of a hold starts to run.
+
+    DEACTIVATING does, too, where the stop is forced.
+    """
     if not task.is_stopping or task.stop_told_at is not None:
         return task
     told = msgspec.structs.replace(task, stop_told_at=draft.now)
-    if task.last_status is TaskStatus.RUNNING:
+    if task.last_status in {TaskStatus.RUNNING, TaskStatus.DEACTIVATING}:
         told = msgspec.structs.replace(told, last_status=TaskStatus.STOPPING, version=task.version + 1)
     if told.hold is not None and ledger.ends_at_deadline(_policy(draft, task)):
         hold = msgspec.structs.replace(told.hold, until=deadline(told, draft.now))

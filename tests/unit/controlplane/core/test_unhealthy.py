@@ -123,7 +123,7 @@ def test_failures_within_the_grace_period_are_passed_over() -> None:
 def test_with_a_load_balancer_the_target_counts_and_with_both_both(is_checked: bool) -> None:  # noqa: FBT001
     world = ToyCluster()
     definition = world.define(SMALL, is_checked=is_checked)
-    service = world.create_service(definition, desired=1, is_balanced=True)
+    service = world.create_service(definition, desired=1, body=BALANCED)
     world.run(5)
     (one,) = world.live(service)
     assert world.service(service).deployments[0].rollout_state == "IN_PROGRESS"
