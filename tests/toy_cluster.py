@@ -16,7 +16,7 @@ import msgspec
 from controlplane.core import health, lifecycle
 from controlplane.core.assignment import assignments
 from controlplane.core.balancing import targets
-from controlplane.core.balancing.records import Target, TargetState
+from controlplane.core.balancing.records import TargetState
 from controlplane.core.batch import Batch
 from controlplane.core.cost import task_amounts
 from controlplane.core.evaluations import services_to_look_at
@@ -37,6 +37,10 @@ from wire.story import Kind, StoryLine
 
 R5_LARGE = Amounts(2048, 15731)
 TASK = Amounts(1024, 7372)
+PORT = 8080
+GROUP = "arn:tg"
+BALANCED = {"loadBalancers": [{"targetGroupArn": GROUP, "containerName": "app", "containerPort": PORT}]}
+"""`body` of a service whose tasks are targets."""
 EPOCH = 1_800_000_000.0
 STEPS_MAX = 500
 """Evaluations that one change may lead to before it counts as a loop."""
@@ -166,8 +170,17 @@ class ToyCluster:
 
     def target(self, arn: str, status: HealthStatus, reason: str = "") -> None:
         """The load balancer finds the task so."""
-        seen = Target(group="arn:tg", port=8080, state=TargetState(status.lower()), reason=reason)
-        self.decide("target", lambda draft: targets.change(draft, draft.task(arn), (seen,)))
+
+        def found(draft: Draft) -> None:
+            task = draft.task(arn)
+            seen = (msgspec.structs.replace(t, state=TargetState(status.lower()), reason=reason) for t in task.targets)
+            targets.change(draft, task, tuple(seen))
+
+        self.decide("target", found)
+
+    def balance(self, service: str) -> None:
+        """Whatever is due for the targets of a service."""
+        self.decide("balance", lambda draft: targets.settle(draft, [t.arn for t in self.tasks(service)], self.names))
 
     def alarm(self, name: str, *, rings: bool) -> None:
         self.decide("alarm", lambda draft: draft.put(Alarm(name=name, is_ringing=rings)))
@@ -318,7 +331,12 @@ class ToyCluster:
             self._admit(host)
             return
         host.known[arn] = "running"
-        running = ContainerReport(name="app", status=ContainerStatus.RUNNING, runtime_id="d" * 12)
+        running = ContainerReport(
+            name="app",
+            status=ContainerStatus.RUNNING,
+            runtime_id="d" * 12,
+            network_bindings=({"containerPort": PORT, "hostPort": PORT},),
+        )
         self._report(arn, TaskReport(status=TaskStatus.RUNNING, containers=(running,)))
 
     def _stop(self, host: Host, task: Task, known: str | None) -> None:

@@ -46,7 +46,7 @@ def deregister_first(draft: Draft, task: Task) -> Task:
     """The scheduler stops `task`: DEACTIVATING, its agent is told when the targets have drained. Else a no-op."""
     if not any(target.state.is_registered for target in task.targets):
         return task
-    return _drained(draft, _put(draft, _draining(draft, task), last_status=TaskStatus.DEACTIVATING))
+    return _put(draft, _draining(draft, task), last_status=TaskStatus.DEACTIVATING)
 
 
 def settle(draft: Draft, tasks: Iterable[str], names: Names) -> None:
