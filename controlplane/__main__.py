@@ -41,6 +41,11 @@ GARBAGE_ALLOCATIONS = 50_000
     default=settings.HEALTHY_AFTER_SECONDS,
     help="How long a task has to run to count as healthy. [env: BERTH_HEALTHY_AFTER_SECONDS]",
 )
+@click.option(
+    "--time-scale",
+    default=1.0,
+    help="How much faster the scaler's clock runs; never a grace, never a job. [env: BERTH_TIME_SCALE]",
+)
 @click.option("--access-key-id", help="A key that is let in. [env: BERTH_ACCESS_KEY_ID]")
 @click.option("--secret-access-key", help="Better set as BERTH_SECRET_ACCESS_KEY.")
 @click.option(

@@ -11,8 +11,11 @@ from typing import Any
 from controlplane.api.clusters import DEFAULT_CLUSTER
 from controlplane.committing import Committer
 from controlplane.core import lifecycle
-from controlplane.core.model import RECORDS, Cluster, Instance, Release, Service, Task
-from controlplane.core.view import Draft, State, View
+from controlplane.core.capacity.model import Group, Machine
+from controlplane.core.model import Cluster, Instance, Release, Service, Task
+from controlplane.core.state import State
+from controlplane.core.tables import RECORDS
+from controlplane.core.view import Draft, View
 from controlplane.logs.store import LogStore
 from controlplane.store.port import Store, Watch
 from wire.errors import AwsError
@@ -87,11 +90,11 @@ class Reset:
             watch.close()
 
     def _empty(self, draft: Draft) -> Homes:
-        """Delete every record. Only instances whose agents register once in their life stay, without their tasks."""
+        """Delete every record but the hosts' own: groups, machines, and instances that register once in their life."""
         for task in list(draft.records(Task)):
             lifecycle.observe_lost(draft, task, stop_code=StopCode.USER_INITIATED, reason=REASON)
         homes = {i.arn: i.cluster for i in draft.records(Instance) if i.agent_connected and _is_alive(i)}
-        for kind in RECORDS:
+        for kind in filter(lambda kind: kind not in (Group, Machine), RECORDS):
             for record in list(draft.records(kind)):
                 if isinstance(record, Task):
                     lifecycle.forget(draft, record)

@@ -28,7 +28,8 @@ from controlplane.core.policy import Policy
 from controlplane.core.reconcile import deployments
 from controlplane.core.reconcile.service import reconcile
 from controlplane.core.rollouts import Alarm, ServiceDeployment
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from wire.arn import ArnMaker
 from wire.holds import Hold, Ledger, Proof
 from wire.resources import Amounts

@@ -60,6 +60,20 @@ class Kind(StrEnum):
     reason."""
     TASK_TOLD = "task.told"
     """The instance was sent the task's desired status. subject: task; id: the message; desired, instance."""
+    SCALER_LOOK = "scaler.look"
+    """Managed scaling has looked, and why it acted or did not. subject: group; provider, cluster, needed, running,
+    percent, target, before, desired, act, why, provisioning, pending_counted, low_points, ignored: [{task, why}]."""
+    GROUP = "group"
+    """An instance group was made, changed or deleted. subject: group; status, desired, minimum, maximum."""
+    MACHINE_STATE = "machine.state"
+    """A member of a group. subject: its instance id; group, state, instance_type, zone, why."""
+    MACHINE_PROTECTED = "machine.protected"
+    """Managed termination protection. subject: instance id; group, protected."""
+    INSTANCE_TAKEN = "instance.taken"
+    """A machine goes. subject: instance; why, killed_under_drainer: tasks that were still stopping, killed: others."""
+    SERVICE_SCALING = "service.scaling"
+    """Auto scaling has looked, and why it acted or did not. subject: service; act, before, desired, minimum, maximum,
+    why, policies: [{policy, act, why}]."""
     RULE_FIRED = "rule.fired"
     """A rule's time came, or its event. subject: rule; id: the RunTask; target, tasks, failures; or error; or missed:
     the time (epoch seconds) of a tick that was too late."""

@@ -1,21 +1,16 @@
 """`berth target-group`: what a service's tasks are put behind, and the ports in front. Services take the ARNs."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import aiohttp
 import click
 from rich.console import Console
 from rich.table import Table
 
+from berth.cli.connection import ask, endpoint_option
 from berth.cli.options import Choice
-from berth.client import EcsClient
-from berth.errors import UserError
 from wire.arn import short_id
-from wire.errors import AwsError
 
-ENDPOINT = "http://127.0.0.1:6333"
 Members = dict[str, Any]
 
 
@@ -25,13 +20,6 @@ def target_group() -> None:
 
     A service takes the ARN of a group in `loadBalancers`, as in ECS.
     """
-
-
-def _endpoint(command: Callable[..., None]) -> Callable[..., None]:
-    option = click.option(
-        "--endpoint", default=ENDPOINT, show_default=True, envvar="AWS_ENDPOINT_URL_ECS", help="Control plane."
-    )
-    return option(command)
 
 
 def _settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -75,7 +63,7 @@ _MEMBERS = {
 @click.option("--protocol", type=Choice("HTTP", "TCP"), default="HTTP", show_default=True)
 @click.option("--target-type", type=Choice("instance", "ip"), default="instance", help="ip: for network mode awsvpc.")
 @_settings
-@_endpoint
+@endpoint_option
 def create(name: str, protocol: str, target_type: str, endpoint: str, **settings: Any) -> None:
     """Make the target group NAME, and listeners that forward to it."""
     members = {"name": name, "protocol": protocol, "targetType": target_type, **_members(settings)}
@@ -85,7 +73,7 @@ def create(name: str, protocol: str, target_type: str, endpoint: str, **settings
 @target_group.command("set")
 @click.argument("name")
 @_settings
-@_endpoint
+@endpoint_option
 def set_group(name: str, endpoint: str, **settings: Any) -> None:
     """Change the target group NAME; --listen moves a listener to it."""
     _show(_ask(endpoint, "PUT", name, _members(settings)))
@@ -93,14 +81,14 @@ def set_group(name: str, endpoint: str, **settings: Any) -> None:
 
 @target_group.command("show")
 @click.argument("name")
-@_endpoint
+@endpoint_option
 def show(name: str, endpoint: str) -> None:
     """Show the target group NAME (or ARN): its listeners, its targets and their health."""
     _show(_ask(endpoint, "GET", name))
 
 
 @target_group.command("list")
-@_endpoint
+@endpoint_option
 def list_groups(endpoint: str) -> None:
     """List the target groups, with how many of their targets are healthy."""
     answer = _ask(endpoint, "GET")
@@ -123,7 +111,7 @@ def list_groups(endpoint: str) -> None:
 
 @target_group.command("delete")
 @click.argument("name")
-@_endpoint
+@endpoint_option
 def delete(name: str, endpoint: str) -> None:
     """Delete the target group NAME, and its listeners. No service may use it."""
     _ask(endpoint, "DELETE", name)
@@ -151,13 +139,4 @@ def _show(group: Members) -> None:
 
 
 def _ask(endpoint: str, method: str, name: str = "", members: Members | None = None) -> Members:
-    async def asked() -> Members:
-        async with EcsClient(endpoint.rstrip("/")) as client:
-            return await client.target_groups(method, name, members)
-
-    try:
-        return asyncio.run(asked())
-    except AwsError as error:
-        raise UserError(error.message) from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise UserError(f"No control plane answers at {endpoint}; is `berth dev` running?") from error
+    return ask(endpoint, lambda client: client.target_groups(method, name, members))

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from controlplane.api.call import Answer, Call
-from controlplane.api.container_instances import lose
 from controlplane.core import lifecycle
+from controlplane.core.instances import lose
 from controlplane.core.lifecycle import ContainerReport, TaskReport
 from controlplane.core.model import Task
 from controlplane.core.view import Draft

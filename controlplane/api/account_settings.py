@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from controlplane.api.call import Answer, Call
 from controlplane.api.paging import page
-from controlplane.core.model import AccountSetting
+from controlplane.core.accounts import AccountSetting
 from controlplane.core.view import Draft, View
 from wire.errors import InvalidParameterException
 

@@ -48,7 +48,6 @@ TASK_OVERRIDE: dict[str, Unserved] = {
 CONTAINER_OVERRIDE: dict[str, Unserved] = {"resourceRequirements": _any_but_gpus}
 TASK_REQUEST: dict[str, Unserved] = {
     "launchType": _other_than("EC2"),
-    "capacityProviderStrategy": _given,
     "volumeConfigurations": _given,
 }
 SERVICE_REQUEST: dict[str, Unserved] = {

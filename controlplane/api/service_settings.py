@@ -24,7 +24,7 @@ _DEFAULTS: dict[str, Any] = {
     "desired_count": 0,
     "placement_strategy": (),
     "placement_constraints": (),
-    "health_grace_seconds": 0,
+    "health_grace_seconds": None,
     "rollout": RolloutSettings(),
 }
 _OF_EXTERNAL = {"cluster", "service", "desiredCount", "healthCheckGracePeriodSeconds"}
@@ -113,7 +113,7 @@ def _check_network(call: Call, definition: TaskDefinition, standing: Service | N
 def _check(settings: dict[str, Any]) -> None:
     if settings["desired_count"] < 0:
         raise InvalidParameterException("desiredCount should be 0 or more.")
-    if settings["health_grace_seconds"] < 0:
+    if (settings["health_grace_seconds"] or 0) < 0:
         raise InvalidParameterException("healthCheckGracePeriodSeconds should be 0 or more.")
     minimum, maximum = settings["minimum_healthy_percent"], settings["maximum_percent"]
     if minimum < 0 or maximum <= 0 or maximum < minimum:

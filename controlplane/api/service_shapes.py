@@ -24,7 +24,9 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
     cluster = view.cluster(service.cluster)
     assert cluster is not None, f"{service.arn} is in no cluster"
     body = service.body
-    network = {member: body[member] for member in ("networkConfiguration",) if member in body}
+    given = {member: body[member] for member in ("networkConfiguration",) if member in body}
+    if service.health_grace_seconds is not None:
+        given["healthCheckGracePeriodSeconds"] = service.health_grace_seconds
     return {
         "serviceArn": service.arn,
         "serviceName": service.name,
@@ -33,7 +35,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "desiredCount": service.desired_count,
         **_counts(tasks),
         **({"taskDefinition": service.task_definition} if service.task_definition else {}),
-        "launchType": "EC2",
+        **_launch(service),
         "schedulingStrategy": str(service.scheduling),
         "deploymentController": {"type": str(service.controller)},
         "deploymentConfiguration": deployment_configuration.render(service),
@@ -63,7 +65,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "createdAt": service.created_at,
         "createdBy": body["createdBy"],
         "tags": body.get("tags", []) if with_tags else [],
-        **network,
+        **given,
     }
 
 
@@ -106,11 +108,16 @@ def _deployment(service: Service, deployment: Deployment, tasks: Iterable[Task])
         "failedTasks": deployment.failed_tasks,
         "createdAt": deployment.created_at,
         "updatedAt": deployment.updated_at,
-        "launchType": "EC2",
+        **_launch(service),
         "rolloutState": deployment.rollout_state,
         "rolloutStateReason": deployment.rollout_reason,
         **{member: service.body[member] for member in _OF_DEPLOYMENTS if member in service.body},
     }
+
+
+def _launch(service: Service) -> Answer:
+    own = service.body.get("capacityProviderStrategy")
+    return {"capacityProviderStrategy": own} if own else {"launchType": "EC2"}
 
 
 def _counts(tasks: list[Task]) -> dict[str, int]:

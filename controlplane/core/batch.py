@@ -11,7 +11,7 @@ from controlplane.core import inhabitants
 from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.plan import Conflict, Key, Plan
 from controlplane.core.record import HOLD_MOVES, Record
-from controlplane.core.view import State
+from controlplane.core.state import State
 from wire.resources import Room
 from wire.status import InstanceStatus
 

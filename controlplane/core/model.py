@@ -1,7 +1,8 @@
 """The records that the control plane keeps. They are frozen; a change is a new record in a plan.
 
 Amazon's shapes stop at `api/` and `agents/`: what is here carries our names, units at the end, statuses as enums.
-Members of a request that nothing acts on are kept whole in `body` and given back.
+Members of a request that nothing acts on are kept whole in `body` and given back. Those of services stand in
+`services` and come with these; those of their deployments in `rollouts`.
 """
 
 from enum import StrEnum
@@ -9,14 +10,16 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from controlplane.core.balancing.records import Listener, Target, TargetGroup
+from controlplane.core.balancing.records import Target
 from controlplane.core.policy import AgentPolicy, Policy
 from controlplane.core.record import Record
-from controlplane.core.rollouts import Alarm, RolloutSettings, ServiceDeployment, ServiceRevision, TaskSet
-from controlplane.core.rules import Rule
+from controlplane.core.services import Controller, Deployment, Scheduling, Service, ServiceEvent
 from wire.holds import Hold
 from wire.resources import Amounts
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, InstanceStatus, StopCode, TaskStatus
+
+__all__ = ["Controller", "Deployment", "Scheduling", "Service", "ServiceEvent"]
+# One door: what is used together is imported together.
 
 
 class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -37,41 +40,6 @@ class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def key(self) -> str:
         return self.name
-
-
-class CapacityProvider(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A capacity provider that somebody made (the built-in ones are no records). Key: its name."""
-
-    table: ClassVar[str] = "capacity_providers"
-
-    name: str
-    arn: str
-    status: str = "ACTIVE"
-    """ACTIVE or INACTIVE."""
-    update_status: str = "CREATE_COMPLETE"
-    cluster: str | None = None
-    """Name of the one cluster that it belongs to, where it was made for one."""
-    body: dict[str, Any] = {}
-    ended_at: float | None = None
-    """When it went INACTIVE."""
-
-    @property
-    def key(self) -> str:
-        return self.name
-
-
-class AccountSetting(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """An account setting that a principal (ARN) was given. Key: principal + name."""
-
-    table: ClassVar[str] = "account_settings"
-
-    principal: str
-    name: str
-    value: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.principal} {self.name}"
 
 
 class Family(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -142,6 +110,8 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Amazon's `{name, value?}`."""
     tags: tuple[dict[str, str], ...] = ()
     ec2_instance_id: str = ""
+    group: str | None = None
+    """Name of the instance group (Auto Scaling group) that it is a member of."""
     registered_at: float = 0
     release: Release = Release.NONE
     agent_version: str = ""
@@ -163,99 +133,6 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
             if attribute["name"] == name:
                 return attribute.get("value", "")
         return None
-
-
-class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One deployment of a service; `id` is `ecs-svc/<19 digits>`."""
-
-    id: str
-    status: str
-    """PRIMARY, ACTIVE or INACTIVE."""
-    task_definition: str
-    desired_count: int = 0
-    rollout_state: str = "IN_PROGRESS"
-    rollout_reason: str = ""
-    revision: str = ""
-    """ARN of the service revision that it brings out."""
-    unstarted_tasks: int = 0
-    """Consecutive tasks that never reached RUNNING: what throttles the starts."""
-    unhealthy_tasks: int = 0
-    """Consecutive tasks that failed a health check."""
-    failed_at: float | None = None
-    """When the last task that never reached RUNNING stopped."""
-    failures_seen: int = 0
-    """Revision of the store up to which failures are counted, so that each is counted once."""
-    task_set: TaskSet | None = None
-    """For the EXTERNAL controller; `status` is then PRIMARY, ACTIVE or DRAINING."""
-    created_at: float = 0
-    updated_at: float = 0
-
-    @property
-    def failed_tasks(self) -> int:
-        """`failedTasks`: consecutive tasks that did not come to run, or failed a health check."""
-        return self.unstarted_tasks + self.unhealthy_tasks
-
-
-class Controller(StrEnum):
-    """Who makes deployments (`deploymentController`)."""
-
-    ECS = "ECS"
-    EXTERNAL = "EXTERNAL"
-    """Whoever calls: task sets."""
-
-
-class ServiceEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A sentence to people, in AWS's words; `name` is EventBridge's for it, "" where it has none."""
-
-    id: str
-    created_at: float
-    message: str
-    name: str = ""
-
-
-class Scheduling(StrEnum):
-    """`schedulingStrategy`."""
-
-    REPLICA = "REPLICA"
-    DAEMON = "DAEMON"
-
-
-class Service(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A service. Key: its ARN. The newest deployment and the newest event come first."""
-
-    table: ClassVar[str] = "services"
-
-    arn: str
-    name: str
-    cluster: str
-    status: str = "ACTIVE"
-    desired_count: int = 0
-    task_definition: str
-    minimum_healthy_percent: int = 100
-    maximum_percent: int = 200
-    placement_strategy: tuple[dict[str, str], ...] = ()
-    placement_constraints: tuple[dict[str, str], ...] = ()
-    deployments: tuple[Deployment, ...] = ()
-    events: tuple[ServiceEvent, ...] = ()
-    scheduling: Scheduling = Scheduling.REPLICA
-    controller: Controller = Controller.ECS
-    rollout: RolloutSettings = RolloutSettings()
-    health_grace_seconds: int = 0
-    """After a task has come to run, failed checks are passed over for so long."""
-    rebalances: bool = False
-    """Tasks are moved where zones have come to hold unequal numbers of them."""
-    current: str = ""
-    """ARN of the newest service deployment."""
-    settled: str = ""
-    """ARN of the revision of the last deployment that was COMPLETED, what a rollback goes back to; "": none."""
-    body: dict[str, Any] = {}
-    created_at: float = 0
-    ended_at: float | None = None
-    """When it went INACTIVE."""
-
-    @property
-    def key(self) -> str:
-        return self.arn
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -370,23 +247,3 @@ class Token(Record, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def key(self) -> str:
         return f"{self.scope} {self.token}"
-
-
-RECORDS: tuple[type[Record], ...] = (
-    Cluster,
-    CapacityProvider,
-    AccountSetting,
-    Family,
-    TaskDefinition,
-    Instance,
-    Service,
-    ServiceRevision,
-    ServiceDeployment,
-    Alarm,
-    Task,
-    Token,
-    Rule,
-    TargetGroup,
-    Listener,
-)
-BY_TABLE = {record.table: record for record in RECORDS}

@@ -57,6 +57,10 @@ class Names(NamedTuple):
         """ARN of a new listener."""
         return self.arns.listener(self._hex(16), self._hex(16))
 
+    def ec2_instance(self) -> str:
+        """An EC2 instance id: `i-` and 17 hex digits."""
+        return f"i-{self._hex(20)[:17]}"
+
     def uuid(self) -> str:
         """A version 4 UUID: ids of service events, evaluations, requests."""
         digits = self._hex(32)

@@ -7,16 +7,8 @@ each time at its name.
 from collections.abc import Iterator
 
 from controlplane.core import lifecycle
-from controlplane.core.model import (
-    CapacityProvider,
-    Cluster,
-    Family,
-    Instance,
-    Service,
-    Task,
-    TaskDefinition,
-    Token,
-)
+from controlplane.core.capacity.model import CapacityProvider
+from controlplane.core.model import Cluster, Family, Instance, Service, Task, TaskDefinition, Token
 from controlplane.core.record import Record
 from controlplane.core.rollouts import ServiceDeployment, ServiceRevision
 from controlplane.core.view import Draft, View

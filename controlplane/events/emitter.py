@@ -9,7 +9,8 @@ from controlplane.core.batch import Batch
 from controlplane.core.model import Task
 from controlplane.core.plan import Key, Plan
 from controlplane.core.roster import Roster
-from controlplane.core.view import R, State, View
+from controlplane.core.state import State
+from controlplane.core.view import R, View
 from controlplane.events.eventbridge import Moment, events_of
 from wire.arn import ArnMaker
 from wire.resources import Room

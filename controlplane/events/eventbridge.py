@@ -48,6 +48,7 @@ _ACTIONS = (
     (r"unable to consistently start tasks", "WARN", "SERVICE_TASK_START_IMPAIRED"),
     (r"was unable to place a task", "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE"),
     (r"failed to (launch|start) a task", "ERROR", "SERVICE_TASK_CONFIGURATION_FAILURE"),
+    (r"desired count set to \d+ by auto scaling", "INFO", "SERVICE_DESIRED_COUNT_UPDATED"),
     (r"was throttled|are being throttled", "ERROR", "ECS_OPERATION_THROTTLED"),
 )
 """A sentence of a service's `events`, what kind of event it is, and its name. Other sentences are no service action."""

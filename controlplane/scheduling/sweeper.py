@@ -13,7 +13,8 @@ from controlplane.core import lifecycle, retention
 from controlplane.core.model import Cluster, Task
 from controlplane.core.placement.ledger import ends_at_deadline
 from controlplane.core.plan import Conflict
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from controlplane.scheduling.worker import Clock, Worker
 from controlplane.store.port import Store, StoreClosed
 

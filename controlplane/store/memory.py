@@ -5,7 +5,7 @@ from itertools import islice, takewhile
 
 from controlplane.core.batch import Batch
 from controlplane.core.plan import Plan
-from controlplane.core.view import State
+from controlplane.core.state import State
 from controlplane.store.feed import Feed
 from controlplane.store.port import (
     EVENTS_KEPT,

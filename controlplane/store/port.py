@@ -7,7 +7,7 @@ import msgspec
 
 from controlplane.core.batch import Batch
 from controlplane.core.plan import Key, Plan
-from controlplane.core.view import State
+from controlplane.core.state import State
 from wire.story import StoryLine
 
 STORY_LINES_KEPT = 200_000

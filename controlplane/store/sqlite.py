@@ -15,7 +15,7 @@ import msgspec
 
 from controlplane.core.batch import Batch
 from controlplane.core.plan import Conflict, Plan
-from controlplane.core.view import State
+from controlplane.core.state import State
 from controlplane.store import records
 from controlplane.store.eventtable import EventTable
 from controlplane.store.feed import Feed

@@ -11,7 +11,7 @@ from scripted_agent import ScriptedAgent
 
 from berth.client import EcsClient
 from controlplane.agents import acs_session
-from controlplane.core.view import State
+from controlplane.core.state import State
 from controlplane.server import ControlPlane
 from wire.errors import AwsError
 from wire.extensions import FORCE_STOP_TASK

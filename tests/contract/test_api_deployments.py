@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from scripted_agent import ScriptedAgent
 
 from controlplane.core.rollouts import ServiceDeployment
-from controlplane.core.view import State
+from controlplane.core.state import State
 from controlplane.server import ControlPlane
 
 SMALL = {"cpu": 100, "memory": 100}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scripted_agent import ScriptedAgent
 
 from controlplane.config import Config
-from controlplane.core.model import RECORDS
+from controlplane.core.tables import RECORDS
 from controlplane.server import ControlPlane, running
 from controlplane.store import records
 from wire import ecs_shapes

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from scripted_agent import ScriptedAgent
 
 from controlplane.core.model import Task
-from controlplane.core.view import State
+from controlplane.core.state import State
 from controlplane.server import ControlPlane
 from wire.status import TaskStatus
 

@@ -15,7 +15,8 @@ import pytest
 
 from controlplane.core.model import Cluster, Instance, Record, Task, Token
 from controlplane.core.plan import Conflict, Key, Plan
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from controlplane.store.memory import MemoryStore
 from controlplane.store.port import Store, StoreBusy, StoreClosed
 from controlplane.store.sqlite import SqliteStore

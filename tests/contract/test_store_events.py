@@ -8,7 +8,8 @@ import pytest
 from controlplane.core.batch import Batch
 from controlplane.core.model import Token
 from controlplane.core.plan import Plan
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from controlplane.store.memory import MemoryStore
 from controlplane.store.port import Store
 from controlplane.store.sqlite import SqliteStore

@@ -21,7 +21,7 @@ def test_term_then_exit_0_within_the_grace(host):
     stopped = host.wait_task(task, "STOPPED")
     signalled = host.events.at("kill", docker_id, signal="15")
     died = host.events.at("die", docker_id, exitCode="0")
-    assert 1 <= died - signalled < 2
+    assert 0.9 <= died - signalled < 3, "a second of its own, Docker tells the signal late by some ms"
     assert not host.events.of(docker_id, "kill")[1:], "one signal and no SIGKILL"
     assert stopped["containers"][0]["exitCode"] == host.state(docker_id)["ExitCode"] == 0
     assert (stopped["stopCode"], stopped["stoppedReason"]) == ("UserInitiated", "because")

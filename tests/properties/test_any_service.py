@@ -37,11 +37,24 @@ class AnyService(RuleBasedStateMachine):
     """One REPLICA and one DAEMON service on a cluster to which everything happens."""
 
     @initialize(
-        policy=policies, release=st.sampled_from(Release), rollout=rollouts, limits=bounds, seed=st.integers(0, 9)
+        policy=policies,
+        release=st.sampled_from(Release),
+        rollout=rollouts,
+        limits=bounds,
+        is_checked=st.booleans(),
+        seed=st.integers(0, 9),
     )
     def begin(
-        self, policy: Policy, release: Release, rollout: RolloutSettings, limits: tuple[int, int], seed: int
+        self,
+        *,
+        policy: Policy,
+        release: Release,
+        rollout: RolloutSettings,
+        limits: tuple[int, int],
+        is_checked: bool,
+        seed: int,
     ) -> None:
+        self.is_checked = is_checked
         self.world = ToyCluster(policy=policy, release=release, seed=seed, hosts=3)
         self.bad: set[str] = set()
         self.world.behaviour = lambda task: Behaviour(
@@ -49,7 +62,7 @@ class AnyService(RuleBasedStateMachine):
         )
         self.world.checks.append(self._check)
         self.service = self.world.create_service(
-            self.world.define(SMALL, stop_timeout=30, is_checked=True),
+            self.world.define(SMALL, stop_timeout=30, is_checked=self.is_checked),
             desired=3,
             minimum_healthy_percent=limits[0],
             maximum_percent=limits[1],
@@ -67,7 +80,7 @@ class AnyService(RuleBasedStateMachine):
 
     @rule(is_bad=st.booleans())
     def deploy(self, is_bad: bool) -> None:  # noqa: FBT001
-        definition = self.world.define(SMALL, stop_timeout=30, is_checked=True)
+        definition = self.world.define(SMALL, stop_timeout=30, is_checked=self.is_checked)
         if is_bad:
             self.bad.add(definition.arn)
         self.world.deploy(self.service, definition)
@@ -80,11 +93,10 @@ class AnyService(RuleBasedStateMachine):
     def scale(self, count: int) -> None:
         self.world.update(self.service, desired_count=count)
 
-    @rule(nth=st.integers(0, 9), seconds=st.sampled_from([5, 60]))
-    def protect(self, nth: int, seconds: float) -> None:
-        live = self.world.live(self.service)
-        if live:
-            self.world.protect(live[nth % len(live)].arn, seconds)
+    @rule(every=st.sampled_from([1, 1, 2]), seconds=st.sampled_from([5, 60]))
+    def protect(self, every: int, seconds: float) -> None:
+        for task in self.world.live(self.service)[::every]:
+            self.world.protect(task.arn, seconds)
 
     @rule(nth=st.integers(0, 9), status=st.sampled_from([HealthStatus.HEALTHY, HealthStatus.UNHEALTHY]))
     def turn(self, nth: int, status: HealthStatus) -> None:
@@ -95,7 +107,8 @@ class AnyService(RuleBasedStateMachine):
     @rule()
     def heal(self) -> None:
         for task in self._running():
-            self.world.health(task.arn, HealthStatus.HEALTHY)
+            if task.containers[0].health_status is not HealthStatus.HEALTHY:
+                self.world.health(task.arn, HealthStatus.HEALTHY)
 
     @rule(nth=st.integers(0, 9), how=st.sampled_from(["stop", "exit"]))
     def lose(self, nth: int, how: str) -> None:
@@ -122,6 +135,12 @@ class AnyService(RuleBasedStateMachine):
         places = [task.instance for task in self.world.live(self.daemon)]
         assert len(places) == len(set(places))
 
+    @rule(seconds=st.sampled_from([5, 30]))
+    def wait_in_health(self, seconds: float) -> None:
+        for _ in range(2):
+            self.heal()
+            self.world.run(seconds)
+
     def teardown(self) -> None:
         """Left alone and with good tasks, the service comes to what it wants."""
         if not hasattr(self, "daemon"):
@@ -132,7 +151,7 @@ class AnyService(RuleBasedStateMachine):
             instance = msgspec.structs.replace(self.world.state.record(Instance, arn), status=InstanceStatus.ACTIVE)
             self.world.decide("back", lambda draft, i=instance: draft.put(i))
         self.world.update(self.service, minimum_healthy_percent=0, maximum_percent=200, desired_count=3)
-        self.world.deploy(self.service, self.world.define(SMALL, stop_timeout=30, is_checked=True))
+        self.world.deploy(self.service, self.world.define(SMALL, stop_timeout=30, is_checked=self.is_checked))
         for _ in range(60):
             self.heal()
             self.world.run(10)

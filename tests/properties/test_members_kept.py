@@ -17,7 +17,8 @@ from controlplane.api.operations import READERS, WRITERS
 from controlplane.core.model import Cluster, Instance
 from controlplane.core.names import Names
 from controlplane.core.policy import Policy
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from wire import ecs_shapes
 from wire.arn import ArnMaker
 from wire.errors import AwsError

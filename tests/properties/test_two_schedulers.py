@@ -21,7 +21,8 @@ from controlplane.core.placement.request import Caution, Request
 from controlplane.core.plan import Conflict, Plan
 from controlplane.core.policy import HoldEnds, Policy
 from controlplane.core.roster import Roster
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from wire.arn import ArnMaker
 from wire.resources import Amounts
 from wire.status import InstanceStatus, StopCode, TaskStatus

@@ -114,6 +114,12 @@ def throttled(service: Service) -> Sentence:
     return Sentence(text, "ECS_OPERATION_THROTTLED")
 
 
+def rescaled(service: Service) -> Sentence:
+    """Auto scaling has set its desired count. The wording is ours; the name is AWS's."""
+    text = f"(service {service.name}) has its desired count set to {service.desired_count} by auto scaling."
+    return Sentence(text, "SERVICE_DESIRED_COUNT_UPDATED")
+
+
 def deadlocked(service: Service) -> Sentence:
     """Floor and ceiling leave no step to take."""
     return Sentence(
@@ -251,3 +257,12 @@ def _batches(tasks: Sequence[Task]) -> list[Sequence[Task]]:
 
 def _named(tasks: Sequence[Task]) -> str:
     return " ".join(f"(task {short_id(task.arn)})" for task in tasks)
+
+
+def over_limit(service: Service) -> Sentence:
+    """Too many tasks of the cluster wait for an instance already."""
+    text = (
+        f"(service {service.name}) was unable to place tasks in your cluster because the tasks provisioning capacity "
+        "limit was exceeded."
+    )
+    return Sentence(text, "SERVICE_TASK_PLACEMENT_FAILURE")

@@ -39,7 +39,7 @@ def soundness(task: Task, service: Service, now: float, policy: Policy) -> Sound
     if not is_checked and not task.targets:
         return Soundness.HEALTHY if ran_seconds >= policy.healthy_after_seconds else Soundness.SETTLING
     if why_unhealthy(task):
-        return Soundness.SETTLING if ran_seconds < service.health_grace_seconds else Soundness.UNHEALTHY
+        return Soundness.SETTLING if ran_seconds < (service.health_grace_seconds or 0) else Soundness.UNHEALTHY
     is_container_fine = not is_checked or of_task(task) is HealthStatus.HEALTHY
     is_target_fine = all(target.status is HealthStatus.HEALTHY for target in task.targets)
     return Soundness.HEALTHY if is_container_fine and is_target_fine else Soundness.SETTLING
@@ -51,7 +51,7 @@ def changes_at(task: Task, service: Service, policy: Policy) -> tuple[float, ...
         return ()
     if not has_check(task) and not task.targets:
         return (task.started_at + policy.healthy_after_seconds,)
-    return (task.started_at + service.health_grace_seconds,) if why_unhealthy(task) else ()
+    return (task.started_at + (service.health_grace_seconds or 0),) if why_unhealthy(task) else ()
 
 
 def has_check(task: Task) -> bool:

@@ -7,7 +7,8 @@ import pytest
 from controlplane.committing import ATTEMPTS_MAX, Committer
 from controlplane.core.model import Cluster
 from controlplane.core.plan import Conflict, Plan
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from controlplane.store.port import Store
 from wire.errors import ClusterNotFoundException, ServerException
 

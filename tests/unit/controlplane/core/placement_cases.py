@@ -5,7 +5,7 @@ from random import Random
 from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.placement.request import Request
 from controlplane.core.plan import Plan
-from controlplane.core.view import State
+from controlplane.core.state import State
 from wire.holds import Hold
 from wire.resources import Amounts
 from wire.status import DesiredStatus, InstanceStatus

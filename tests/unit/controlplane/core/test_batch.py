@@ -6,7 +6,8 @@ import pytest
 from controlplane.core.batch import Batch
 from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.plan import Conflict, Plan
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from wire.holds import Proof
 from wire.resources import Amounts
 from wire.status import InstanceStatus

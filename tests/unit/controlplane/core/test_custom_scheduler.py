@@ -17,7 +17,7 @@ from controlplane.core.placement.engine import place
 from controlplane.core.placement.request import Caution, Chooser
 from controlplane.core.plan import Plan
 from controlplane.core.policy import Policy
-from controlplane.core.view import State
+from controlplane.core.state import State
 from wire.resources import Amounts
 
 sys.path.insert(0, str(Path(__file__).parents[4] / "examples/python_scheduler"))

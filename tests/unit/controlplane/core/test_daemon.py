@@ -54,10 +54,13 @@ def test_room_is_kept_for_a_daemon_that_has_not_started_yet() -> None:
     replica = world.create_service(world.define(Amounts(2048, 7372), family="big"), desired=1)
     assert not world.live(replica)
     world.checks.append(lambda: _daemon_first(world, service))
-    for _ in range(3):
-        world.add_host(Amounts(2112, 8000))
-    world.run(1)
-    assert len(world.live(replica)) == 1
+    former = world.state.record(Instance, next(iter(world.hosts)))
+    joined = msgspec.structs.replace(former, arn=former.arn[:-1] + "f", registered=Amounts(2048, 8000))
+    world._commit("joins, and nobody has looked yet", lambda draft: draft.put(joined))
+    world._evaluate(replica)
+    assert not world.live(replica)
+    world._evaluate(service)
+    assert [task.service for task in world.state.tasks_on(joined.arn)] == [service]
 
 
 def _daemon_first(world: ToyCluster, service: str) -> None:
@@ -129,3 +132,23 @@ def test_a_daemon_that_finds_no_room_is_told_of() -> None:
     service = world.create_service(world.define(SMALL), desired=0, name="log", **DAEMON)
     assert world.service(service).desired_count == 1
     assert "was unable to place a task" in world.messages(service)[-1]
+
+
+def test_a_task_whose_instance_meets_the_constraints_no_longer_is_stopped() -> None:
+    """API reference: placement constraints of a daemon are evaluated anew for running tasks."""
+    gpu = {"type": "memberOf", "expression": "attribute:kind == gpu"}
+    world = ToyCluster(hosts=2, policy=Policy(healthy_after_seconds=0))
+    first, second = world.hosts
+    kind = {"name": "kind", "value": "gpu"}
+    for arn in (first, second):
+        set_instance(world, arn, attributes=(*world.state.record(Instance, arn).attributes, kind))
+    service = world.create_service(world.define(SMALL), desired=0, name="log", placement_constraints=(gpu,), **DAEMON)
+    world.run(1)
+    assert places(world, service) == sorted(world.hosts)
+    changed = tuple(a for a in world.state.record(Instance, first).attributes if a != kind)
+    set_instance(world, first, attributes=changed)
+    world.run(5)
+    assert places(world, service) == [second]
+    assert world.service(service).desired_count == 1
+    names = [event.name for event in world.service(service).events]
+    assert "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED" in names

@@ -164,6 +164,7 @@ def test_with_the_old_deployment_gone_the_way_back_has_an_id_of_its_own() -> Non
     assert now.task_definition == first.task_definition
     assert now.deployments[0].id != first.id
     assert now.deployments[0].revision == first.revision
+    assert now.settled == "", "what is gone back to is no such target before it is completed again"
     assert world.course(service).status is RolloutStatus.ROLLBACK_IN_PROGRESS
 
 
@@ -188,12 +189,14 @@ def test_a_healthy_task_sets_the_count_to_nought_unless_told_otherwise(resets: b
 def test_once_a_task_has_run_only_failed_checks_count() -> None:
     """Stage 2: tasks that never start no longer count, nor do those that run and exit."""
     world = ToyCluster()
-    service = world.create_service(world.define(SMALL), desired=3, rollout=BREAKER)
+    baking = RolloutSettings(breaker=BREAKER.breaker, bake_minutes=600)
+    service = world.create_service(world.define(SMALL), desired=3, rollout=baking)
     world.run(1)
     world.behaviour = lambda _: Behaviour(fails=True)
     for task in world.live(service):
         world.exit(task.arn)
     world.run(600)
+    assert world.course(service).status is RolloutStatus.IN_PROGRESS
     assert world.course(service).failures == 0
 
 

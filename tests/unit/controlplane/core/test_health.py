@@ -9,7 +9,8 @@ from controlplane.core import health, lifecycle
 from controlplane.core.lifecycle import ContainerReport, TaskReport
 from controlplane.core.model import Cluster, Container, Instance, Release, Task
 from controlplane.core.plan import Plan
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from wire.holds import Hold, Proof
 from wire.resources import Amounts
 from wire.status import ContainerStatus, HealthStatus, TaskStatus

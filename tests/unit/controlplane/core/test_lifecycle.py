@@ -15,7 +15,8 @@ from controlplane.core.model import Cluster, Instance, Release, Task, TaskDefini
 from controlplane.core.names import Names
 from controlplane.core.plan import Plan
 from controlplane.core.policy import HoldEnds, Policy
-from controlplane.core.view import Draft, State
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from wire.arn import ArnMaker
 from wire.holds import Proof
 from wire.resources import Amounts

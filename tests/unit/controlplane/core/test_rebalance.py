@@ -29,11 +29,14 @@ def zones(world: ToyCluster, service: str) -> dict[str, int]:
 def test_tasks_move_one_at_a_time_start_first_until_zones_are_even() -> None:
     world, service = lopsided()
     seen: list[int] = []
+    up: list[int] = []
     world.checks.append(lambda: seen.append(len(world.live(service))))
+    world.checks.append(lambda: up.append(sum(task.started_at is not None for task in world.live(service))))
     world.add_host()
     world.run(60)
     assert zones(world, service) == {"us-east-1a": 2, "us-east-1b": 2}
     assert set(seen) == {4, 5}, "never fewer than desired, never two at once"
+    assert min(up) == 4, "one stops once the other runs"
     said = [message for message in world.messages(service) if "AZ" in message]
     assert said[0] == (
         "(service web) is not AZ balanced with 4 tasks in us-east-1a, 0 tasks in us-east-1b. AZ Rebalancing in "

@@ -1,17 +1,10 @@
 """What has ended is kept for a while, and what others need as long as they need it."""
 
 from controlplane.core import retention
-from controlplane.core.model import (
-    CapacityProvider,
-    Cluster,
-    Family,
-    Instance,
-    Record,
-    Service,
-    Task,
-    TaskDefinition,
-)
-from controlplane.core.view import Draft, State
+from controlplane.core.capacity.model import CapacityProvider
+from controlplane.core.model import Cluster, Family, Instance, Record, Service, Task, TaskDefinition
+from controlplane.core.state import State
+from controlplane.core.view import Draft
 from wire.resources import Amounts
 from wire.status import DesiredStatus, InstanceStatus, TaskStatus
 
