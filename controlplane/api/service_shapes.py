@@ -25,8 +25,8 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
     assert cluster is not None, f"{service.arn} is in no cluster"
     body = service.body
     given = {member: body[member] for member in ("networkConfiguration",) if member in body}
-    if service.health_grace_seconds is not None:
-        given["healthCheckGracePeriodSeconds"] = service.health_grace_seconds
+    if service.health_grace_seconds is not None or service.body.get("loadBalancers"):
+        given["healthCheckGracePeriodSeconds"] = service.health_grace_seconds or 0
     return {
         "serviceArn": service.arn,
         "serviceName": service.name,
@@ -54,7 +54,6 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         ],
         "roleArn": body.get("role") or SERVICE_ROLE.format(account=cluster.arn.split(":")[4]),
         "loadBalancers": body.get("loadBalancers", []),
-        **_grace(service),
         "serviceRegistries": [],
         "placementStrategy": list(service.placement_strategy),
         "placementConstraints": body.get("placementConstraints", []),
@@ -67,12 +66,6 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "tags": body.get("tags", []) if with_tags else [],
         **given,
     }
-
-
-def _grace(service: Service) -> Answer:
-    """Shown where it counts."""
-    is_balanced = bool(service.body.get("loadBalancers"))
-    return {"healthCheckGracePeriodSeconds": service.health_grace_seconds} if is_balanced else {}
 
 
 def _current(service: Service, tasks: list[Task]) -> Answer:

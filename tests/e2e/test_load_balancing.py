@@ -32,7 +32,7 @@ wait $pid
 """
 TASKS = 6
 PER_SECOND = 200
-DELAY_SECONDS = 2
+DELAY_SECONDS = 1
 
 
 class Balanced:
