@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from controlplane.core import lifecycle, tagging
+from controlplane.core.balancing import targets, traffic
 from controlplane.core.capacity import launching
 from controlplane.core.lifecycle import NewTask
 from controlplane.core.model import Deployment, Release, Service, Task, TaskDefinition
@@ -184,6 +185,7 @@ class Look:
                 proof=proof,
             )
         self.stopped |= {task.arn for task in tasks}
+        self.service = targets.tell_draining(self.draft, self.service, (task.arn for task in tasks), self.names)
         if not quietly:
             self.service = events.stopped(self.draft, self.service, tasks, self.names)
         self.read()
@@ -243,6 +245,7 @@ class Look:
             service=self.service.arn,
             deployment=deployment.id,
             started_by=deployment.id,
+            targets=traffic.targets_of(self.draft, deployment),
             replaces=replaces.arn if replaces is not None else None,
             body={
                 **body,
