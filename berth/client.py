@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -102,6 +103,20 @@ class EcsClient:
         """Put one value of a metric, now. Raises as `call` does."""
         members = {"namespace": namespace, "name": name, "value": value, "dimensions": dimensions}
         await self._post({}, members, path="/_berth/metrics")
+
+    async def target_groups(self, method: str, name: str = "", members: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask about or change target groups: `method` of HTTP on the one called `name`, or on all.
+
+        Raises:
+            AwsError: the control plane refused.
+        """
+        url = f"{self.endpoint}/_berth/target-groups" + (f"/{quote(name, safe='')}" if name else "")
+        data = None if members is None else msgspec.json.encode(members)
+        async with self._session.request(method, url, data=data) as answer:
+            text = await answer.read()
+            if answer.status != 200:  # noqa: PLR2004 - OK
+                raise envelope.decode_error(answer.status, text)
+            return msgspec.json.decode(text, type=dict[str, Any])
 
     async def is_healthy(self) -> bool:
         """Whether the control plane answers."""

@@ -62,6 +62,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """When a task without health check counts as healthy; None: as AWS has it (40 s)."""
     events_webhook: str = ""
     events_file: Path | None = None
+    haproxy: str = "haproxy"
+    """The program that carries traffic, where there are target groups."""
     script: dict[str, str] | None = None
     """Variables of containers that are played; None: Docker runs them."""
     groups: tuple[GroupSetting, ...] = ()
@@ -177,6 +179,7 @@ class DevServer:
             BERTH_POLICY=self.settings.preset,
             BERTH_TIME_SCALE=f"{self.settings.time_scale:g}",
             BERTH_ALLOW_RESET="1",
+            BERTH_HAPROXY=self.settings.haproxy,
             **self.settings.access.settings(),
             **optional,
         )

@@ -68,6 +68,7 @@ GARBAGE_ALLOCATIONS = 50_000
     type=click.Path(path_type=Path, dir_okay=False),
     help="File that every event is appended to, as JSON lines. [env: BERTH_EVENTS_FILE]",
 )
+@click.option("--haproxy", default="haproxy", help="HAProxy, for load balancing. [env: BERTH_HAPROXY]")
 @click.option("--allow-reset", is_flag=True, help="POST /_berth/reset empties everything. [env: BERTH_ALLOW_RESET]")
 @click.option(
     "--check-answers",

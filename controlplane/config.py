@@ -50,6 +50,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """URL that every event is POSTed to."""
     events_file: Path | None = None
     """File that every event is appended to."""
+    haproxy: str = "haproxy"
+    """The program that carries traffic: a name on the PATH, or a path. Nothing runs before there is a listener."""
     allow_reset: bool = False
     """Whether `POST /_berth/reset` empties everything."""
     check_answers: bool = False

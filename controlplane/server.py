@@ -33,6 +33,9 @@ from controlplane.api.clusters import DEFAULT_CLUSTER
 from controlplane.api.dispatch import BODY_BYTES_MAX, Dispatcher
 from controlplane.api.rates import Rates
 from controlplane.api.role_keys import Mint
+from controlplane.api.target_groups import TargetGroups
+from controlplane.balancing.balancer import Balancer
+from controlplane.balancing.haproxy import HaProxy
 from controlplane.committing import Committer
 from controlplane.config import Config, SetupError, check
 from controlplane.core.capacity.pace import Pace
@@ -144,11 +147,29 @@ class ControlPlane:
         self.alarms = Alarms(store=store, committer=self._committer, new_id=names.uuid)
         self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
         firing = Firing(store, self._committer, self.account, time.time)
+        self.balancer = Balancer(
+            store, self._committer, HaProxy(config.haproxy, config.host), names=names, clock=time.time
+        )
+        self.target_groups = TargetGroups(
+            store=store,
+            committer=self._committer,
+            names=names,
+            host=config.host,
+            program=config.haproxy,
+            trouble=lambda: self.balancer.trouble,
+        )
         self.ticker = Ticker(store, self._committer, firing, clock=time.time, sleep=asyncio.sleep)
         self._sinks: list[Sink] = [EventRules(store, firing, sleep=asyncio.sleep), *_sinks(config)]
         self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
-        self.reset = Reset(store, self._committer, self.logs, self._new_cluster, is_allowed=config.allow_reset)
+        self.reset = Reset(
+            store,
+            self._committer,
+            self.logs,
+            self._new_cluster,
+            forget=self._book.clear,
+            is_allowed=config.allow_reset,
+        )
         self.capacity = Capacity(store, clock=time.time, names=names, dice=names.dice, pace=pace)
         self.hooks = Hooks(store, self._committer, clock=time.time)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -191,6 +212,7 @@ class ControlPlane:
             self.sweeper.run(),
             self.ticker.run(),
             self.hooks.run(),
+            self.balancer.run(),
             self.scaling.run(),
             self._forget_absent(),
             *pumps,
@@ -228,6 +250,11 @@ class ControlPlane:
         app.router.add_get("/_berth/story", self.feed.handle)
         app.router.add_post("/_berth/alarms", self.alarms.set)
         app.router.add_get("/_berth/alarms", self.alarms.list)
+        app.router.add_get("/_berth/target-groups", self.target_groups.list)
+        app.router.add_post("/_berth/target-groups", self.target_groups.create)
+        app.router.add_get("/_berth/target-groups/{name}", self.target_groups.show)
+        app.router.add_put("/_berth/target-groups/{name}", self.target_groups.set)
+        app.router.add_delete("/_berth/target-groups/{name}", self.target_groups.delete)
         app.router.add_post("/_berth/metrics", self.monitoring.post)
         app.router.add_get("/_berth/explain", partial(self.dispatcher.handle, ours=EXPLAIN_PLACEMENT))
         app.router.add_get("/_berth/policy", partial(self.dispatcher.handle, ours=GET_POLICY))
@@ -255,12 +282,9 @@ class ControlPlane:
 
     async def _reset(self, request: web.Request) -> web.Response:
         try:
-            auth.permit(self.dispatcher.authenticate(request, await request.read()), "Reset")
-            said = await self.reset.run(is_web_page="Origin" in request.headers)
+            return web.json_response(await self.reset.run(is_web_page="Origin" in request.headers))
         except AwsError as error:
             return refused_by(error)
-        self._book.clear()
-        return web.json_response(said)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self.metrics.exposition(), content_type="text/plain")

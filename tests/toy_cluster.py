@@ -15,13 +15,15 @@ import msgspec
 
 from controlplane.core import health, lifecycle
 from controlplane.core.assignment import assignments
+from controlplane.core.balancing import targets
+from controlplane.core.balancing.records import TargetState
 from controlplane.core.batch import Batch
 from controlplane.core.cost import task_amounts
 from controlplane.core.evaluations import services_to_look_at
 from controlplane.core.lifecycle import ContainerReport, TaskReport
-from controlplane.core.model import Cluster, Instance, Release, Service, TargetHealth, Task, TaskDefinition
+from controlplane.core.model import Cluster, Instance, Release, Service, Task, TaskDefinition
 from controlplane.core.names import Names
-from controlplane.core.plan import Key, Plan
+from controlplane.core.plan import Conflict, Key, Plan
 from controlplane.core.policy import Policy
 from controlplane.core.reconcile import deployments
 from controlplane.core.reconcile.service import reconcile
@@ -36,6 +38,10 @@ from wire.story import Kind, StoryLine
 
 R5_LARGE = Amounts(2048, 15731)
 TASK = Amounts(1024, 7372)
+PORT = 8080
+GROUP = "arn:tg"
+BALANCED = {"loadBalancers": [{"targetGroupArn": GROUP, "containerName": "app", "containerPort": PORT}]}
+"""`body` of a service whose tasks are targets."""
 EPOCH = 1_800_000_000.0
 STEPS_MAX = 500
 """Evaluations that one change may lead to before it counts as a loop."""
@@ -165,8 +171,17 @@ class ToyCluster:
 
     def target(self, arn: str, status: HealthStatus, reason: str = "") -> None:
         """The load balancer finds the task so."""
-        seen = TargetHealth(group="arn:tg", port=8080, status=status, reason=reason)
-        self.decide("target", lambda draft: health.observe_targets(draft, draft.task(arn), (seen,)))
+
+        def found(draft: Draft) -> None:
+            task = draft.task(arn)
+            seen = (msgspec.structs.replace(t, state=TargetState(status.lower()), reason=reason) for t in task.targets)
+            targets.change(draft, task, tuple(seen))
+
+        self.decide("target", found)
+
+    def balance(self, service: str) -> None:
+        """Whatever is due for the targets of a service."""
+        self.decide("balance", lambda draft: targets.settle(draft, [t.arn for t in self.tasks(service)], self.names))
 
     def alarm(self, name: str, *, rings: bool) -> None:
         self.decide("alarm", lambda draft: draft.put(Alarm(name=name, is_ringing=rings)))
@@ -240,6 +255,24 @@ class ToyCluster:
     def at(self, time: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._agenda, (max(time, self.now), next(self._tickets), action))
 
+    def race(self, decision: Callable[[Draft], object], meanwhile: Callable[[], object], service: str) -> bool:
+        """As `decide`, but `meanwhile` comes to pass before what the service makes of it is committed.
+
+        Returns whether the commit was taken all the same.
+        """
+        self._commit("decision", decision)
+        draft = Draft(self.state, now=EPOCH + self.now, cause="evaluation")
+        reconcile(draft, service, names=self.names, dice=self.dice)
+        meanwhile()
+        changed: tuple[Key, ...] = ((Service.table, service),)
+        try:
+            changed += self._accept(draft)
+        except Conflict:
+            return False
+        finally:
+            self._follow(changed)
+        return True
+
     def decide(self, cause: str, decision: Callable[[Draft], object]) -> None:
         """Decide, commit, look at the services, tell the hosts."""
         self._follow(self._commit(cause, decision))
@@ -269,13 +302,17 @@ class ToyCluster:
     def _commit(self, cause: str, decision: Callable[[Draft], object]) -> tuple[Key, ...]:
         draft = Draft(self.state, now=EPOCH + self.now, cause=cause)
         decision(draft)
+        changed = self._accept(draft)
+        for instance in self.state.instances("default"):
+            assert self.state.free(instance.arn) == draft.free(instance.arn), "draft and ledger disagree"
+        return changed
+
+    def _accept(self, draft: Draft) -> tuple[Key, ...]:
         plan = draft.plan()
         if not plan:
             return ()
         Batch(self.state).accept(plan)
         self.state.apply(plan, self.state.revision + 1)
-        for instance in self.state.instances("default"):
-            assert self.state.free(instance.arn) == draft.free(instance.arn), "draft and ledger disagree"
         self.plans.append(plan)
         self.story += plan.story
         for check in self.checks:
@@ -317,7 +354,12 @@ class ToyCluster:
             self._admit(host)
             return
         host.known[arn] = "running"
-        running = ContainerReport(name="app", status=ContainerStatus.RUNNING, runtime_id="d" * 12)
+        running = ContainerReport(
+            name="app",
+            status=ContainerStatus.RUNNING,
+            runtime_id="d" * 12,
+            network_bindings=({"containerPort": PORT, "hostPort": PORT},),
+        )
         self._report(arn, TaskReport(status=TaskStatus.RUNNING, containers=(running,)))
 
     def _stop(self, host: Host, task: Task, known: str | None) -> None:
@@ -334,6 +376,14 @@ class ToyCluster:
         quits_in = self.behaviour(task).quits_in
         code = 0 if quits_in <= grace else 137
         self.at(self.now + min(quits_in, grace), lambda: self._stopped(host, task.arn, code))
+
+    def exit_unseen(self, arn: str) -> None:
+        """A running task's container ends by itself, and no service has looked at it yet."""
+        host = self.hosts[self.state.task(arn).instance]
+        host.known[arn] = "stopped"
+        host.ledger.end(arn, Proof.EXIT_SEEN)
+        gone = TaskReport(status=TaskStatus.STOPPED, containers=(ContainerReport(name="app", exit_code=0),))
+        self._commit("report", lambda draft: lifecycle.observe(draft, draft.task(arn), gone))
 
     def exit(self, arn: str, code: int = 0) -> None:
         """A running task's container ends by itself, now."""

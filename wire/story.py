@@ -55,6 +55,11 @@ class Kind(StrEnum):
     """`lastStatus` as the control plane sees it. subject: task; last, instance, group, task_definition, exit_codes."""
     TASK_HEALTH = "task.health"
     """A health check has another outcome. subject: task; health, containers: {name: health}, instance."""
+    TARGET_GROUP = "target.group"
+    """Somebody made or changed one. subject: target group; id: the request; name, listen: ports."""
+    TARGET = "target"
+    """A target of a task has another state. subject: task; group, address, port, state, until (end of draining),
+    reason."""
     TASK_TOLD = "task.told"
     """The instance was sent the task's desired status. subject: task; id: the message; desired, instance."""
     SCALER_LOOK = "scaler.look"

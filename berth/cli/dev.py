@@ -74,6 +74,7 @@ Presets for --policy:
     metavar="FILE",
     help="Append every event to FILE, one JSON object on a line.",
 )
+@click.option("--haproxy", default="haproxy", envvar="BERTH_HAPROXY", help="HAProxy, run once there is a listener.")
 @click.option(
     "--keys",
     "keys_file",
@@ -121,6 +122,7 @@ def dev(
     healthy_after: float | None,
     events_webhook: str,
     events_file: Path | None,
+    haproxy: str,
     keys_file: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
@@ -160,6 +162,7 @@ def dev(
         healthy_after_seconds=healthy_after,
         events_webhook=events_webhook,
         events_file=events_file,
+        haproxy=haproxy,
         access=access_of(keys_file, tls_cert, tls_key, throttle),
         script=script_of(
             runtime, start_delay=start_delay, ignore_term=ignore_term, run_time=run_time, exit_code=exit_code

@@ -227,7 +227,8 @@ class Session:
             return False
         last = assignment.task.last_status
         if assignment.desired is DesiredStatus.STOPPED:
-            return assignment.task.force or last is not TaskStatus.STOPPING
+            is_told = last is TaskStatus.STOPPING and assignment.task.stop_told_at is not None
+            return assignment.task.force or not is_told
         return last.is_starting
 
     async def _send(self, news: list[Assignment]) -> None:

@@ -53,7 +53,6 @@ TASK_REQUEST: dict[str, Unserved] = {
 SERVICE_REQUEST: dict[str, Unserved] = {
     **TASK_REQUEST,
     "deploymentController": lambda controller: controller.get("type", "ECS") not in {"ECS", "EXTERNAL"},
-    "loadBalancers": _given,
     "serviceRegistries": _given,
     "serviceConnectConfiguration": lambda connect: connect.get("enabled", False),
     "vpcLatticeConfigurations": _given,
@@ -63,7 +62,6 @@ SERVICE_REQUEST: dict[str, Unserved] = {
 TASK_SET_REQUEST: dict[str, Unserved] = {
     "launchType": _other_than("EC2"),
     "capacityProviderStrategy": _given,
-    "loadBalancers": _given,
     "serviceRegistries": _given,
     "platformVersion": _given,
 }

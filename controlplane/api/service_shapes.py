@@ -25,8 +25,8 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
     assert cluster is not None, f"{service.arn} is in no cluster"
     body = service.body
     given = {member: body[member] for member in ("networkConfiguration",) if member in body}
-    if service.health_grace_seconds is not None:
-        given["healthCheckGracePeriodSeconds"] = service.health_grace_seconds
+    if service.health_grace_seconds is not None or service.body.get("loadBalancers"):
+        given["healthCheckGracePeriodSeconds"] = service.health_grace_seconds or 0
     return {
         "serviceArn": service.arn,
         "serviceName": service.name,
@@ -53,7 +53,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
             for event in service.events[:EVENTS_MAX]
         ],
         "roleArn": body.get("role") or SERVICE_ROLE.format(account=cluster.arn.split(":")[4]),
-        "loadBalancers": [],
+        "loadBalancers": body.get("loadBalancers", []),
         "serviceRegistries": [],
         "placementStrategy": list(service.placement_strategy),
         "placementConstraints": body.get("placementConstraints", []),

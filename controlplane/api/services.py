@@ -5,7 +5,7 @@ Source: API reference, the operations' pages; error texts as AWS gives them wher
 
 import msgspec
 
-from controlplane.api import capacity, launch_type, service_settings
+from controlplane.api import capacity, launch_type, load_balancers, service_settings
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import NAME, cluster_of
 from controlplane.api.paging import page
@@ -49,6 +49,7 @@ def create_service(draft: Draft, call: Call) -> Answer:
         raise InvalidParameterException("desiredCount is required for a REPLICA service.")
     definition = find_active(draft, call, call.body["taskDefinition"])
     wanted = service_settings.read(call, definition, None)
+    load_balancers.check(draft, call.body.get("loadBalancers", ()), definition.body)
     service = Service(
         arn=call.arns.service(cluster.name, name),
         name=name,
@@ -80,6 +81,7 @@ def update_service(draft: Draft, call: Call) -> Answer:
         body={**service.body, **changes},
         **service_settings.read(call, definition, service),
     )
+    load_balancers.check(draft, changed.body.get("loadBalancers", ()), definition.body)
     if call.body.get("forceNewDeployment", False) or _is_new_revision(service, changed, definition):
         changed = deployments.begin(draft, changed, task_definition=definition.arn, names=call.names)
     elif changed != service:

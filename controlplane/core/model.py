@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from controlplane.core.balancing.records import Target
 from controlplane.core.policy import AgentPolicy, Policy
 from controlplane.core.record import Record
 from controlplane.core.services import Controller, Deployment, Scheduling, Service, ServiceEvent
@@ -155,16 +156,6 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """As last heard; None where the definition has no health check."""
 
 
-class TargetHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a target group sees a task. `reason` is the load balancer's own."""
-
-    group: str
-    """ARN of the target group."""
-    port: int
-    status: HealthStatus = HealthStatus.UNKNOWN
-    reason: str = ""
-
-
 class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     """A task. Key: its ARN. Times are epoch seconds. `hold` is its room on the placement ledger of `instance`."""
 
@@ -209,8 +200,8 @@ class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     pull_stopped_at: float | None = None
     protected_until: float | None = None
     """End of its scale-in protection; None or past: it is not protected."""
-    targets: tuple[TargetHealth, ...] = ()
-    """Its health as target groups see it."""
+    targets: tuple[Target, ...] = ()
+    """Its places in target groups, by load balancer of the service."""
     unhealthy_at: float | None = None
     """When the scheduler found that it fails its checks; None: it does not."""
     replaces: str | None = None

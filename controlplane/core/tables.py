@@ -1,6 +1,7 @@
 """Every kind of record that a store keeps, by table."""
 
 from controlplane.core.accounts import AccountSetting
+from controlplane.core.balancing.records import Listener, TargetGroup
 from controlplane.core.capacity.model import CapacityProvider, Group, Machine, Scaler
 from controlplane.core.model import Cluster, Family, Instance, Service, Task, TaskDefinition, Token
 from controlplane.core.record import Record
@@ -25,6 +26,8 @@ RECORDS: tuple[type[Record], ...] = (
     Machine,
     Scaler,
     Rule,
+    TargetGroup,
+    Listener,
     *SCALING_RECORDS,
 )
 BY_TABLE = {record.table: record for record in RECORDS}

@@ -42,16 +42,20 @@ _ROLLOUTS = {
     "COMPLETED": ("INFO", "SERVICE_DEPLOYMENT_COMPLETED"),
     "FAILED": ("ERROR", "SERVICE_DEPLOYMENT_FAILED"),
 }
-_ACTIONS = (
-    (r"has reached a steady state", "INFO", "SERVICE_STEADY_STATE"),
-    (r"has stopped \d+ running task|stopped \d+ pending task", "INFO", "TASKS_STOPPED"),
-    (r"unable to consistently start tasks", "WARN", "SERVICE_TASK_START_IMPAIRED"),
-    (r"was unable to place a task", "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE"),
-    (r"failed to (launch|start) a task", "ERROR", "SERVICE_TASK_CONFIGURATION_FAILURE"),
-    (r"desired count set to \d+ by auto scaling", "INFO", "SERVICE_DESIRED_COUNT_UPDATED"),
-    (r"was throttled|are being throttled", "ERROR", "ECS_OPERATION_THROTTLED"),
-)
-"""A sentence of a service's `events`, what kind of event it is, and its name. Other sentences are no service action."""
+_ACTIONS = {
+    "SERVICE_STEADY_STATE": "INFO",
+    "TASKSET_STEADY_STATE": "INFO",
+    "CAPACITY_PROVIDER_STEADY_STATE": "INFO",
+    "SERVICE_DESIRED_COUNT_UPDATED": "INFO",
+    "TASKS_STOPPED": "INFO",
+    "SERVICE_TASK_START_IMPAIRED": "WARN",
+    "SERVICE_TASK_PLACEMENT_FAILURE": "ERROR",
+    "SERVICE_TASK_CONFIGURATION_FAILURE": "ERROR",
+    "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED": "ERROR",
+    "ECS_OPERATION_THROTTLED": "ERROR",
+}
+"""Names that the sentences of a service's `events` carry, and what kind of event each is. Other sentences are no
+service action; those about deployments are told as deployment state changes."""
 _PLACEMENT_REASONS = (
     ("insufficient CPU", "RESOURCE:CPU"),
     ("insufficient memory", "RESOURCE:MEMORY"),
@@ -206,13 +210,12 @@ def _deployment_detail(deployment: Deployment, at: float) -> Shape:
 
 
 def _action_detail(service: Service, event: ServiceEvent, after: View, arns: ArnMaker) -> Shape | None:
-    named = next(((kind, name) for words, kind, name in _ACTIONS if re.search(words, event.message)), None)
-    if named is None:
+    if event.name not in _ACTIONS:
         return None
     cluster = after.cluster(service.cluster)
     detail: Shape = {
-        "eventType": named[0],
-        "eventName": named[1],
+        "eventType": _ACTIONS[event.name],
+        "eventName": event.name,
         "clusterArn": cluster.arn if cluster else "",
         "createdAt": iso(event.created_at),
     }
@@ -221,7 +224,7 @@ def _action_detail(service: Service, event: ServiceEvent, after: View, arns: Arn
         detail["containerInstanceArns"] = [arns.container_instance(service.cluster, id_) for id_ in instances]
     if tasks:
         detail["taskArns"] = [arns.task(service.cluster, id_) for id_ in tasks]
-    if named[1] == "SERVICE_TASK_PLACEMENT_FAILURE":
+    if event.name == "SERVICE_TASK_PLACEMENT_FAILURE":
         detail["reason"] = _placement_reason(event.message)
     return detail
 

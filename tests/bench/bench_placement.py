@@ -1,8 +1,7 @@
 """Placement beside a plain loop in Python, and commits beside bare SQLite, in one run: `make bench-placement`.
 
-Every line is a ratio of two figures of one run. *One by one*: requests for one copy each, decided
-by the engine and booked in its columns, each seeing those before; beside it the tests' oracle doing the same in plain
-lists.
+Every line is a ratio of two figures of one run. *One by one*: requests for one copy each, decided by the engine and
+booked in its columns, each seeing those before; beside it the tests' oracle doing the same in plain lists.
 *Identical*: 10,000 copies of one request. *Decided and durable*: draft, placement, records, story, events, check and
 fsync, as a caller of the API has it; beside it rows of the same size, in transactions as large, by bare SQLite.
 Only a decision that differs can fail it.

@@ -19,6 +19,7 @@ from controlplane.core.placement import explain
 from controlplane.core.placement.engine import Outcome, place
 from controlplane.core.placement.request import Caution, Request, required_of, service_request
 from controlplane.core.reconcile import events
+from controlplane.core.task_lines import tell_status
 from controlplane.core.view import Draft, View
 from wire.status import StopCode, TaskStatus
 
@@ -108,7 +109,7 @@ def _place(draft: Draft, task: Task, instance: str) -> Task:
     assert task.is_live, f"{task.arn} is not wanted"
     pending = msgspec.structs.replace(task, last_status=TaskStatus.PENDING, version=task.version + 1)
     placed = draft.begin_hold(pending, instance, "placed")
-    lifecycle.tell_status(draft, placed)
+    tell_status(draft, placed)
     return placed
 
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from controlplane.core.model import Service, ServiceEvent, TargetHealth, Task
+from controlplane.core.balancing.records import Target
+from controlplane.core.model import Service, ServiceEvent, Task
 from controlplane.core.names import Names
 from controlplane.core.view import Draft
 from wire.arn import short_id
@@ -61,6 +62,13 @@ def is_news(draft: Draft, service: Service, sentence: Sentence, *, since: float 
         if _INSTANCE.sub("", event.message) == _INSTANCE.sub("", sentence.message):
             return False
     return True
+
+
+def repeat_at(service: Service, sentence: Sentence) -> float:
+    """When a sentence that was said is news again, if nothing else changes (epoch seconds); 0: it was not said."""
+    said = _INSTANCE.sub("", sentence.message)
+    told_at = (event.created_at for event in service.events if _INSTANCE.sub("", event.message) == said)
+    return next((at + REPEAT_AFTER_SECONDS for at in told_at), 0.0)
 
 
 def started(draft: Draft, service: Service, tasks: Sequence[Task], names: Names, *, replaced: int = 0) -> Service:
@@ -155,12 +163,30 @@ def failed_checks(service: Service, task: Task) -> Sentence:
     return Sentence(f"(service {service.name}) (task {short_id(task.arn)}) failed container health checks.")
 
 
-def failed_target(service: Service, task: Task, target: TargetHealth) -> Sentence:
+def failed_target(service: Service, task: Task, target: Target) -> Sentence:
     """A target group finds a task unhealthy."""
     return Sentence(
         f"(service {service.name}) (task {short_id(task.arn)}) (port {target.port}) is unhealthy in "
         f"(target-group {target.group}) due to (reason {target.reason or 'Health checks failed'})."
     )
+
+
+# -- load balancing ----------------------------------------------------------------------------------------------------
+
+
+def registered(service: Service, group: str, count: int) -> Sentence:
+    """So many targets have joined a target group (ARN)."""
+    return Sentence(f"(service {service.name}) registered {count} targets in (target-group {group})")
+
+
+def deregistered(service: Service, group: str, count: int) -> Sentence:
+    """So many targets are leaving a target group (ARN)."""
+    return Sentence(f"(service {service.name}) deregistered {count} targets in (target-group {group})")
+
+
+def draining(service: Service, count: int) -> Sentence:
+    """So many tasks get no new connections any more."""
+    return Sentence(f"(service {service.name}) has begun draining connections on {count} tasks.")
 
 
 # -- protection --------------------------------------------------------------------------------------------------------
