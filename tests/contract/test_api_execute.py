@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from public_client import WAIT_SECONDS, Client, token
 from scripted_agent import ScriptedAgent
 
+from controlplane.agents import executing
 from controlplane.server import ControlPlane
 
 
@@ -100,11 +101,31 @@ async def test_who_is_refused_and_how(plane: ControlPlane, ecs: Ecs) -> None:
                 await ecs.execute_command(**{"command": "sh", "interactive": True} | members)
         await agent.disconnect()
         await until(plane, lambda state: not any(i.agent_connected for i in state.instances("default")))
-        with pytest.raises(ClientError, match=r"\(TargetNotConnectedException\).*internal error. Try again later"):
+        with pytest.raises(
+            ClientError,
+            match=r"\(TargetNotConnectedException\).*internal error. Try again later. \(The agent .* not connected",
+        ):
             await ecs.execute_command(task=task, command="sh", interactive=True)
 
 
 async def test_an_agent_that_cannot_execute_is_never_asked(plane: ControlPlane, ecs: Ecs) -> None:
     async with ScriptedAgent(plane.url):
-        with pytest.raises(ClientError, match="TargetNotConnectedException"):
+        with pytest.raises(ClientError, match=r"TargetNotConnectedException.*runs no commands"):
             await opened(ecs)
+
+
+async def test_a_handshake_that_nobody_answers_ends_the_session(
+    plane: ControlPlane, ecs: Ecs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executing, "HANDSHAKE_SECONDS", 0.2)
+    async with ScriptedAgent(plane.url, executes=True) as agent, aiohttp.ClientSession() as http:
+        _, answer = await opened(ecs)
+        async with http.ws_connect(answer["session"]["streamUrl"]) as socket:
+            await socket.send_str(token(answer))
+            asked = await asyncio.wait_for(agent.executions.get(), WAIT_SECONDS)
+            url = f"{plane.url}/_berth/exec/{asked['sessionId']}"
+            async with http.ws_connect(url, params={"token": asked["token"]}):
+                client = Client(socket)
+                assert (await client.hear())[2] == 5
+                kind, _, _, payload = await client.hear()
+                assert (kind, json.loads(payload)["Output"]) == ("channel_closed", "The handshake was not answered.")
