@@ -1,6 +1,7 @@
-"""The control plane as one process: the store, what turns commits into work, and the one port that serves it all.
+"""The control plane as one process: what turns commits into work, and the one port that serves it all.
 
-Wiring only: nothing is decided here. What is acknowledged is on disk, so stopping is quick and a kill -9 is harmless.
+Its parts are made in `parts`; nothing is decided here. What is acknowledged is on disk, so stopping is quick and a
+kill -9 is harmless.
 """
 
 import asyncio
@@ -9,73 +10,36 @@ import errno
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
-from random import SystemRandom
-from secrets import token_hex
 from typing import Any
 
-import msgspec
 import structlog
 from aiohttp import web
 
 from controlplane import schedulers
-from controlplane.agents.acs import Sessions
-from controlplane.agents.executing import CHANNEL_PATH, Executing
+from controlplane.agents.executing import CHANNEL_PATH
 from controlplane.agents.refusal import refused_by
-from controlplane.agents.tcs import Telemetry
 from controlplane.api import auth, neighbours
-from controlplane.api.alarms import Alarms
-from controlplane.api.call import Account
 from controlplane.api.clusters import DEFAULT_CLUSTER
-from controlplane.api.dispatch import BODY_BYTES_MAX, Dispatcher
-from controlplane.api.rates import Rates
-from controlplane.api.role_keys import Mint
-from controlplane.api.target_groups import TargetGroups
-from controlplane.balancing.balancer import Balancer
-from controlplane.balancing.haproxy import HaProxy
-from controlplane.committing import Committer
+from controlplane.api.dispatch import BODY_BYTES_MAX
 from controlplane.config import Config, SetupError, check
-from controlplane.core.capacity.pace import Pace
 from controlplane.core.model import Cluster, Instance, Task
-from controlplane.core.names import Names
-from controlplane.core.policy import PRESETS
-from controlplane.core.scaling.metrics import Book
 from controlplane.core.view import Draft
 from controlplane.door import Door, signed_only, tls
 from controlplane.events.emitter import Emitter
-from controlplane.events.feed import Bell, Feed
-from controlplane.events.pump import Cursor, Pump, Sink
-from controlplane.events.sinks import EventFile, Webhook
-from controlplane.events.stream import EventStream
-from controlplane.logs.api import LogsApi
-from controlplane.logs.store import LogStore
-from controlplane.metrics import Metrics
-from controlplane.reset import Reset
-from controlplane.rules.api import RulesApi
-from controlplane.rules.firing import EventRules, Firing, Ticker
-from controlplane.scaling.api import AutoScalingApi
-from controlplane.scaling.monitoring import Monitoring
-from controlplane.scaling.watching import Scaling
-from controlplane.scheduling.capacity import Capacity
-from controlplane.scheduling.hooks import Hooks
-from controlplane.scheduling.sweeper import Sweeper
-from controlplane.scheduling.worker import Worker
+from controlplane.events.feed import Bell
+from controlplane.parts import Parts
 from controlplane.store.memory import MemoryStore
 from controlplane.store.port import Commit, Store, StoreBusy
 from controlplane.store.sqlite import SqliteStore
 from wire.arn import ArnMaker
 from wire.errors import AwsError
-from wire.events import TARGET_PREFIX as EVENTS_PREFIX
 from wire.execution import EXECUTION_PATH
 from wire.extensions import EXPLAIN_PLACEMENT, GET_POLICY, PUT_POLICY
-from wire.logs import TARGET_PREFIX as LOGS_PREFIX
-from wire.scaling import METRICS_PREFIX, SCALING_PREFIX
 
 STORE_FILE = "controlplane.sqlite"
-LOGS_FILE = "logs.sqlite"
 RECONNECT_SECONDS = 15
 """After a start the agents have so long to come back before their instances count as disconnected. Assumed."""
 SHUTDOWN_SECONDS = 2
@@ -87,91 +51,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = structlog.get_logger(__name__)
 
 
-class ControlPlane:
+class ControlPlane(Parts):
     """One control plane that serves. Use it as `async with running(config) as plane`."""
 
     def __init__(self, config: Config, store: Store) -> None:
-        names = Names(ArnMaker(config.region, config.account), SystemRandom())
-        policy = msgspec.structs.replace(
-            PRESETS[config.policy].policy, healthy_after_seconds=config.healthy_after_seconds
-        )
-        self.config = config
-        self.store = store
+        super().__init__(config, store)
         self.port = config.port
-        pace = Pace(config.time_scale)
-        self.account = Account(names, policy, pace)
-        self.metrics = Metrics()
-        self.feed = Feed(store, self.metrics)
-        self.events = EventStream(store, self.metrics)
-        self.logs = LogStore(config.data_dir / LOGS_FILE if config.data_dir is not None else None)
-        self._committer = Committer(store, clock=time.time, on_conflict=self._met)
-        self.sessions = Sessions(
-            store=store,
-            committer=self._committer,
-            account=self.account,
-            clock=time.time,
-            metrics=self.metrics,
-            mint=Mint(config.keys.first.secret_access_key if config.keys else token_hex()),
-        )
-        self.executing = Executing(self.sessions.send, time.time)
-        self.telemetry = Telemetry(store=store, committer=self._committer)
-        self._book = book = Book()
-        self.monitoring = Monitoring(store, self._committer, names, book, clock=time.time, scale=pace.scale)
-        self.scaling = Scaling(
-            store,
-            self._committer,
-            names=names,
-            book=book,
-            newest=self.telemetry.fresh,
-            clock=time.time,
-            sleep=asyncio.sleep,
-            pace=pace,
-        )
-        self.dispatcher = Dispatcher(
-            store=store,
-            committer=self._committer,
-            account=self.account,
-            keys=config.keys,
-            clock=time.time,
-            metrics=self.metrics,
-            by_prefix={
-                LOGS_PREFIX: LogsApi(self.logs, names.arns),
-                EVENTS_PREFIX: RulesApi(store, self._committer, names),
-                SCALING_PREFIX: AutoScalingApi(store, self._committer, names),
-                METRICS_PREFIX: self.monitoring,
-            },
-            rates=Rates(config.throttle, time.monotonic),
-            execute=self.executing.open,
-            check_answers=config.check_answers,
-        )
-        self.alarms = Alarms(store=store, committer=self._committer, new_id=names.uuid)
-        self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
-        firing = Firing(store, self._committer, self.account, time.time)
-        self.balancer = Balancer(
-            store, self._committer, HaProxy(config.haproxy, config.host), names=names, clock=time.time
-        )
-        self.target_groups = TargetGroups(
-            store=store,
-            committer=self._committer,
-            names=names,
-            host=config.host,
-            program=config.haproxy,
-            trouble=lambda: self.balancer.trouble,
-        )
-        self.ticker = Ticker(store, self._committer, firing, clock=time.time, sleep=asyncio.sleep)
-        self._sinks: list[Sink] = [EventRules(store, firing, sleep=asyncio.sleep), *_sinks(config)]
-        self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
-        self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
-        self.reset = Reset(
-            store,
-            self._committer,
-            self.logs,
-            self._new_cluster,
-            forget=self._book.clear,
-            is_allowed=config.allow_reset,
-        )
-        self.capacity = Capacity(store, clock=time.time, names=names, dice=names.dice, pace=pace)
-        self.hooks = Hooks(store, self._committer, clock=time.time)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._jobs: list[asyncio.Task[None]] = []
         self._listener: asyncio.Server | None = None
@@ -204,8 +89,8 @@ class ControlPlane:
         except ValueError as error:
             raise SetupError(str(error)) from None
         self.port = self._listener.sockets[0].getsockname()[1]
-        await self._committer.commit(self._ensure_default_cluster, cause="start")
-        pumps = [self.capacity.run(), *(pump.run() for pump in self._pumps)]
+        await self.committer.commit(self._ensure_default_cluster, cause="start")
+        pumps = [self.capacity.run(), *(pump.run() for pump in self.pumps)]
         for job in (
             self._follow(),
             self.worker.run(),
@@ -232,7 +117,7 @@ class ControlPlane:
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
-        for sink in self._sinks:
+        for sink in self.sinks:
             await sink.close()
         await self.logs.close()
         await self.store.close()
@@ -289,16 +174,9 @@ class ControlPlane:
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self.metrics.exposition(), content_type="text/plain")
 
-    def _met(self, why: str) -> None:
-        self.metrics.conflicts.inc()
-        _log.debug("conflict", why=why)
-
     def _ensure_default_cluster(self, draft: Draft) -> None:
         if draft.cluster(DEFAULT_CLUSTER) is None:
-            draft.put(self._new_cluster(DEFAULT_CLUSTER))
-
-    def _new_cluster(self, name: str) -> Cluster:
-        return Cluster(name=name, arn=self.account.names.arns.cluster(name), policy=self.account.policy)
+            draft.put(self.new_cluster(DEFAULT_CLUSTER))
 
     async def _follow(self) -> None:
         """Wake whoever a commit concerns. After a gap everybody looks anew."""
@@ -312,7 +190,7 @@ class ControlPlane:
 
     @property
     def _bells(self) -> list[Bell]:
-        return [self.feed, self.events, *self._pumps]
+        return [self.feed, self.events, *self.pumps]
 
     def _ring(self) -> None:
         for bell in self._bells:
@@ -383,20 +261,6 @@ def _open_store(config: Config) -> Store:
         return SqliteStore(Path(config.data_dir) / STORE_FILE, emit=emit)
     except StoreBusy as busy:
         raise SetupError(str(busy)) from None
-
-
-def _sinks(config: Config) -> Iterator[Sink]:
-    if config.events_webhook:
-        yield Webhook(config.events_webhook)
-    if config.events_file is not None:
-        yield EventFile(config.events_file)
-
-
-def _cursor_file(config: Config, sink: Sink) -> Path | None:
-    """Each sink its own: another URL or file begins anew."""
-    if config.data_dir is None:
-        return None
-    return config.data_dir / f"events-{sha256(sink.name.encode()).hexdigest()[:12]}.cursor"
 
 
 def _why_no_port(config: Config, error: OSError) -> str:

@@ -6,12 +6,12 @@ TERM. Every commit goes through the same check as in the real store, and everyth
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from random import Random
 
 import msgspec
+from toy_host import Behaviour, Host, happened
 
 from controlplane.core import health, lifecycle
 from controlplane.core.assignment import assignments
@@ -34,7 +34,7 @@ from wire.arn import ArnMaker
 from wire.holds import Hold, Ledger, Proof
 from wire.resources import Amounts
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, StopCode, TaskStatus
-from wire.story import Kind, StoryLine
+from wire.story import StoryLine
 
 R5_LARGE = Amounts(2048, 15731)
 TASK = Amounts(1024, 7372)
@@ -45,29 +45,6 @@ BALANCED = {"loadBalancers": [{"targetGroupArn": GROUP, "containerName": "app", 
 EPOCH = 1_800_000_000.0
 STEPS_MAX = 500
 """Evaluations that one change may lead to before it counts as a loop."""
-
-
-@dataclass
-class Host:
-    """An agent and its host."""
-
-    arn: str
-    release: Release
-    ledger: Ledger
-    queue: list[str] = field(default_factory=list)
-    known: dict[str, str] = field(default_factory=dict)
-    """Task ARN to queued, running, stopping or stopped."""
-
-
-@dataclass
-class Behaviour:
-    """What a task's container does. Seconds."""
-
-    starts_in: float = 0.3
-    quits_in: float = 2.0
-    """After TERM."""
-    fails: bool = False
-    """Never runs."""
 
 
 class ToyCluster:
@@ -411,20 +388,8 @@ class ToyCluster:
 
     def timeline(self) -> list[str]:
         """The story of tasks with nicknames and seconds: what was held, ended, and where each task stood."""
-        lines = []
-        for line in self.story:
-            if line.kind == Kind.PLACEMENT_HELD:
-                what = f"holds {self._short(line.data['instance'])}"
-            elif line.kind == Kind.PLACEMENT_ENDED:
-                what = f"frees {self._short(line.data['instance'])} by {line.data['proof']}"
-            elif line.kind == Kind.TASK_STATUS:
-                what = line.data["last"]
-            elif line.kind == Kind.TASK_DESIRED and line.data["desired"] == "STOPPED":
-                what = "is to stop"
-            else:
-                continue
-            lines.append(f"{line.at - EPOCH:6.2f} {self._short(line.subject)} {what}")
-        return lines
+        told = [(line, happened(line, self._short)) for line in self.story]
+        return [f"{line.at - EPOCH:6.2f} {self._short(line.subject)} {what}" for line, what in told if what]
 
     def _short(self, arn: str) -> str:
         return self.named(arn.rsplit("/", 1)[-1])

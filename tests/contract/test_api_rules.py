@@ -207,10 +207,8 @@ async def test_berth_schedule(plane: ControlPlane, ecs: Ecs) -> None:
     _, out, _ = await berth("list")
     assert "often  ENABLED  rate(5 minutes)  2 x job in default" in out
     code, _, err = await berth("create", "bad", "rate(1 minutes)", "job")
-    assert (code, err) == (
-        2,
-        "The control plane refused: ValidationException: Parameter ScheduleExpression is not valid.\n",
-    )
+    refused = "The control plane refused: ValidationException: Parameter ScheduleExpression is not valid.\n"
+    assert (code, err) == (2, refused)
     for words, sentence in (
         (("nojob",), "There is no task definition 'nojob'.\n"),
         (("job", "--cluster", "nowhere"), "There is no cluster 'nowhere'.\n"),
