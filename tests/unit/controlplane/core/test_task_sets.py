@@ -120,3 +120,20 @@ def test_each_task_set_has_its_own_failures_and_is_slowed_down_by_them_alone() -
     assert failed[fine] == 0
     assert 4 <= failed[failing] < 20, "tried less and less"
     assert "(service web) is unable to consistently start tasks successfully." in world.messages(service)
+
+
+def test_a_deleted_task_set_goes_whole_whatever_is_left() -> None:
+    world, service = external()
+    blue = add(world, service, 100, "PRIMARY")
+    green = add(world, service, 50)
+    world.run(5)
+    change(
+        world,
+        service,
+        tuple(
+            msgspec.structs.replace(d, status="DRAINING") if d.id == blue else d
+            for d in world.service(service).deployments
+        ),
+    )
+    world.run(5)
+    assert counts(world, service) == {green: 2}
