@@ -43,13 +43,16 @@ check: setup  ## Lint, format, types, import contracts
 	$(BIN)/lint-imports
 
 unit: setup  ## Run the tests that need no engine
+	@scripts/haproxy
 	$(PYTEST) $(PARALLEL) 2 -m "not docker and not soak" $(UNIT)
 
 e2e: setup images compose-images  ## Run the tests on real containers
 	@scripts/namespaces
+	@scripts/haproxy
 	$(PYTEST) $(PARALLEL) 3 -m "(docker or compose) and not soak" tests/contract tests/e2e
 
 soak: setup images  ## Run the tests that take minutes
+	@scripts/haproxy
 	$(PYTEST) -m soak tests
 
 bench-agent: setup images  ## Time the agent beside plain Docker, in one run

@@ -37,6 +37,7 @@ def main() -> int:
     verbs.add_parser("check", help="print the engine's version, or say in one sentence why there is none")
     sweep = verbs.add_parser("sweep", help="remove every container of one `berth dev` run")
     sweep.add_argument("--run", required=True, help="value of the label berth.run")
+    sweep.add_argument("--instance", default="", help="only the containers of this container instance (ARN)")
     arguments = parser.parse_args()
     try:
         if arguments.verb in ("check", "sweep"):
@@ -45,7 +46,7 @@ def main() -> int:
             print(connection.connect(connection.QUICK_SECONDS).version()["Version"])
             return 0
         if arguments.verb == "sweep":
-            print(connection.sweep(arguments.run))
+            print(connection.sweep(arguments.run, arguments.instance))
             return 0
         return _run(
             Leaving(on_term=Way.EMPTIED if arguments.drain else Way.AT_ONCE, limit_seconds=arguments.drain_limit)

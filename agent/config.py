@@ -68,6 +68,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     declared: InstanceType | None
     zone: str
     run: str
+    instance_id: str = ""
+    """What EC2 would call the host; "": it makes up a name of its own."""
     runtime: RuntimeKind = RuntimeKind.DOCKER
     script: dict[str, str] = {}
     """Variables of a scripted container that sets none itself."""
@@ -119,6 +121,7 @@ def read(environment: Mapping[str, str]) -> Config:
         declared=_declared(source.text("BERTH_INSTANCE_TYPE", "")),
         zone=source.text("BERTH_AVAILABILITY_ZONE", f"{region}a"),
         run=source.text("BERTH_RUN", ""),
+        instance_id=source.text("BERTH_INSTANCE_ID", ""),
         runtime=source.choice("BERTH_RUNTIME", RuntimeKind, RuntimeKind.DOCKER),
         script=source.strings("BERTH_SCRIPT"),
         options=_options(source),

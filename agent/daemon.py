@@ -317,7 +317,7 @@ def _registration(config: Config, journal: Journal, registered: Amounts, introsp
     tags = [{"key": key, "value": value} for key, value in config.instance_tags.items()]
     return {
         "cluster": config.cluster,
-        "clientToken": identity.instance_id(journal),
+        "clientToken": identity.instance_id(journal, config.instance_id),
         "attributes": attributes.attributes(custom, config.settings.release, config.features),
         "totalResources": to_registration(registered),
         "instanceIdentityDocument": identity.document(

@@ -24,15 +24,18 @@ COMMANDS = {
     "explain": "berth.cli.explain",
     "exec": "berth.cli.exec",
     "fit": "berth.cli.fit",
+    "group": "berth.cli.group",
     "host": "berth.cli.host",
     "logs": "berth.cli.logs",
     "reset": "berth.cli.reset",
+    "metric": "berth.cli.metric",
     "policy": "berth.cli.policy",
     "schedule": "berth.cli.schedule",
     "stop": "berth.cli.stop",
+    "target-group": "berth.cli.target_group",
     "watch": "berth.cli.watch",
 }
-"""Name of the command and its module, which has it under the same name."""
+"""Name of the command and its module, which has it under the same name, `_` for `-`."""
 
 
 class _LazyGroup(click.Group):
@@ -46,7 +49,7 @@ class _LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         return command
 
 

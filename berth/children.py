@@ -59,6 +59,11 @@ class Child:
         """Process id."""
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code, negative for a signal; None: it runs."""
+        return self._process.returncode
+
     async def wait(self) -> int:
         """Wait for its end. Returns the exit code; negative for a signal."""
         return await self._process.wait()

@@ -5,9 +5,11 @@ takes any, also none.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -30,14 +32,23 @@ _line = msgspec.json.Decoder(StoryLine)
 class EcsClient:
     """Calls to one endpoint. Use it as an async context."""
 
-    def __init__(self, endpoint: str, *signing: aiohttp.ClientMiddlewareType) -> None:
-        """`signing` signs every request (see `berth.signing`); without it nothing is signed."""
+    def __init__(
+        self, endpoint: str, *signing: aiohttp.ClientMiddlewareType, trust: ssl.SSLContext | None = None
+    ) -> None:
+        """`signing` signs every request (see `berth.signing`); without it nothing is signed.
+
+        `trust` says whom TLS trusts; None: whom this machine does.
+        """
         self.endpoint = endpoint
+        self._trust = trust
         self._signing = signing
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(read_bufsize=LINE_BYTES_MAX, middlewares=self._signing)
+        connector = aiohttp.TCPConnector(ssl=self._trust or True)
+        self._session = aiohttp.ClientSession(
+            connector=connector, read_bufsize=LINE_BYTES_MAX, middlewares=self._signing
+        )
         return self
 
     async def __aexit__(
@@ -86,11 +97,26 @@ class EcsClient:
         Raises:
             AwsError: the control plane refused.
         """
-        body = msgspec.json.encode({"name": name, "state": state})
-        async with self._session.post(f"{self.endpoint}/_berth/alarms", data=body) as answer:
+        await self._post({}, {"name": name, "state": state}, path="/_berth/alarms")
+
+    async def put_metric(self, namespace: str, name: str, value: float, dimensions: dict[str, str]) -> None:
+        """Put one value of a metric, now. Raises as `call` does."""
+        members = {"namespace": namespace, "name": name, "value": value, "dimensions": dimensions}
+        await self._post({}, members, path="/_berth/metrics")
+
+    async def target_groups(self, method: str, name: str = "", members: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask about or change target groups: `method` of HTTP on the one called `name`, or on all.
+
+        Raises:
+            AwsError: the control plane refused.
+        """
+        url = f"{self.endpoint}/_berth/target-groups" + (f"/{quote(name, safe='')}" if name else "")
+        data = None if members is None else msgspec.json.encode(members)
+        async with self._session.request(method, url, data=data) as answer:
             text = await answer.read()
             if answer.status != 200:  # noqa: PLR2004 - OK
                 raise envelope.decode_error(answer.status, text)
+            return msgspec.json.decode(text, type=dict[str, Any])
 
     async def is_healthy(self) -> bool:
         """Whether the control plane answers."""

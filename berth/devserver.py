@@ -12,28 +12,32 @@ import shutil
 import subprocess
 import tempfile
 import uuid
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
+from berth.access import Access
 from berth.children import PYTHON, Child, environment
 from berth.client import EcsClient
 from berth.errors import UserError
+from berth.groups import GroupSetting, make_group
+from berth.machines import Machines, Order
+from berth.signing import REGION
 from controlplane.core.policy import PRESETS
 from wire.arn import short_id
 from wire.errors import AwsError
 from wire.instance_types import INSTANCE_TYPES, InstanceType
 
 HOST = "127.0.0.1"
-REGION = "us-east-1"
-ACCESS_KEY_ID = SECRET_ACCESS_KEY = "berth"  # noqa: S105 - any keys will do on loopback
 CLUSTER = "default"
 HOSTS_MAX = 50
 HOST_ATTRIBUTE = "berth.host"
 """Attribute of an instance that says which of our hosts it is."""
 
+SAID_MAX = 100
 START_SECONDS = 20
 CONNECT_SECONDS = 30
 END_SECONDS = 5
@@ -58,8 +62,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """When a task without health check counts as healthy; None: as AWS has it (40 s)."""
     events_webhook: str = ""
     events_file: Path | None = None
+    haproxy: str = "haproxy"
+    """The program that carries traffic, where there are target groups."""
     script: dict[str, str] | None = None
     """Variables of containers that are played; None: Docker runs them."""
+    groups: tuple[GroupSetting, ...] = ()
+    """Instance groups that are made at the start."""
+    time_scale: float = 1.0
+    """How much faster the scaler's clock runs; never a grace, never a job."""
+    access: Access = Access()
     keep: Path | None = None
     """Folder for the data; None: a temporary one, removed at the end."""
 
@@ -93,8 +104,10 @@ class DevServer:
 
     def __init__(self, settings: Settings, programs: Programs | None = None) -> None:
         self.settings = settings
-        self.endpoint = f"http://{HOST}:{settings.port}"
+        self.endpoint = f"{settings.access.scheme}://{HOST}:{settings.port}"
         self.deaths: asyncio.Queue[Death] = asyncio.Queue(HOSTS_MAX + 1)
+        self.said: deque[str] = deque(maxlen=SAID_MAX)
+        """What the machines of groups had to say, newest last."""
         self.folder = Path()
         self.run = ""
         self._programs = programs or Programs()
@@ -102,12 +115,18 @@ class DevServer:
         self._watchers: list[asyncio.Task[None]] = []
         self._lock: IO[str] | None = None
         self._hosts = 0
+        self._machines: Machines | None = None
+        self._runner: asyncio.Task[None] | None = None
         self._last_sweep: subprocess.Popen[bytes] | None = None
 
     @property
     def logs(self) -> list[Path]:
         """The children's log files."""
         return [child.log for child in self._children]
+
+    def client(self) -> EcsClient:
+        """A client that signs as the hosts do."""
+        return self.settings.access.client(self.endpoint)
 
     def open(self) -> None:
         """Open the folder; with `keep`, nobody else uses it until the end.
@@ -158,14 +177,17 @@ class DevServer:
             BERTH_DATA_DIR=str(self._subfolder("controlplane")),
             BERTH_REGION=REGION,
             BERTH_POLICY=self.settings.preset,
+            BERTH_TIME_SCALE=f"{self.settings.time_scale:g}",
             BERTH_ALLOW_RESET="1",
+            BERTH_HAPROXY=self.settings.haproxy,
+            **self.settings.access.settings(),
             **optional,
         )
-        async with EcsClient(self.endpoint) as client:
+        async with self.client() as client:
             for _ in range(round(START_SECONDS / POLL_SECONDS)):
                 self._raise_if_dead()
                 if await client.is_healthy():
-                    return
+                    return await self._run_machines()
                 await asyncio.sleep(POLL_SECONDS)
         raise StartFailed(f"The control plane does not answer within {START_SECONDS} s; its log is {controlplane.log}.")
 
@@ -175,29 +197,56 @@ class DevServer:
         self._hosts += 1
         number = self._hosts
         name = f"host-{number}"
+        zone = self.settings.zones[(number - 1) % len(self.settings.zones)]
+        environment = self._host(name, self._subfolder(name), self.settings.instance_type.name, zone)
+        await self._start_child(name, self._programs.agent, **environment)
+        return name
+
+    def _host(self, name: str, data: Path, instance_type: str, zone: str) -> dict[str, str]:
+        """The environment of one agent."""
         preset = PRESETS[self.settings.preset]
         optional = {}
         if self.settings.stop_timeout_seconds is not None:
             optional["ECS_CONTAINER_STOP_TIMEOUT"] = f"{self.settings.stop_timeout_seconds}s"
         if self.settings.script is not None:
             optional |= {"BERTH_RUNTIME": "scripted", "BERTH_SCRIPT": json.dumps(self.settings.script)}
-        await self._start_child(
-            name,
-            self._programs.agent,
-            ECS_CLUSTER=CLUSTER,
-            ECS_BACKEND_HOST=self.endpoint,
-            ECS_DATADIR=str(self._subfolder(name)),
-            ECS_IMAGE_PULL_BEHAVIOR="prefer-cached",
-            ECS_RESERVED_MEMORY=str(self.settings.reserved_memory_mib),
-            ECS_INSTANCE_ATTRIBUTES=json.dumps({HOST_ATTRIBUTE: name}),
-            ECS_RESOURCE_RELEASE=self.settings.agent_release,
-            ECS_TASK_QUEUE=preset.agent.task_queue,
-            BERTH_INSTANCE_TYPE=self.settings.instance_type.name,
-            BERTH_AVAILABILITY_ZONE=self.settings.zones[(number - 1) % len(self.settings.zones)],
-            BERTH_RUN=self.run,
+        return {
+            "ECS_CLUSTER": CLUSTER,
+            "ECS_BACKEND_HOST": self.endpoint,
+            "ECS_DATADIR": str(data),
+            "ECS_IMAGE_PULL_BEHAVIOR": "prefer-cached",
+            "ECS_RESERVED_MEMORY": str(self.settings.reserved_memory_mib),
+            "ECS_INSTANCE_ATTRIBUTES": json.dumps({HOST_ATTRIBUTE: name}),
+            "ECS_RESOURCE_RELEASE": self.settings.agent_release,
+            "ECS_TASK_QUEUE": preset.agent.task_queue,
+            "BERTH_INSTANCE_TYPE": instance_type,
+            "BERTH_AVAILABILITY_ZONE": zone,
+            "BERTH_RUN": self.run,
             **optional,
+        }
+
+    def _machine(self, order: Order, disk: Path) -> dict[str, str]:
+        """The environment of a machine of a group."""
+        host = self._host(order.id, disk, order.instance_type, order.zone)
+        ours = {"ECS_CLUSTER": order.cluster, "BERTH_INSTANCE_ID": order.id, "BERTH_GROUP": order.group}
+        # A machine is interrupted as a Spot instance is, and drains then.
+        return {**self.settings.access.credentials(), **host, **ours, "ECS_ENABLE_SPOT_INSTANCE_DRAINING": "true"}
+
+    async def _run_machines(self) -> None:
+        """Make the groups of the settings, and run the machines of these and of all that are made later."""
+        self._machines = Machines(
+            client=self.client,
+            folder=self.folder,
+            run=self.run,
+            environment_of=self._machine,
+            agent=self._programs.agent,
+            sweeps=self.settings.script is None,
+            tell=self.said.append,
         )
-        return name
+        async with self.client() as client:
+            for group in self.settings.groups:
+                await make_group(client, group, cluster=CLUSTER)
+        self._runner = asyncio.create_task(self._machines.run())
 
     async def add_hosts(self) -> None:
         """Start all hosts of the settings that are not started yet, together."""
@@ -206,7 +255,7 @@ class DevServer:
 
     async def connected(self) -> dict[str, str]:
         """Names of the connected hosts by the ARN of their instance."""
-        async with EcsClient(self.endpoint) as client:
+        async with self.client() as client:
             arns = (await client.call("ListContainerInstances", cluster=CLUSTER)).get("containerInstanceArns", [])
             if not arns:
                 return {}
@@ -243,8 +292,13 @@ class DevServer:
         Returns what is left to tell, empty where all is well. A second call does nothing.
         """
         agents = [child for child in self._children if child.name != "control plane"]
+        has_machines = self._runner is not None
+        if self._runner is not None and self._machines is not None:
+            self._runner.cancel()
+            await asyncio.gather(self._runner, self._machines.close(), return_exceptions=True)
+            self._runner = None
         await asyncio.gather(*(child.end(END_SECONDS) for child in agents))
-        trouble = await self._sweep() if agents and self.settings.script is None else ""
+        trouble = await self._sweep() if (agents or has_machines) and self.settings.script is None else ""
         await asyncio.gather(*(child.end(END_SECONDS) for child in self._children))
         await asyncio.gather(*self._watchers)
         self._children.clear()
@@ -256,7 +310,9 @@ class DevServer:
         """End everything at once; the containers are removed by a process that we do not wait for."""
         for child in self._children:
             child.kill()
-        if self._hosts and self.settings.script is None:
+        if self._machines is not None:
+            self._machines.kill()
+        if self._children and self.settings.script is None:
             self._last_sweep = subprocess.Popen(  # noqa: S603 - our own program
                 [*self._programs.agent, "sweep", "--run", self.run],
                 env=environment(),
@@ -270,13 +326,8 @@ class DevServer:
     # -- children ------------------------------------------------------------------------------------------------------
 
     async def _start_child(self, name: str, program: Sequence[str], **settings: str) -> Child:
-        keys = {
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
-            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
-        }
         log = self._subfolder("logs") / f"{name.replace(' ', '')}.log"
-        child = await Child.start(name, program, settings={**keys, **settings}, log=log)
+        child = await Child.start(name, program, settings={**self.settings.access.credentials(), **settings}, log=log)
         self._children.append(child)
         self._watchers.append(asyncio.create_task(self._watch(child)))
         return child
@@ -330,13 +381,13 @@ class DevServer:
         return folder
 
 
-def client_exports(endpoint: str) -> list[str]:
+def client_exports(endpoint: str, access: Access) -> list[str]:
     """What a client needs in its environment, as shell lines."""
     return [
         f"export AWS_ENDPOINT_URL_ECS={endpoint} AWS_ENDPOINT_URL_CLOUDWATCH_LOGS={endpoint}",
         f"export AWS_ENDPOINT_URL_EVENTBRIDGE={endpoint} AWS_ENDPOINT_URL_STS={endpoint}",
         f"export AWS_DEFAULT_REGION={REGION}",
-        f"export AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY}",
+        *access.exports(),
     ]
 
 

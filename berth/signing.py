@@ -19,15 +19,18 @@ ANY = Credentials("berth", "berth")
 class Signer:
     """Signs requests for the service `ecs`; given to an `EcsClient`."""
 
-    def __init__(self) -> None:
-        """Look for keys and region in environment and profile.
+    def __init__(self, credentials: Credentials | None = None) -> None:
+        """Without `credentials`, look for keys and region in environment and profile.
 
         Raises:
             UserError: the profile cannot be used.
         """
+        if credentials is not None:
+            self.credentials, self._region = credentials, REGION
+            return
         session = botocore.session.get_session()
         try:
-            self._credentials = session.get_credentials() or ANY
+            self.credentials = session.get_credentials() or ANY
             self._region = session.get_config_variable("region") or REGION
         except BotoCoreError as error:
             raise UserError(f"Your AWS profile cannot be used: {error}") from error
@@ -39,6 +42,6 @@ class Signer:
         for name, value in request.headers.items():
             if name.lower().startswith("x-amz-"):
                 signed.headers[name] = value
-        SigV4Auth(self._credentials, "ecs", self._region).add_auth(signed)
+        SigV4Auth(self.credentials, "ecs", self._region).add_auth(signed)
         request.headers.update(signed.headers.items())
         return await send(request)

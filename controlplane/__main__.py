@@ -41,6 +41,11 @@ GARBAGE_ALLOCATIONS = 50_000
     default=settings.HEALTHY_AFTER_SECONDS,
     help="How long a task has to run to count as healthy. [env: BERTH_HEALTHY_AFTER_SECONDS]",
 )
+@click.option(
+    "--time-scale",
+    default=1.0,
+    help="How much faster the scaler's clock runs; never a grace, never a job. [env: BERTH_TIME_SCALE]",
+)
 @click.option("--access-key-id", help="A key that is let in. [env: BERTH_ACCESS_KEY_ID]")
 @click.option("--secret-access-key", help="Better set as BERTH_SECRET_ACCESS_KEY.")
 @click.option(
@@ -63,6 +68,7 @@ GARBAGE_ALLOCATIONS = 50_000
     type=click.Path(path_type=Path, dir_okay=False),
     help="File that every event is appended to, as JSON lines. [env: BERTH_EVENTS_FILE]",
 )
+@click.option("--haproxy", default="haproxy", help="HAProxy, for load balancing. [env: BERTH_HAPROXY]")
 @click.option("--allow-reset", is_flag=True, help="POST /_berth/reset empties everything. [env: BERTH_ALLOW_RESET]")
 @click.option(
     "--check-answers",

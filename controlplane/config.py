@@ -17,6 +17,7 @@ ACCOUNT = "123456789012"
 POLICY = "ecs-2026"
 HEALTHY_AFTER_SECONDS = 40.0
 """A task without health check is healthy so long after RUNNING. Source: API reference, `DeploymentConfiguration`."""
+TIME_SCALE_MIN, TIME_SCALE_MAX = 1.0, 600.0
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -37,6 +38,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     policy: str = POLICY
     """Name of the preset that new clusters get."""
     healthy_after_seconds: float = HEALTHY_AFTER_SECONDS
+    time_scale: float = 1.0
+    """How much faster the scaler's clock runs than the wall's (`core.capacity.pace`)."""
     keys: KeyRing | None = None
     tls_cert: Path | None = None
     """Certificate (PEM, its chain behind it); None: plain HTTP."""
@@ -47,6 +50,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """URL that every event is POSTed to."""
     events_file: Path | None = None
     """File that every event is appended to."""
+    haproxy: str = "haproxy"
+    """The program that carries traffic: a name on the PATH, or a path. Nothing runs before there is a listener."""
     allow_reset: bool = False
     """Whether `POST /_berth/reset` empties everything."""
     check_answers: bool = False
@@ -72,6 +77,8 @@ def check(config: Config) -> None:
         raise SetupError(f"BERTH_EVENTS_WEBHOOK is {config.events_webhook!r}, but must be an http or https URL.")
     if config.events_file is not None and not config.events_file.absolute().parent.is_dir():
         raise SetupError(f"The folder of BERTH_EVENTS_FILE, {config.events_file.absolute().parent}, is not there.")
+    if not TIME_SCALE_MIN <= config.time_scale <= TIME_SCALE_MAX:
+        raise SetupError(f"BERTH_TIME_SCALE must be from {TIME_SCALE_MIN:g} to {TIME_SCALE_MAX:g}.")
     if config.healthy_after_seconds < 0:
         raise SetupError("BERTH_HEALTHY_AFTER_SECONDS must be 0 or more.")
     if config.data_dir is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from controlplane.api import neighbours
 from wire import envelope
 from wire.errors import AwsError
 
@@ -73,6 +74,8 @@ def signed_only(authenticate: Authenticate) -> Middleware:
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         is_open = request.path in UNSIGNED_PATHS or request.path.startswith(CHANNEL_PATHS)
         if request.path not in SIGNED_ELSEWHERE and not is_open:
+            if neighbours.is_foreign(request.headers):
+                return await neighbours.elsewhere(request)
             try:
                 await authenticate(request)
             except AwsError as error:

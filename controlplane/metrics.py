@@ -11,6 +11,7 @@ class Metrics:
         self.requests = Counter(
             "berth_api_requests", "API calls, by operation and answer.", ("operation", "code"), registry=self._registry
         )
+        self._by_answer: dict[tuple[str, str], Counter] = {}
         self.conflicts = Counter(
             "berth_conflicts", "Plans that met another and were decided anew.", registry=self._registry
         )
@@ -23,6 +24,13 @@ class Metrics:
         self.readers_cut = Counter(
             "berth_story_readers_cut", "Readers of the story that were too slow.", registry=self._registry
         )
+
+    def count_request(self, operation: str, code: str) -> None:
+        """One API call and its answer."""
+        counter = self._by_answer.get((operation, code))
+        if counter is None:
+            counter = self._by_answer[operation, code] = self.requests.labels(operation, code)
+        counter.inc()
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""

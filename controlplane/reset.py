@@ -11,8 +11,10 @@ from typing import Any
 from controlplane.api.clusters import DEFAULT_CLUSTER
 from controlplane.committing import Committer
 from controlplane.core import lifecycle
-from controlplane.core.model import RECORDS, Cluster, Instance, Release, Service, Task
+from controlplane.core.capacity.model import Group, Machine
+from controlplane.core.model import Cluster, Instance, Release, Service, Task
 from controlplane.core.state import State
+from controlplane.core.tables import RECORDS
 from controlplane.core.view import Draft, View
 from controlplane.logs.store import LogStore
 from controlplane.store.port import Store, Watch
@@ -39,12 +41,15 @@ class Reset:
         logs: LogStore,
         new_cluster: Callable[[str], Cluster],
         *,
+        forget: Callable[[], None],
         is_allowed: bool,
     ) -> None:
+        """`forget` drops what stands in neither store."""
         self._store = store
         self._committer = committer
         self._logs = logs
         self._new_cluster = new_cluster
+        self._forget = forget
         self._is_allowed = is_allowed
         self._one = asyncio.Lock()
 
@@ -63,6 +68,7 @@ class Reset:
             stopped = await self._committer.commit(_stop_everything, cause="reset")
             await self._until(_all_stopped, STOP_SECONDS_MAX)
             homes = await self._committer.commit(self._empty, cause="reset")
+            self._forget()
             for group, *_ in await self._logs.groups():
                 await self._logs.delete_group(group)
             await self._until(lambda view: not _missing(view, homes), RETURN_SECONDS_MAX)
@@ -88,11 +94,11 @@ class Reset:
             watch.close()
 
     def _empty(self, draft: Draft) -> Homes:
-        """Delete every record. Only instances whose agents register once in their life stay, without their tasks."""
+        """Delete every record but the hosts' own: groups, machines, and instances that register once in their life."""
         for task in list(draft.records(Task)):
             lifecycle.observe_lost(draft, task, stop_code=StopCode.USER_INITIATED, reason=REASON)
         homes = {i.arn: i.cluster for i in draft.records(Instance) if i.agent_connected and _is_alive(i)}
-        for kind in RECORDS:
+        for kind in filter(lambda kind: kind not in (Group, Machine), RECORDS):
             for record in list(draft.records(kind)):
                 if isinstance(record, Task):
                     lifecycle.forget(draft, record)

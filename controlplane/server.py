@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from hashlib import sha256
-from http import HTTPStatus
 from pathlib import Path
 from random import SystemRandom
 from secrets import token_hex
@@ -34,11 +33,16 @@ from controlplane.api.clusters import DEFAULT_CLUSTER
 from controlplane.api.dispatch import BODY_BYTES_MAX, Dispatcher
 from controlplane.api.rates import Rates
 from controlplane.api.role_keys import Mint
+from controlplane.api.target_groups import TargetGroups
+from controlplane.balancing.balancer import Balancer
+from controlplane.balancing.haproxy import HaProxy
 from controlplane.committing import Committer
 from controlplane.config import Config, SetupError, check
+from controlplane.core.capacity.pace import Pace
 from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.names import Names
 from controlplane.core.policy import PRESETS
+from controlplane.core.scaling.metrics import Book
 from controlplane.core.view import Draft
 from controlplane.door import Door, signed_only, tls
 from controlplane.events.emitter import Emitter
@@ -52,6 +56,10 @@ from controlplane.metrics import Metrics
 from controlplane.reset import Reset
 from controlplane.rules.api import RulesApi
 from controlplane.rules.firing import EventRules, Firing, Ticker
+from controlplane.scaling.api import AutoScalingApi
+from controlplane.scaling.monitoring import Monitoring
+from controlplane.scaling.watching import Scaling
+from controlplane.scheduling.capacity import Capacity
 from controlplane.scheduling.hooks import Hooks
 from controlplane.scheduling.sweeper import Sweeper
 from controlplane.scheduling.worker import Worker
@@ -64,6 +72,7 @@ from wire.events import TARGET_PREFIX as EVENTS_PREFIX
 from wire.execution import EXECUTION_PATH
 from wire.extensions import EXPLAIN_PLACEMENT, GET_POLICY, PUT_POLICY
 from wire.logs import TARGET_PREFIX as LOGS_PREFIX
+from wire.scaling import METRICS_PREFIX, SCALING_PREFIX
 
 STORE_FILE = "controlplane.sqlite"
 LOGS_FILE = "logs.sqlite"
@@ -89,7 +98,8 @@ class ControlPlane:
         self.config = config
         self.store = store
         self.port = config.port
-        self.account = Account(names, policy)
+        pace = Pace(config.time_scale)
+        self.account = Account(names, policy, pace)
         self.metrics = Metrics()
         self.feed = Feed(store, self.metrics)
         self.events = EventStream(store, self.metrics)
@@ -105,6 +115,18 @@ class ControlPlane:
         )
         self.executing = Executing(self.sessions.send, time.time)
         self.telemetry = Telemetry(store=store, committer=self._committer)
+        self._book = book = Book()
+        self.monitoring = Monitoring(store, self._committer, names, book, clock=time.time, scale=pace.scale)
+        self.scaling = Scaling(
+            store,
+            self._committer,
+            names=names,
+            book=book,
+            newest=self.telemetry.fresh,
+            clock=time.time,
+            sleep=asyncio.sleep,
+            pace=pace,
+        )
         self.dispatcher = Dispatcher(
             store=store,
             committer=self._committer,
@@ -115,6 +137,8 @@ class ControlPlane:
             by_prefix={
                 LOGS_PREFIX: LogsApi(self.logs, names.arns),
                 EVENTS_PREFIX: RulesApi(store, self._committer, names),
+                SCALING_PREFIX: AutoScalingApi(store, self._committer, names),
+                METRICS_PREFIX: self.monitoring,
             },
             rates=Rates(config.throttle, time.monotonic),
             execute=self.executing.open,
@@ -123,11 +147,30 @@ class ControlPlane:
         self.alarms = Alarms(store=store, committer=self._committer, new_id=names.uuid)
         self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
         firing = Firing(store, self._committer, self.account, time.time)
+        self.balancer = Balancer(
+            store, self._committer, HaProxy(config.haproxy, config.host), names=names, clock=time.time
+        )
+        self.target_groups = TargetGroups(
+            store=store,
+            committer=self._committer,
+            names=names,
+            host=config.host,
+            program=config.haproxy,
+            trouble=lambda: self.balancer.trouble,
+        )
         self.ticker = Ticker(store, self._committer, firing, clock=time.time, sleep=asyncio.sleep)
-        self._sinks: list[Sink] = [EventRules(store, firing), *_sinks(config)]
+        self._sinks: list[Sink] = [EventRules(store, firing, sleep=asyncio.sleep), *_sinks(config)]
         self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
-        self.reset = Reset(store, self._committer, self.logs, self._new_cluster, is_allowed=config.allow_reset)
+        self.reset = Reset(
+            store,
+            self._committer,
+            self.logs,
+            self._new_cluster,
+            forget=self._book.clear,
+            is_allowed=config.allow_reset,
+        )
+        self.capacity = Capacity(store, clock=time.time, names=names, dice=names.dice, pace=pace)
         self.hooks = Hooks(store, self._committer, clock=time.time)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._jobs: list[asyncio.Task[None]] = []
@@ -162,13 +205,15 @@ class ControlPlane:
             raise SetupError(str(error)) from None
         self.port = self._listener.sockets[0].getsockname()[1]
         await self._committer.commit(self._ensure_default_cluster, cause="start")
-        pumps = [pump.run() for pump in self._pumps]
+        pumps = [self.capacity.run(), *(pump.run() for pump in self._pumps)]
         for job in (
             self._follow(),
             self.worker.run(),
             self.sweeper.run(),
             self.ticker.run(),
             self.hooks.run(),
+            self.balancer.run(),
+            self.scaling.run(),
             self._forget_absent(),
             *pumps,
         ):
@@ -205,13 +250,19 @@ class ControlPlane:
         app.router.add_get("/_berth/story", self.feed.handle)
         app.router.add_post("/_berth/alarms", self.alarms.set)
         app.router.add_get("/_berth/alarms", self.alarms.list)
+        app.router.add_get("/_berth/target-groups", self.target_groups.list)
+        app.router.add_post("/_berth/target-groups", self.target_groups.create)
+        app.router.add_get("/_berth/target-groups/{name}", self.target_groups.show)
+        app.router.add_put("/_berth/target-groups/{name}", self.target_groups.set)
+        app.router.add_delete("/_berth/target-groups/{name}", self.target_groups.delete)
+        app.router.add_post("/_berth/metrics", self.monitoring.post)
         app.router.add_get("/_berth/explain", partial(self.dispatcher.handle, ours=EXPLAIN_PLACEMENT))
         app.router.add_get("/_berth/policy", partial(self.dispatcher.handle, ours=GET_POLICY))
         app.router.add_put("/_berth/policy", partial(self.dispatcher.handle, ours=PUT_POLICY))
         app.router.add_get("/_berth/telemetry", self.telemetry.newest)
         app.router.add_post("/_berth/reset", self._reset)
         app.router.add_get("/metrics", self._metrics)
-        app.router.add_route("*", "/{path:.*}", _elsewhere)
+        app.router.add_route("*", "/{path:.*}", neighbours.elsewhere)
         return app
 
     async def _authenticate(self, request: web.Request) -> None:
@@ -231,7 +282,6 @@ class ControlPlane:
 
     async def _reset(self, request: web.Request) -> web.Response:
         try:
-            auth.permit(self.dispatcher.authenticate(request, await request.read()), "Reset")
             return web.json_response(await self.reset.run(is_web_page="Origin" in request.headers))
         except AwsError as error:
             return refused_by(error)
@@ -353,9 +403,3 @@ def _why_no_port(config: Config, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"Port {config.port} on {config.host} is in use by another process; choose one with --port."
     return f"Port {config.port} on {config.host} cannot be opened: {error.strerror or error}."
-
-
-async def _elsewhere(request: web.Request) -> web.Response:
-    """Any other path: most likely a client of another AWS service that was pointed here."""
-    dialect = neighbours.dialect_of(request.headers, request.path)
-    return neighbours.refusal(neighbours.wrong_service(request.headers), dialect, HTTPStatus.NOT_FOUND)

@@ -15,11 +15,13 @@ import msgspec
 
 from controlplane.core import health, lifecycle
 from controlplane.core.assignment import assignments
+from controlplane.core.balancing import targets
+from controlplane.core.balancing.records import TargetState
 from controlplane.core.batch import Batch
 from controlplane.core.cost import task_amounts
 from controlplane.core.evaluations import services_to_look_at
 from controlplane.core.lifecycle import ContainerReport, TaskReport
-from controlplane.core.model import Cluster, Instance, Release, Service, TargetHealth, Task, TaskDefinition
+from controlplane.core.model import Cluster, Instance, Release, Service, Task, TaskDefinition
 from controlplane.core.names import Names
 from controlplane.core.plan import Conflict, Key, Plan
 from controlplane.core.policy import Policy
@@ -36,6 +38,10 @@ from wire.story import Kind, StoryLine
 
 R5_LARGE = Amounts(2048, 15731)
 TASK = Amounts(1024, 7372)
+PORT = 8080
+GROUP = "arn:tg"
+BALANCED = {"loadBalancers": [{"targetGroupArn": GROUP, "containerName": "app", "containerPort": PORT}]}
+"""`body` of a service whose tasks are targets."""
 EPOCH = 1_800_000_000.0
 STEPS_MAX = 500
 """Evaluations that one change may lead to before it counts as a loop."""
@@ -165,8 +171,17 @@ class ToyCluster:
 
     def target(self, arn: str, status: HealthStatus, reason: str = "") -> None:
         """The load balancer finds the task so."""
-        seen = TargetHealth(group="arn:tg", port=8080, status=status, reason=reason)
-        self.decide("target", lambda draft: health.observe_targets(draft, draft.task(arn), (seen,)))
+
+        def found(draft: Draft) -> None:
+            task = draft.task(arn)
+            seen = (msgspec.structs.replace(t, state=TargetState(status.lower()), reason=reason) for t in task.targets)
+            targets.change(draft, task, tuple(seen))
+
+        self.decide("target", found)
+
+    def balance(self, service: str) -> None:
+        """Whatever is due for the targets of a service."""
+        self.decide("balance", lambda draft: targets.settle(draft, [t.arn for t in self.tasks(service)], self.names))
 
     def alarm(self, name: str, *, rings: bool) -> None:
         self.decide("alarm", lambda draft: draft.put(Alarm(name=name, is_ringing=rings)))
@@ -339,7 +354,12 @@ class ToyCluster:
             self._admit(host)
             return
         host.known[arn] = "running"
-        running = ContainerReport(name="app", status=ContainerStatus.RUNNING, runtime_id="d" * 12)
+        running = ContainerReport(
+            name="app",
+            status=ContainerStatus.RUNNING,
+            runtime_id="d" * 12,
+            network_bindings=({"containerPort": PORT, "hostPort": PORT},),
+        )
         self._report(arn, TaskReport(status=TaskStatus.RUNNING, containers=(running,)))
 
     def _stop(self, host: Host, task: Task, known: str | None) -> None:

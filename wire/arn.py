@@ -92,6 +92,17 @@ class ArnMaker(NamedTuple):
         """ARN of one revision of a task definition."""
         return self._arn("task-definition", f"{family}:{revision}")
 
+    def _balancing(self, path: str) -> str:
+        return f"arn:aws:elasticloadbalancing:{self.region}:{self.account}:{path}"
+
+    def target_group(self, name: str, group_id: str) -> str:
+        """ARN of a target group; `group_id` is 16 hex digits."""
+        return self._balancing(f"targetgroup/{name}/{group_id}")
+
+    def listener(self, balancer_id: str, listener_id: str) -> str:
+        """ARN of a listener; the ids are 16 hex digits each."""
+        return self._balancing(f"listener/app/berth/{balancer_id}/{listener_id}")
+
     def capacity_provider(self, name: str) -> str:
         """ARN of a capacity provider."""
         return self._arn("capacity-provider", name)

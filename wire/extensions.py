@@ -27,6 +27,25 @@ GET_POLICY = "GetClusterPolicy"
 PUT_POLICY = "PutClusterPolicy"
 """Asked for by people (`berth policy`): the switches of a cluster, on both sides."""
 
+GROUP_OPERATIONS = frozenset(
+    {
+        "CreateAutoScalingGroup",
+        "UpdateAutoScalingGroup",
+        "SetDesiredCapacity",
+        "DeleteAutoScalingGroup",
+        "DescribeAutoScalingGroups",
+        "TerminateInstanceInAutoScalingGroup",
+        "SetInstanceProtection",
+        "SetInstanceHealth",
+        "CompleteLifecycleAction",
+        "RecordLifecycleActionHeartbeat",
+    }
+)
+"""Instance groups. Names and members are EC2 Auto Scaling's, the protocol is this one (theirs is XML)."""
+SYNC_MACHINES = "SyncMachines"
+"""From whoever runs the machines of groups: `runner`, `ended: [instance id]`. The answer has `machines`: `{id, group,
+cluster, instanceType, zone, command, containerInstanceArn, isOn}`; those that are not on are to be ended."""
+
 RELEASE_ATTRIBUTE = "berth.resource-release"
 """Attribute of a registration: `eager` or `on-exit`. Its presence says that the agent reports releases."""
 INTROSPECTION_ATTRIBUTE = "berth.introspection"

@@ -171,7 +171,13 @@ def _path(where: _Where) -> str:
 
 def _python_pattern(pattern: str) -> re.Pattern[str]:
     """A pattern of the model, made Python's: it is written in Java's dialect, with classes of Unicode."""
-    for java, python in ((r"\p{L}", r"\w"), (r"\p{N}", r"\w"), (r"\p{Z}", _SEPARATORS)):
+    for java, python in (
+        (r"\p{L}", r"\w"),
+        (r"\p{N}", r"\w"),
+        (r"\p{Z}", _SEPARATORS),
+        (_PAIRS, _BEYOND),
+        (r"\p{Print}", "[ -~]"),
+    ):
         pattern = pattern.replace(java, python)
     return re.compile(pattern)
 
@@ -187,6 +193,8 @@ _KINDS: dict[str, Callable[[Any], _Check]] = {
     "double": _number,
 }
 _BITS = {"integer": 31, "long": 63}
+_PAIRS, _BEYOND = r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF"
+"""What is beyond 16 bits: in Java a pair of surrogates."""
 _SEPARATORS = " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _ENUM_TEXTS = {
     "SettingName": "{value} should be one of [{values}]",

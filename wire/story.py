@@ -44,6 +44,8 @@ class Kind(StrEnum):
     """Placement ledger: a hold began. subject: task; instance, amounts, group, task_definition."""
     PLACEMENT_ENDED = "placement.ended"
     """Placement ledger: a hold ended. subject: task; instance, amounts, proof, since."""
+    PLAN_REFUSED = "plan.refused"
+    """An installed scheduler wanted what it may not. subject: service; why."""
     PLACEMENT_FAILED = "placement.failed"
     """Nothing fits. subject: service or cluster; reasons: {reason: count}, instances: how many were looked at,
     why: all of it in one sentence."""
@@ -53,8 +55,27 @@ class Kind(StrEnum):
     """`lastStatus` as the control plane sees it. subject: task; last, instance, group, task_definition, exit_codes."""
     TASK_HEALTH = "task.health"
     """A health check has another outcome. subject: task; health, containers: {name: health}, instance."""
+    TARGET_GROUP = "target.group"
+    """Somebody made or changed one. subject: target group; id: the request; name, listen: ports."""
+    TARGET = "target"
+    """A target of a task has another state. subject: task; group, address, port, state, until (end of draining),
+    reason."""
     TASK_TOLD = "task.told"
     """The instance was sent the task's desired status. subject: task; id: the message; desired, instance."""
+    SCALER_LOOK = "scaler.look"
+    """Managed scaling has looked, and why it acted or did not. subject: group; provider, cluster, needed, running,
+    percent, target, before, desired, act, why, provisioning, pending_counted, low_points, ignored: [{task, why}]."""
+    GROUP = "group"
+    """An instance group was made, changed or deleted. subject: group; status, desired, minimum, maximum."""
+    MACHINE_STATE = "machine.state"
+    """A member of a group. subject: its instance id; group, state, instance_type, zone, why."""
+    MACHINE_PROTECTED = "machine.protected"
+    """Managed termination protection. subject: instance id; group, protected."""
+    INSTANCE_TAKEN = "instance.taken"
+    """A machine goes. subject: instance; why, killed_under_drainer: tasks that were still stopping, killed: others."""
+    SERVICE_SCALING = "service.scaling"
+    """Auto scaling has looked, and why it acted or did not. subject: service; act, before, desired, minimum, maximum,
+    why, policies: [{policy, act, why}]."""
     RULE_FIRED = "rule.fired"
     """A rule's time came, or its event. subject: rule; id: the RunTask; target, tasks, failures; or error; or missed:
     the time (epoch seconds) of a tick that was too late."""

@@ -11,11 +11,11 @@ from agent.journal import Journal
 _FACT = "instance-id"
 
 
-def instance_id(journal: Journal) -> str:
-    """`i-` and 17 hex digits; the same for the life of the data directory."""
+def instance_id(journal: Journal, given: str = "") -> str:
+    """`i-` and 17 hex digits, or the `given` one; the same for the life of the data directory."""
     known = journal.fact(_FACT)
     if known is None:
-        known = f"i-{secrets.token_hex(9)[:17]}"
+        known = given or f"i-{secrets.token_hex(9)[:17]}"
         journal.note(_FACT, known)
     return known
 

@@ -5,6 +5,7 @@ import docker.errors
 import docker.utils
 
 from agent.runtime.port import ForbiddenError, UnreachableError
+from agent.runtime.spec import INSTANCE_LABEL
 
 THREADS = 4
 PROBE_SECONDS = 2
@@ -38,19 +39,19 @@ def probe() -> None:
     connect(PROBE_SECONDS).close()
 
 
-def sweep(run: str) -> int:
+def sweep(run: str, instance: str = "") -> int:
     """Remove every container that carries `berth.run=<run>`, running or not, then volumes and networks.
 
-    Returns how many containers.
+    With `instance` (ARN) only those of that one host. Returns how many containers.
     """
     client = connect(SLOW_SECONDS)
-    rows = client.containers(all=True, filters={"label": f"berth.run={run}"})
+    mine = {"label": [f"berth.run={run}", *([f"{INSTANCE_LABEL}={instance}"] if instance else [])]}
+    rows = client.containers(all=True, filters=mine)
     for row in rows:
         try:
             client.remove_container(row["Id"], v=True, force=True)
         except docker.errors.NotFound:
             continue
-    mine = {"label": f"berth.run={run}"}
     for volume in client.volumes(mine)["Volumes"] or ():
         client.remove_volume(volume["Name"])
     for network in client.networks(filters=mine):

@@ -56,6 +56,18 @@ def demo() -> None:
 @click.option("--long-job", type=Duration(), default="40s", show_default=True, help="How long the job works on.")
 @click.option("--remedy", "remedies", multiple=True, metavar="REMEDY", help=f"Repeatable: {REMEDIES}.")
 @click.option("--policy", type=PresetName(), default="ecs-2026", show_default=True, help="A preset, as in berth dev.")
+@click.option(
+    "--capacity-provider",
+    is_flag=True,
+    help="Hosts are bought by managed scaling; eager and on-exit release, then the policies lease and deadline.",
+)
+@click.option(
+    "--time-scale",
+    type=Number(1, 600),
+    default=20,
+    show_default=True,
+    help="With --capacity-provider: how much faster the scaler's clock runs; never the grace, never the job.",
+)
 @click.option("--port", type=Number(1, 65535), help="Port of the control plane.  [default: any free one]")
 @click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write the record to FILE.")
 @click.option(
@@ -73,6 +85,8 @@ def stop(
     long_job: int,
     remedies: tuple[str, ...],
     policy: str,
+    capacity_provider: bool,
+    time_scale: int,
     port: int | None,
     json: Path | None,
     report: Path,
@@ -85,13 +99,30 @@ def stop(
     """
     chosen = read_remedies(remedies)
     order = Order(
-        setups=[Setup(release=one, job_seconds=long_job, preset=policy, remedies=chosen) for one in RELEASES[release]],
+        setups=[
+            Setup(
+                release=one,
+                job_seconds=long_job,
+                preset=preset,
+                remedies=chosen,
+                time_scale=time_scale if capacity_provider else None,
+            )
+            for one, preset in _runs(release, policy, has_provider=capacity_provider)
+        ],
         port=port,
         json=_writable(json) if json else None,
         report=_writable(report),
         is_plain=plain,
     )
     raise SystemExit(asyncio.run(_demo(order)))
+
+
+def _runs(release: str, policy: str, *, has_provider: bool) -> list[tuple[str, str]]:
+    """Release and preset of each run. With a provider and nothing chosen, the policies that are ours come too."""
+    runs = [(one, policy) for one in RELEASES[release]]
+    if has_provider and (release, policy) == ("both", "ecs-2026"):
+        runs += [("eager", "lease"), ("eager", "deadline")]
+    return runs
 
 
 async def _demo(order: Order) -> int:
@@ -145,7 +176,9 @@ class _Stage:
     async def _play(self, setup: Setup) -> Run:
         settings = Settings(
             port=self._order.port or checks.free_port(HOST),
-            hosts=setup.hosts,
+            hosts=0 if setup.has_provider else setup.hosts,
+            groups=(setup.group,) if setup.has_provider else (),
+            time_scale=setup.time_scale or 1,
             instance_type=INSTANCE_TYPE,
             zones=ZONES,
             preset=setup.preset,

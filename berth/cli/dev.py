@@ -9,10 +9,12 @@ from pathlib import Path
 import click
 
 from berth import checks
+from berth.access import access_of
 from berth.cli.options import Choice, Duration, InstanceTypeName, Number, PresetName, Zones, duration_text, preset_lines
 from berth.cli.script import SCRIPTED, Delay, runtime_options, script_of
 from berth.devserver import HOST, HOSTS_MAX, DevServer, Settings, StartFailed, client_exports
 from berth.errors import UserError
+from berth.groups import KEYS, GroupSetting, read_group
 from berth.interrupt import EXIT_CODE as INTERRUPTED
 from berth.interrupt import run_with_cleanup
 from controlplane.core.policy import PRESETS
@@ -28,7 +30,7 @@ Presets for --policy:
 
 
 @click.command(short_help="Start a control plane and some hosts on this machine.", epilog=EPILOG)
-@click.option("--hosts", type=Number(1, HOSTS_MAX), default=2, show_default=True, help="How many hosts.")
+@click.option("--hosts", type=Number(0, HOSTS_MAX), default=2, show_default=True, help="How many hosts.")
 @click.option(
     "--instance-type",
     type=InstanceTypeName(),
@@ -72,7 +74,36 @@ Presets for --policy:
     metavar="FILE",
     help="Append every event to FILE, one JSON object on a line.",
 )
+@click.option("--haproxy", default="haproxy", envvar="BERTH_HAPROXY", help="HAProxy, run once there is a listener.")
+@click.option(
+    "--keys",
+    "keys_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Let in only who signs with a pair of FILE, which has the form of ~/.aws/credentials.",
+)
+@click.option(
+    "--tls-cert", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Serve TLS: certificate, PEM."
+)
+@click.option("--tls-key", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Its key, PEM.")
+@click.option(
+    "--throttle", type=Choice("off", "aws"), default="off", show_default=True, help="Keep AWS's limits of calls."
+)
 @runtime_options
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="NAME[,KEY=VALUE...]",
+    help=f"An instance group; repeatable. Keys: {KEYS}. With provider=NAME it gets a capacity provider.",
+)
+@click.option(
+    "--time-scale",
+    type=Number(1, 600),
+    default=1,
+    show_default=True,
+    help="How much faster the scaler's clock runs; never a grace, never a job.",
+)
 @click.option("--verbose", is_flag=True, help="Show the logs of the programs here, too.")
 def dev(
     *,
@@ -85,10 +116,17 @@ def dev(
     policy: str,
     reserved_memory: int,
     keep: Path | None,
+    groups: tuple[str, ...],
+    time_scale: int,
     verbose: bool,
     healthy_after: float | None,
     events_webhook: str,
     events_file: Path | None,
+    haproxy: str,
+    keys_file: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    throttle: str,
     runtime: str,
     start_delay: float | None,
     ignore_term: float | None,
@@ -118,10 +156,14 @@ def dev(
         release=release,
         stop_timeout_seconds=stop_timeout,
         reserved_memory_mib=reserved_memory,
+        groups=tuple(map(read_group, groups)),
+        time_scale=time_scale,
         keep=keep,
         healthy_after_seconds=healthy_after,
         events_webhook=events_webhook,
         events_file=events_file,
+        haproxy=haproxy,
+        access=access_of(keys_file, tls_cert, tls_key, throttle),
         script=script_of(
             runtime, start_delay=start_delay, ignore_term=ignore_term, run_time=run_time, exit_code=exit_code
         ),
@@ -186,18 +228,25 @@ def _block(server: DevServer, engine: str) -> str:
     grace = duration_text(settings.stop_timeout_seconds or 30)
     size_text = f"{size.name}{each}: {size.cpu} CPU, {registered_mib} MiB; {', '.join(settings.zones)}"
     switches = f"release={settings.agent_release}  queue={preset.agent.task_queue}  stop timeout={grace}"
+    exports = client_exports(server.endpoint, settings.access)
     rows = [
         ("✓ control plane", f"{server.endpoint}      data in {server.folder} ({stays})"),
         (f"✓ {settings.hosts} host{plural}", f"{size_text}; {engine}"),
+        *((f"✓ group {group.name}", _group_text(group)) for group in settings.groups),
         *([("  runtime", _played(settings.script))] if settings.script is not None else []),
         ("  policy", f"{preset.name}: {preset.summary}"),
         ("", switches),
         ("  logs", str(server.folder / "logs")),
-        *zip(("  export", "", "", ""), client_exports(server.endpoint), strict=True),
+        *zip(("  export", *[""] * (len(exports) - 1)), exports, strict=True),
         ("  try", "aws ecs list-container-instances"),
         ("", "berth demo stop      a long job meets a deployment"),
     ]
     return "\n".join(f"{label:{LABEL_WIDTH}}  {text}" for label, text in rows)
+
+
+def _group_text(group: GroupSetting) -> str:
+    size = f"{group.minimum} to {group.maximum} of {', '.join(group.types)}; {', '.join(group.zones)}"
+    return f"{size}; capacity provider {group.provider}" if group.provider else size
 
 
 def _played(script: dict[str, str]) -> str:

@@ -1,18 +1,14 @@
 """`berth events`: what EventBridge would tell of a cluster's tasks, hosts and services, as a list or as it happens."""
 
-import asyncio
 from typing import Any
 
-import aiohttp
 import click
 import msgspec
 
+from berth.cli.connection import ask, endpoint_option
 from berth.client import EcsClient
-from berth.errors import UserError
 from wire.arn import short_id
-from wire.errors import AwsError
 
-ENDPOINT = "http://127.0.0.1:6333"
 _SHORT = {
     "ECS Task State Change": "task",
     "ECS Container Instance State Change": "instance",
@@ -25,32 +21,26 @@ _SHORT = {
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @click.option("--after", type=click.IntRange(min=0), help="Only those behind this number.  [default: all]")
 @click.option("--json", "as_json", is_flag=True, help="Each event whole, one on a line.")
-@click.option("--endpoint", envvar="AWS_ENDPOINT_URL_ECS", default=ENDPOINT, show_default=True, help="Control plane.")
+@endpoint_option
 def events(*, follow: bool, after: int | None, as_json: bool, endpoint: str) -> None:
     """Show task, container instance, service action and deployment state changes, in order.
 
     The number in front is the one that --after takes; events of one commit share it.
     """
-    try:
-        asyncio.run(_events(endpoint.rstrip("/"), after, follow=follow, as_json=as_json))
-    except AwsError as error:
-        raise UserError(error.message) from None
-    except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-        raise UserError(f"No control plane answers at {endpoint}: {error}. Start one with `berth dev`.") from None
+    ask(endpoint, lambda client: _events(client, after, follow=follow, as_json=as_json))
 
 
-async def _events(endpoint: str, after: int | None, *, follow: bool, as_json: bool) -> None:
-    async with EcsClient(endpoint) as client:
-        while True:
-            page = await client.past_events(after)
-            for row in page["events"]:
-                after = int(row["sequence"])
-                _show(after, row["event"], as_json=as_json)
-            if not page["events"]:
-                break
-        if follow:
-            async for number, event in client.events(int(page["newest"])):
-                _show(number, msgspec.json.decode(event), as_json=as_json)
+async def _events(client: EcsClient, after: int | None, *, follow: bool, as_json: bool) -> None:
+    while True:
+        page = await client.past_events(after)
+        for row in page["events"]:
+            after = int(row["sequence"])
+            _show(after, row["event"], as_json=as_json)
+        if not page["events"]:
+            break
+    if follow:
+        async for number, event in client.events(int(page["newest"])):
+            _show(number, msgspec.json.decode(event), as_json=as_json)
 
 
 def _show(number: int, event: dict[str, Any], *, as_json: bool) -> None:

@@ -13,15 +13,13 @@ from collections.abc import Iterator
 import aiohttp
 import click
 
+from berth.cli.connection import ask, endpoint_option
 from berth.client import EcsClient
 from berth.errors import UserError
 from berth.session import ClientSession, SessionBroken
-from berth.signing import Signer
 from wire.datachannel import Payload
-from wire.errors import AwsError
 from wire.execution import PLAIN_MEMBER
 
-ENDPOINT = "http://127.0.0.1:6333"
 READ_BYTES = 16 * 1024
 FRAME_BYTES_MAX = 1 << 20
 
@@ -31,7 +29,7 @@ FRAME_BYTES_MAX = 1 << 20
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("--container", help="Name of the container, where the task has more than one.")
 @click.option("--cluster", default="default", show_default=True, help="Name of the cluster.")
-@click.option("--endpoint", default=ENDPOINT, show_default=True, envvar="AWS_ENDPOINT_URL_ECS", help="Control plane.")
+@endpoint_option
 def exec(  # noqa: A001 - the command's own name
     task: str, command: tuple[str, ...], container: str | None, cluster: str, endpoint: str
 ) -> int:
@@ -43,19 +41,15 @@ def exec(  # noqa: A001 - the command's own name
     members = {"cluster": cluster, "task": task, "command": shlex.join(command), "interactive": True}
     members |= {"container": container} if container else {}
     has_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    members |= {PLAIN_MEMBER: not has_terminal}
     try:
-        return asyncio.run(_run(endpoint, members | {PLAIN_MEMBER: not has_terminal}, has_terminal=has_terminal))
-    except AwsError as error:
-        raise UserError(f"The control plane refused: {error}") from error
+        return ask(endpoint, lambda client: _run(client, members, has_terminal=has_terminal))
     except SessionBroken as error:
         raise UserError(str(error)) from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise UserError(f"No control plane answers at {endpoint}; is `berth dev` running?") from error
 
 
-async def _run(endpoint: str, members: dict[str, object], *, has_terminal: bool) -> int:
-    async with EcsClient(endpoint, Signer()) as client:
-        opened = (await client.call("ExecuteCommand", **members))["session"]
+async def _run(client: EcsClient, members: dict[str, object], *, has_terminal: bool) -> int:
+    opened = (await client.call("ExecuteCommand", **members))["session"]
     async with (
         aiohttp.ClientSession() as http,
         http.ws_connect(opened["streamUrl"], max_msg_size=FRAME_BYTES_MAX) as socket,

@@ -1,33 +1,27 @@
 """`berth explain`: instance by instance, why placement refuses it or how it scores it."""
 
-import asyncio
 from typing import Any
 
-import aiohttp
 import click
 from rich.console import Console
 from rich.table import Table
 
-from berth.client import EcsClient
-from berth.errors import UserError
+from berth.cli.connection import ask, endpoint_option
 from wire.arn import short_id
-from wire.errors import AwsError
 from wire.extensions import EXPLAIN_PLACEMENT
-
-ENDPOINT = "http://127.0.0.1:6333"
 
 
 @click.command(short_help="Show why placement takes or refuses each instance.")
 @click.argument("subject", metavar="TASKDEF|TASK|SERVICE")
 @click.option("--cluster", default="default", show_default=True, help="Name of the cluster.")
-@click.option("--endpoint", default=ENDPOINT, show_default=True, envvar="AWS_ENDPOINT_URL_ECS", help="Control plane.")
+@endpoint_option
 def explain(subject: str, cluster: str, endpoint: str) -> int:
     """Show where the next copy of TASKDEF, TASK or SERVICE would go, instance by instance.
 
     Each line says which look refused the instance, or its place and what the strategy counts for it (the less, the
     better). Exit code 1 where no instance takes it.
     """
-    answer = asyncio.run(_ask(endpoint, cluster, subject))
+    answer = ask(endpoint, lambda client: client.call(EXPLAIN_PLACEMENT, cluster=cluster, subject=subject))
     Console().print(_table(answer["instances"]))
     click.echo(answer["sentence"])
     return 0 if any("place" in verdict for verdict in answer["instances"]) else 1
@@ -47,13 +41,3 @@ def _table(verdicts: list[dict[str, Any]]) -> Table:
             short_id(verdict["instance"]), str(place or "-"), (", ".join(scores) or "any will do") if place else refused
         )
     return table
-
-
-async def _ask(endpoint: str, cluster: str, subject: str) -> dict[str, Any]:
-    try:
-        async with EcsClient(endpoint) as client:
-            return await client.call(EXPLAIN_PLACEMENT, cluster=cluster, subject=subject)
-    except AwsError as error:
-        raise UserError(f"The control plane refused: {error.message}") from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise UserError(f"No control plane answers at {endpoint}; is `berth dev` running?") from error

@@ -1,24 +1,19 @@
 """`berth fit`: how many copies of a task definition each instance type holds, and what is left over."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from berth.cli.connection import ask, endpoint_option
 from berth.cli.options import InstanceTypeName, Number
-from berth.client import EcsClient
 from berth.errors import UserError
 from controlplane.core.cost import task_amounts
-from wire.errors import AwsError
 from wire.instance_types import INSTANCE_TYPES, InstanceType
 from wire.resources import Amounts
-
-ENDPOINT = "http://127.0.0.1:6333"
 
 
 class Fit(msgspec.Struct, frozen=True):
@@ -36,7 +31,7 @@ class Fit(msgspec.Struct, frozen=True):
 @click.argument("task_definition", metavar="TASKDEF")
 @click.option("--instance-type", "types", type=InstanceTypeName(), multiple=True, help="Only this one; repeatable.")
 @click.option("--reserved-memory", type=Number(0, 1 << 20), default=0, help="MiB that are kept off tasks on a host.")
-@click.option("--endpoint", default=ENDPOINT, show_default=True, envvar="AWS_ENDPOINT_URL_ECS", help="Control plane.")
+@endpoint_option
 def fit(*, task_definition: str, types: tuple[InstanceType, ...], reserved_memory: int, endpoint: str) -> None:
     """Show how many copies of TASKDEF each instance type holds, and what is left over.
 
@@ -45,7 +40,7 @@ def fit(*, task_definition: str, types: tuple[InstanceType, ...], reserved_memor
     """
     path = Path(task_definition)
     is_file = path.suffix == ".json" or path.is_file()
-    body = _from_file(path) if is_file else asyncio.run(_from_api(endpoint, task_definition))
+    body = _from_file(path) if is_file else _from_api(endpoint, task_definition)
     try:
         amounts = task_amounts(body)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -96,13 +91,7 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is no JSON of a task definition: {error}.") from None
 
 
-async def _from_api(endpoint: str, reference: str) -> dict[str, Any]:
-    try:
-        async with EcsClient(endpoint) as client:
-            answer = await client.call("DescribeTaskDefinition", taskDefinition=reference)
-            body: dict[str, Any] = answer["taskDefinition"]
-            return body
-    except AwsError as error:
-        raise UserError(f"The control plane refused: {error.message}") from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise UserError(f"No control plane answers at {endpoint}; is `berth dev` running?") from error
+def _from_api(endpoint: str, reference: str) -> dict[str, Any]:
+    answer = ask(endpoint, lambda client: client.call("DescribeTaskDefinition", taskDefinition=reference))
+    body: dict[str, Any] = answer["taskDefinition"]
+    return body

@@ -10,18 +10,17 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-import botocore.exceptions
-import botocore.session
 import click
 from rich.console import Console
 from rich.table import Table
 
+from berth.cli.connection import ask, endpoint_option
 from berth.cli.options import Choice, Duration
+from berth.client import EcsClient
 from berth.errors import UserError
 from wire.arn import short_id
 from wire.extensions import INTROSPECTION_ATTRIBUTE
 
-ENDPOINT = "http://127.0.0.1:6333"
 LIMIT_SECONDS = 5
 DESCRIBE_MAX = 100
 Row = dict[str, Any]
@@ -33,15 +32,8 @@ def host() -> None:
 
 
 def _options(command: Any) -> Any:
-    endpoint = click.option(
-        "--endpoint",
-        envvar="AWS_ENDPOINT_URL_ECS",
-        default=ENDPOINT,
-        show_default=True,
-        help="The control plane's address (AWS_ENDPOINT_URL_ECS). Keys are taken from where AWS tools take them.",
-    )
     cluster = click.option("--cluster", default="default", show_default=True, help="The cluster of the hosts.")
-    return endpoint(cluster(command))
+    return endpoint_option(cluster(command))
 
 
 @host.command("list")
@@ -116,25 +108,21 @@ def _hosts(endpoint: str, cluster: str) -> list[Row]:
     Raises:
         UserError: the control plane refused, or did not answer.
     """
-    session = botocore.session.get_session()
-    if session.get_credentials() is None:
-        session.set_credentials("berth", "berth")  # on loopback the control plane takes any keys
-    client: Any = session.create_client(
-        "ecs", endpoint_url=endpoint, region_name=session.get_config_variable("region") or "us-east-1"
-    )
-    try:
-        pages = client.get_paginator("list_container_instances").paginate(cluster=cluster)
-        arns = [arn for page in pages for arn in page["containerInstanceArns"]]
-        rows: list[Row] = []
-        for start in range(0, len(arns), DESCRIBE_MAX):
-            chunk = arns[start : start + DESCRIBE_MAX]
-            described = client.describe_container_instances(cluster=cluster, containerInstances=chunk)
-            rows += described["containerInstances"]
-    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, ValueError) as error:
-        raise UserError(f"The control plane at {endpoint} did not list its hosts: {error}") from error
-    finally:
-        client.close()
+    rows = ask(endpoint, lambda client: _described(client, cluster))
     return sorted(rows, key=lambda row: (row["registeredAt"], row["containerInstanceArn"]))
+
+
+async def _described(client: EcsClient, cluster: str) -> list[Row]:
+    rows: list[Row] = []
+    page: Row = {"nextToken": ""}
+    while "nextToken" in page:
+        more = {"nextToken": page["nextToken"]} if page["nextToken"] else {}
+        page = await client.call("ListContainerInstances", cluster=cluster, maxResults=DESCRIBE_MAX, **more)
+        arns = page["containerInstanceArns"]
+        if arns:
+            described = await client.call("DescribeContainerInstances", cluster=cluster, containerInstances=arns)
+            rows += described["containerInstances"]
+    return rows
 
 
 def _named(rows: list[Row], name: str) -> Row:

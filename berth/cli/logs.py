@@ -2,16 +2,12 @@
 
 import asyncio
 
-import aiohttp
 import click
 
+from berth.cli.connection import ask, endpoint_option
 from berth.client import EcsClient
-from berth.errors import UserError
 from berth.logreader import Line, LogReader
-from berth.signing import Signer
-from wire.errors import AwsError
 
-ENDPOINT = "http://127.0.0.1:6333"
 LOOK_SECONDS = 0.5
 LAST_LOOKS = 3
 """How often a stopped task is looked at again: its last lines may still be on their way."""
@@ -21,37 +17,31 @@ LAST_LOOKS = 3
 @click.argument("target", metavar="TASK|SERVICE")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the task has stopped, or until Ctrl-C.")
 @click.option("--cluster", default="default", show_default=True, help="Name of the cluster.")
-@click.option("--endpoint", envvar="AWS_ENDPOINT_URL_ECS", default=ENDPOINT, show_default=True, help="Control plane.")
+@endpoint_option
 def logs(*, target: str, follow: bool, cluster: str, endpoint: str) -> None:
     """Show what the containers of TASK or SERVICE wrote, by time.
 
     Lines are here where a container's log driver is awslogs; `aws logs` reads the same ones.
     """
-    try:
-        asyncio.run(_logs(target, cluster, endpoint.rstrip("/"), follow=follow))
-    except AwsError as error:
-        raise UserError(f"The control plane refused: {error.message}") from None
-    except aiohttp.ClientError as error:
-        raise UserError(f"No control plane answers at {endpoint}: {error}. Start one with `berth dev`.") from None
+    ask(endpoint, lambda client: _logs(client, target, cluster, follow=follow))
 
 
-async def _logs(target: str, cluster: str, endpoint: str, *, follow: bool) -> None:
-    async with EcsClient(endpoint, Signer()) as client:
-        reader = LogReader(client, cluster, target)
-        looks_left, told = LAST_LOOKS, set[str]()
-        while True:
-            tasks = await reader.tasks()
-            streams = await reader.streams(tasks)
-            for label, sentence in reader.elsewhere.items():
-                if label not in told:
-                    click.echo(sentence, err=True)
-                    told.add(label)
-            _show(await reader.news(streams), named=len(streams) > 1)
-            if all(task["lastStatus"] == "STOPPED" for task in tasks) and tasks:
-                looks_left -= 1
-            if not follow or looks_left == 0:
-                return
-            await asyncio.sleep(LOOK_SECONDS)
+async def _logs(client: EcsClient, target: str, cluster: str, *, follow: bool) -> None:
+    reader = LogReader(client, cluster, target)
+    looks_left, told = LAST_LOOKS, set[str]()
+    while True:
+        tasks = await reader.tasks()
+        streams = await reader.streams(tasks)
+        for label, sentence in reader.elsewhere.items():
+            if label not in told:
+                click.echo(sentence, err=True)
+                told.add(label)
+        _show(await reader.news(streams), named=len(streams) > 1)
+        if all(task["lastStatus"] == "STOPPED" for task in tasks) and tasks:
+            looks_left -= 1
+        if not follow or looks_left == 0:
+            return
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _show(lines: list[Line], *, named: bool) -> None:

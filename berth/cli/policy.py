@@ -1,23 +1,14 @@
 """`berth policy`: the switches of a cluster, on both sides, seen and set while it runs."""
 
-import asyncio
 from typing import Any
 
-import aiohttp
 import click
 
+from berth.cli.connection import ask, endpoint_option
 from berth.cli.options import preset_lines
-from berth.client import EcsClient
 from berth.errors import UserError
 from controlplane.core.policy import PRESETS
-from wire.errors import AwsError
 from wire.extensions import GET_POLICY, PUT_POLICY
-
-ENDPOINT = "http://127.0.0.1:6333"
-
-_endpoint = click.option(
-    "--endpoint", default=ENDPOINT, show_default=True, envvar="AWS_ENDPOINT_URL_ECS", help="Control plane."
-)
 
 
 @click.group()
@@ -27,16 +18,16 @@ def policy() -> None:
 
 @policy.command()
 @click.argument("cluster", default="default")
-@_endpoint
+@endpoint_option
 def show(cluster: str, endpoint: str) -> None:
     """Show every switch of CLUSTER."""
-    _print(asyncio.run(_ask(endpoint, GET_POLICY, cluster=cluster)))
+    _print(ask(endpoint, lambda client: client.call(GET_POLICY, cluster=cluster)))
 
 
 @policy.command("set", epilog="\b\nPresets:\n" + preset_lines())
 @click.argument("cluster")
 @click.argument("changes", nargs=-1, required=True, metavar="PRESET|SWITCH=VALUE...")
-@_endpoint
+@endpoint_option
 def set_policy(cluster: str, changes: tuple[str, ...], endpoint: str) -> None:
     """Set CLUSTER to a preset, or switch by switch, now and without a restart; its agents are told at once.
 
@@ -49,7 +40,7 @@ def set_policy(cluster: str, changes: tuple[str, ...], endpoint: str) -> None:
         raise UserError(f"{presets[0]!r} is no policy preset; there are {', '.join(PRESETS)}.")
     members: dict[str, Any] = {"preset": presets[0]} if presets else {}
     members["switches"] = dict(word.split("=", 1) for word in changes if "=" in word)
-    _print(asyncio.run(_ask(endpoint, PUT_POLICY, cluster=cluster, **members)))
+    _print(ask(endpoint, lambda client: client.call(PUT_POLICY, cluster=cluster, **members)))
 
 
 def _print(answer: dict[str, Any]) -> None:
@@ -61,13 +52,3 @@ def _print(answer: dict[str, Any]) -> None:
     else:
         for name, value in answer["agent"].items():
             click.echo(f"  {name}={value}  (agents)")
-
-
-async def _ask(endpoint: str, operation: str, **members: Any) -> dict[str, Any]:
-    try:
-        async with EcsClient(endpoint) as client:
-            return await client.call(operation, **members)
-    except AwsError as error:
-        raise UserError(error.message) from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise UserError(f"No control plane answers at {endpoint}; is `berth dev` running?") from error

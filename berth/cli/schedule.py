@@ -1,20 +1,19 @@
 """`berth schedule`: tasks by the clock, in one word. It makes what `aws events put-rule` and `put-targets` make."""
 
-import asyncio
 from typing import Any
 
-import aiohttp
 import click
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from berth.cli.connection import ask, endpoint_option
 from berth.cli.options import Number
 from berth.client import EcsClient
 from berth.errors import UserError
 from wire.arn import short_id
 from wire.errors import AwsError
 
-ENDPOINT = "http://127.0.0.1:6333"
 TARGET = "berth"
 COUNT_MAX = 10
 Shape = dict[str, Any]
@@ -25,14 +24,8 @@ def schedule() -> None:
     """Run tasks by rate() or cron(), in UTC."""
 
 
-def _options(command: Any) -> Any:
-    return click.option(
-        "--endpoint", envvar="AWS_ENDPOINT_URL_ECS", default=ENDPOINT, show_default=True, help="Control plane."
-    )(command)
-
-
 @schedule.command()
-@_options
+@endpoint_option
 @click.argument("name")
 @click.argument("expression")
 @click.argument("task_definition")
@@ -46,11 +39,17 @@ def create(
 
     The schedule of that name, if there is one, is replaced.
     """
+    if given and not isinstance(_read(given), dict):
+        raise UserError('--input is no JSON object, such as {"containerOverrides": [...]}.')
 
     async def make(client: EcsClient) -> None:
         described = (await client.call("DescribeClusters", clusters=[cluster]))["clusters"]
         if not described:
             raise UserError(f"There is no cluster {cluster!r}.")
+        try:
+            await client.call("DescribeTaskDefinition", taskDefinition=task_definition)
+        except AwsError as error:
+            raise UserError(f"There is no task definition {task_definition!r}.") from error
         await client.call_events("PutRule", Name=name, ScheduleExpression=expression)
         parameters = {"TaskDefinitionArn": task_definition, "TaskCount": count}
         target = {"Id": TARGET, "Arn": described[0]["clusterArn"], "EcsParameters": parameters}
@@ -58,12 +57,12 @@ def create(
             target["Input"] = given
         await client.call_events("PutTargets", Rule=name, Targets=[target])
 
-    _run(endpoint, make)
+    ask(endpoint, make)
     click.echo(f"{name}: {count} x {task_definition} in {cluster} by {expression}")
 
 
 @schedule.command("list")
-@_options
+@endpoint_option
 def list_schedules(*, endpoint: str) -> None:
     """List the rules and what they start."""
     rows: list[tuple[str, ...]] = []
@@ -80,7 +79,7 @@ def list_schedules(*, endpoint: str) -> None:
             if "NextToken" not in page:
                 return
 
-    _run(endpoint, look)
+    ask(endpoint, look)
     table = Table("name", "state", "when", "what", box=None)
     for row in rows:
         table.add_row(*row)
@@ -88,7 +87,7 @@ def list_schedules(*, endpoint: str) -> None:
 
 
 @schedule.command()
-@_options
+@endpoint_option
 @click.argument("name")
 def remove(*, name: str, endpoint: str) -> None:
     """Remove the rule NAME with its targets; tasks that it has started go on."""
@@ -99,24 +98,18 @@ def remove(*, name: str, endpoint: str) -> None:
             await client.call_events("RemoveTargets", Rule=name, Ids=[target["Id"] for target in targets])
         await client.call_events("DeleteRule", Name=name)
 
-    _run(endpoint, drop)
+    ask(endpoint, drop)
     click.echo(f"{name} is removed.")
+
+
+def _read(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text.encode())
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 def _said(target: Shape) -> str:
     parameters = target["EcsParameters"]
     definition = short_id(parameters["TaskDefinitionArn"])
     return f"{parameters.get('TaskCount', 1)} x {definition} in {short_id(target['Arn'])}"
-
-
-def _run(endpoint: str, ask: Any) -> None:
-    async def run() -> None:
-        async with EcsClient(endpoint.rstrip("/")) as client:
-            await ask(client)
-
-    try:
-        asyncio.run(run())
-    except AwsError as error:
-        raise UserError(f"The control plane refused: {error.message}") from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise UserError(f"No control plane answers at {endpoint}; is `berth dev` running?") from error

@@ -5,16 +5,14 @@ import contextlib
 import time
 from typing import Any
 
-import aiohttp
 import click
 
+from berth.cli.connection import ask, endpoint_option
 from berth.cli.options import Duration
 from berth.client import EcsClient
 from berth.errors import UserError
 from berth.watching import Ending, Watched, counts
-from wire.errors import AwsError
 
-ENDPOINT = "http://127.0.0.1:6333"
 LOOK_SECONDS = 1.0
 """Between two looks where nothing is told."""
 
@@ -25,35 +23,29 @@ LOOK_SECONDS = 1.0
     "--patience", type=Duration(), default="60s", show_default=True, help="How long a block may last that may pass."
 )
 @click.option("--cluster", default="default", show_default=True, help="Name of the cluster.")
-@click.option("--endpoint", default=ENDPOINT, show_default=True, envvar="AWS_ENDPOINT_URL_ECS", help="Control plane.")
+@endpoint_option
 def watch(*, service: str, patience: int, cluster: str, endpoint: str) -> int:
     """Follow the deployment of SERVICE until it is stable, failed or blocked.
 
     Exit code 0: stable. 3: failed, or rolled back. 4: blocked, at once where its own settings leave no step, else
     after --patience; the last line says who keeps it, until when at the latest, and what to change.
     """
+    return int(ask(endpoint, lambda client: _watch(client, cluster, service, patience)))
+
+
+async def _watch(client: EcsClient, cluster: str, name: str, patience_seconds: float) -> Ending:
+    service, course = await _look(client, cluster, name)
+    since = course["createdAt"] if course is not None else 0.0
+    watched = Watched(service["serviceArn"], since=since, patience_seconds=patience_seconds)
+    news = asyncio.Event()
+    click.echo(counts(service))
+    reader = asyncio.create_task(_read(client, watched, news))
     try:
-        return int(asyncio.run(_watch(endpoint.rstrip("/"), cluster, service, patience)))
-    except AwsError as error:
-        raise UserError(f"The control plane refused: {error.message}") from None
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise UserError(f"No control plane answers at {endpoint}: {error}. Start one with `berth dev`.") from None
-
-
-async def _watch(endpoint: str, cluster: str, name: str, patience_seconds: float) -> Ending:
-    async with EcsClient(endpoint) as client:
-        service, course = await _look(client, cluster, name)
-        since = course["createdAt"] if course is not None else 0.0
-        watched = Watched(service["serviceArn"], since=since, patience_seconds=patience_seconds)
-        news = asyncio.Event()
-        click.echo(counts(service))
-        reader = asyncio.create_task(_read(client, watched, news))
-        try:
-            return await _until_it_ends(client, cluster, name, watched, news, shown=counts(service))
-        finally:
-            reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                await reader
+        return await _until_it_ends(client, cluster, name, watched, news, shown=counts(service))
+    finally:
+        reader.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await reader
 
 
 async def _until_it_ends(

@@ -35,6 +35,7 @@ class PlainWatcher:
     def __init__(self, echo: Callable[[str], None]) -> None:
         self._echo = echo
         self._blamed: set[str] = set()
+        self._scaler_said = ""
 
     def on_phase(self, run: Run, phase: str) -> None:
         """A line for each part of the run."""
@@ -44,6 +45,8 @@ class PlainWatcher:
         """A line for an event that matters."""
         if line.kind == Kind.INSTANCE_REGISTERED:
             return self._print(run, line.at, f"{run.host(line.subject):8} {WORDS[line.kind](line.data)}")
+        if line.kind == Kind.SCALER_LOOK and run.deploy_at is not None:
+            return self._say_look(run, line)
         life = run.ledgers.lifelines.get(line.subject)
         if life is None:
             return None
@@ -57,6 +60,17 @@ class PlainWatcher:
             name = f"{SERVICE}:{revision_of(life)} {short_id(life.task)[:SHORT]}"
             self._print(run, line.at, f"{run.host(life.instance):8} {name} {said}")
         return self._say_blame(run, line)
+
+    def _say_look(self, run: Run, line: StoryLine) -> None:
+        """What the scaler saw and did, where it is not what it said before."""
+        data = line.data
+        ignored = "; ".join(sorted({each["why"] for each in data["ignored"]}))
+        act = f"{data['act']} to {data['desired']}: " if data["act"] != "none" else ""
+        said = f"scaler   {data['percent']:.0f} %: {act}{data['why']}"
+        said += f" (ignored: {ignored})" if ignored else ""
+        if said != self._scaler_said:
+            self._scaler_said = said
+            self._print(run, line.at, said)
 
     def _say_blame(self, run: Run, line: StoryLine) -> None:
         """Once for each task that is still in the queue when another one was admitted."""

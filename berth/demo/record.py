@@ -66,6 +66,31 @@ class Step(msgspec.Struct, frozen=True):
     memory_mib: int
 
 
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """The scaler looked, and acted or did not."""
+
+    seconds: float
+    needed: int
+    running: int
+    percent: float
+    desired: int
+    act: str
+    why: str
+    ignored: list[str]
+    """Why tasks were not counted, one sentence each."""
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """Both mistakes on one axis, from the deploy to the end of the run, in minutes on the wall clock."""
+
+    instances_bought: int
+    instance_minutes: float
+    """Of all machines, from launch to end; what the two first ones cost is in it."""
+    blocked_task_minutes: float
+    """Sum over the new tasks: wanted, but not started."""
+    looks: list[Look]
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One run."""
 
@@ -90,6 +115,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Phantom over time, in the whole cluster."""
     why_the_last_waited: str | None
     """In a sentence, halfway through its wait; None where nothing was in its way."""
+    price: Price | None
+    """With a capacity provider."""
     old_job: OldJob
     tasks: list[TaskRecord]
 
@@ -128,6 +155,7 @@ def record_of(run: Run) -> RunRecord:
         phantom_memory_mib_seconds=round(figures.phantom_memory_mib_seconds, DIGITS),
         phantom_steps=_phantom_steps(run),
         why_the_last_waited=_why_the_last_waited(run),
+        price=_price(run) if run.setup.has_provider else None,
         old_job=_old_job(next(task for task in tasks if task.has_job)),
         tasks=tasks,
     )
@@ -164,6 +192,38 @@ def _pending_seconds(run: Run, placed: Span | None, start: Event | None) -> floa
     if placed is None:
         return None
     return round((start.at if start else min(placed.until, run.ended_at)) - placed.since, DIGITS)
+
+
+def _price(run: Run) -> Price:
+    assert run.deploy_at is not None
+    assert run.ended_at is not None
+    lives = [(span[0], span[1] if len(span) > 1 else run.ended_at) for span in run.machines.values()]
+    held = sum(max(0.0, until - max(since, run.deploy_at)) for since, until in lives)
+    blocked = 0.0
+    for life in run.tasks(NEW):
+        start = next(run.evidence.of(life.task, "start"), None)
+        gave_up = next((p.until for p in reversed(life.placements) if p.until <= run.ended_at), run.ended_at)
+        asked = run.asked_at.get(life.task, run.deploy_at)
+        blocked += max(0.0, (start.at if start else gave_up) - asked)
+    return Price(
+        instances_bought=sum(since > run.deploy_at for since, _ in lives),
+        instance_minutes=round(held / 60, DIGITS),
+        blocked_task_minutes=round(blocked / 60, DIGITS),
+        looks=[
+            Look(
+                seconds=_after(run, line.at) or 0.0,
+                needed=line.data["needed"],
+                running=line.data["running"],
+                percent=line.data["percent"],
+                desired=line.data["desired"],
+                act=line.data["act"],
+                why=line.data["why"],
+                ignored=sorted({each["why"] for each in line.data["ignored"]}),
+            )
+            for line in run.looks
+            if line.at >= run.deploy_at
+        ],
+    )
 
 
 def _old_job(task: TaskRecord) -> OldJob:

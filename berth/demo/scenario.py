@@ -20,7 +20,7 @@ from controlplane.core.lifeline import Lifeline
 from controlplane.core.twoledgers import TwoLedgers
 from wire.errors import AwsError
 from wire.status import TaskStatus
-from wire.story import StoryLine
+from wire.story import Kind, StoryLine
 
 OLD, NEW = 1, 2
 """Revisions of the task definition."""
@@ -63,6 +63,12 @@ class Run(msgspec.Struct, kw_only=True):
     phase: str = ""
     job_task: str = ""
     """ARN of the old task that has the job."""
+    machines: dict[str, list[float]] = {}
+    """Launch and, once it has gone, end of each machine of the group."""
+    looks: list[StoryLine] = []
+    """Of the scaler, with what came of each."""
+    asked_at: dict[str, float] = {}
+    """When each task (ARN) was wanted first."""
     deploy_at: float | None = None
     ended_at: float | None = None
 
@@ -103,8 +109,9 @@ class Scenario:
             await self._server.start()
             self._recorder = Recorder(self.run.evidence, self._server.run, self._news.set)
             self._recorder.start()
-            await self._server.add_hosts()
-            self.run.hosts = await self._server.wait_connected()
+            if not setup.has_provider:
+                await self._server.add_hosts()
+                self.run.hosts = await self._server.wait_connected()
             async with EcsClient(self._server.endpoint) as client:
                 await _guarded(self._play(client), self._read_story(client), self._watch_children())
         except (StartFailed, AwsError, ConnectionError, DockerException, TimeoutError) as error:
@@ -115,10 +122,15 @@ class Scenario:
         return self.run
 
     async def _play(self, client: EcsClient) -> None:
+        if self.run.setup.has_provider:
+            self._phase("the group's hosts boot")
+            ready = self._wait_for_hosts
+            await self._until(ready, SETTLE_SECONDS, f"{self.run.setup.hosts} hosts of the group are connected")
         await self._start_old_tasks(client)
         await self._give_job(client)
         await self._deploy(client)
-        await self._join_host()
+        if not self.run.setup.has_provider:
+            await self._join_host()
         await self._end_protection(client)
         await self._see_the_end()
 
@@ -143,6 +155,10 @@ class Scenario:
             **({"placementStrategy": [STRATEGIES[strategy]]} if strategy else {}),
         )
         await self._until(self._old_tasks_run, SETTLE_SECONDS, f"{TASKS} tasks of revision {OLD} run")
+
+    def _wait_for_hosts(self) -> bool:
+        ready = [i for i in self.run.ledgers.instances.values() if i.is_connected]
+        return len(ready) >= self.run.setup.hosts
 
     def _old_tasks_run(self) -> bool:
         old = self.run.tasks(OLD)
@@ -224,6 +240,7 @@ class Scenario:
     async def _read_story(self, client: EcsClient) -> None:
         async for _, line in client.story():
             self.run.ledgers.fold(line)
+            note(self.run, line)
             self._watcher.on_line(self.run, line)
             self._news.set()
 
@@ -252,6 +269,20 @@ class Scenario:
     def _phase(self, phase: str) -> None:
         self.run.phase = phase
         self._watcher.on_phase(self.run, phase)
+
+
+def note(run: Run, line: StoryLine) -> None:
+    """What the ledgers do not keep: who was bought when, what the scaler saw, when a task was wanted."""
+    if line.kind == Kind.INSTANCE_REGISTERED and run.setup.has_provider:
+        run.hosts.setdefault(line.subject, f"host-{len(run.hosts) + 1}")
+    elif line.kind == Kind.MACHINE_STATE and line.data["state"] == "Pending":
+        run.machines[line.subject] = [line.at]
+    elif line.kind == Kind.MACHINE_STATE and line.data["state"] == "Terminated":
+        run.machines[line.subject].append(line.at)
+    elif line.kind == Kind.SCALER_LOOK:
+        run.looks.append(line)
+    elif line.kind == Kind.TASK_DESIRED and line.data["desired"] == "RUNNING":
+        run.asked_at.setdefault(line.subject, line.at)
 
 
 def task_definition(setup: Setup) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import msgspec
 
 from berth.cli.options import duration_seconds, duration_text
 from berth.errors import UserError
+from berth.groups import GroupSetting
 from wire.instance_types import INSTANCE_TYPES, InstanceType
 
 SERVICE = "web"
@@ -17,6 +18,9 @@ IMAGE = "berth/stubborn:latest"
 TASKS = 4
 CPU = 1024
 MEMORY_MIB = 7372
+GROUP = "asg"
+GROUP_MAX = 10
+PROVIDER = "cp"
 QUIT_SECONDS = 2
 """How long a task without a job takes to quit."""
 GRACE_BEYOND_JOB_SECONDS = 20
@@ -51,6 +55,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     job_seconds: int
     preset: str = "ecs-2026"
     remedies: Remedies = Remedies()
+    time_scale: int | None = None
+    """With a capacity provider, whose clock runs so much faster; None: hosts come by hand."""
 
     @property
     def stop_timeout_seconds(self) -> int:
@@ -77,7 +83,25 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def title(self) -> str:
         """The run in a few words."""
-        return f"{self.release} release" + (f", {self.remedies.text}" if self.remedies.text else "")
+        policy = f", policy {self.preset}" if self.preset != "ecs-2026" else ""
+        return f"{self.release} release{policy}" + (f", {self.remedies.text}" if self.remedies.text else "")
+
+    @property
+    def has_provider(self) -> bool:
+        """Whether hosts are bought by managed scaling."""
+        return self.time_scale is not None
+
+    @property
+    def group(self) -> GroupSetting:
+        """The instance group, with its capacity provider: AWS's numbers, a boot of two minutes."""
+        return GroupSetting(
+            name=GROUP,
+            minimum=self.hosts,
+            maximum=GROUP_MAX,
+            types=(INSTANCE_TYPE.name,),
+            boot_seconds=120,
+            provider=PROVIDER,
+        )
 
     @property
     def shape(self) -> str:

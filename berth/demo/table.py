@@ -4,7 +4,7 @@ It words the figures of `record` and computes none.
 """
 
 from berth.cli.options import duration_text
-from berth.demo.record import RunRecord, TaskRecord
+from berth.demo.record import Price, RunRecord, TaskRecord
 from berth.demo.scenario import NEW
 from berth.demo.setup import TASKS
 
@@ -28,8 +28,28 @@ def table(runs: list[RunRecord]) -> list[tuple[str, list[str]]]:
         ("phantom, peak", [_peak(run) for run in runs]),
         ("phantom, over time", [_over_time(run) for run in runs]),
         ("new tasks ran on", [_places(run) for run in runs]),
+        *(_prices(runs) if any(run.price for run in runs) else ()),
         ("old job", [_job(run) for run in runs]),
     ]
+
+
+def _prices(runs: list[RunRecord]) -> list[tuple[str, list[str]]]:
+    prices = [run.price for run in runs if run.price is not None]
+    return [
+        ("instances bought", [str(price.instances_bought) for price in prices]),
+        ("instance-minutes", [f"{price.instance_minutes:.2f}" for price in prices]),
+        ("blocked task-minutes", [f"{price.blocked_task_minutes:.2f}" for price in prices]),
+        ("the scaler", [_scaler(price) for price in prices]),
+    ]
+
+
+def _scaler(price: Price) -> str:
+    """`150 % at 4 s: scale-out to 3`, or what it said when it stood still."""
+    acts = [look for look in price.looks if look.act != "none"]
+    if acts:
+        return ", ".join(f"{look.percent:.0f} % at {look.seconds:.0f} s: {look.act} to {look.desired}" for look in acts)
+    percents = {round(look.percent) for look in price.looks}
+    return f"never acted: {' and '.join(str(percent) for percent in sorted(percents))} % at {len(price.looks)} looks"
 
 
 def table_lines(runs: list[RunRecord]) -> list[str]:
@@ -54,6 +74,8 @@ def verdict(runs: list[RunRecord]) -> list[str]:
 def next_command(runs: list[RunRecord]) -> str:
     """The command to try next."""
     remedies = runs[0].remedy or ""
+    if runs[0].price is not None:
+        return "berth dev --hosts 0 --group web,max=5,provider=cp --time-scale 20"
     command = f"berth demo stop --long-job {duration_text(runs[0].job_seconds)}"
     releases = {run.release for run in runs}
     if not remedies and len(releases) == 1:
@@ -68,7 +90,8 @@ def next_command(runs: list[RunRecord]) -> str:
 
 
 def _sentence(run: RunRecord) -> str:
-    name = f"With {run.release} release" + (f" ({run.remedy})" if run.remedy else "")
+    policy = f" and policy {run.policy}" if run.policy != DEFAULT else ""
+    name = f"With {run.release} release{policy}" + (f" ({run.remedy})" if run.remedy else "")
     last = _last(run)
     if last is None:
         return f"{name} only {len(run.new_tasks_running_seconds)} of {TASKS} new tasks ever ran."

@@ -13,10 +13,11 @@ from aiohttp import WSCloseCode, web
 from controlplane.agents.acs_session import CLOSE_SECONDS_MAX, FRAME_BYTES_MAX, Known, Session, Shared
 from controlplane.agents.refusal import refusal
 from controlplane.agents.roles import Roles
+from controlplane.agents.telling import Teller
 from controlplane.api.call import Account
-from controlplane.api.container_instances import set_status
 from controlplane.api.role_keys import Mint
 from controlplane.committing import Committer
+from controlplane.core.instances import set_status
 from controlplane.core.model import Instance
 from controlplane.core.view import Draft
 from controlplane.metrics import Metrics
@@ -39,7 +40,7 @@ class Sessions:
         metrics: Metrics,
         mint: Mint,
     ) -> None:
-        self._shared = Shared(store, committer, account, clock, metrics, self._next_timeline)
+        self._shared = Shared(store, committer, account, clock, metrics, self._next_timeline, Teller(store))
         self._open: dict[str, Session] = {}
         self._mint = mint
         self._known: dict[str, Known] = {}

@@ -19,6 +19,7 @@ from controlplane.agents import manifest
 from controlplane.agents.payload import payload_of
 from controlplane.agents.policies import PolicyNews
 from controlplane.agents.roles import Roles
+from controlplane.agents.telling import Teller
 from controlplane.api.call import Account
 from controlplane.committing import Committer
 from controlplane.core import lifecycle
@@ -73,6 +74,7 @@ class Shared(NamedTuple):
     metrics: Metrics
     next_timeline: Callable[[], int]
     """Of a manifest: above every one before."""
+    teller: Teller
 
 
 class Session:
@@ -180,7 +182,7 @@ class Session:
             instance = view.instance(self._instance)
             if instance is None or instance.status is InstanceStatus.INACTIVE:
                 return
-            policy = self._policy.message(view, instance, self._shared.account.names.uuid())
+            policy = self._policy.message(view, instance, self._shared.account.names.uuid)
             if policy is not None:
                 await self.send(policy)
             stirred, self._stirred = self._stirred, {}
@@ -225,7 +227,8 @@ class Session:
             return False
         last = assignment.task.last_status
         if assignment.desired is DesiredStatus.STOPPED:
-            return assignment.task.force or last is not TaskStatus.STOPPING
+            is_told = last is TaskStatus.STOPPING and assignment.task.stop_told_at is not None
+            return assignment.task.force or not is_told
         return last.is_starting
 
     async def _send(self, news: list[Assignment]) -> None:
@@ -244,7 +247,7 @@ class Session:
             )
             for a in news
         ]
-        await shared.store.tell(lines)
+        shared.teller.tell(lines)
         for matter, message in messages.items():
             self._on_its_way[matter] = Told(message.message_id, now)
             await self.send(message)

@@ -4,6 +4,8 @@ It is told with every contact and with every change; the agent keeps it on disk 
 mean is noted with the instance.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from controlplane.core.model import Instance, Release
@@ -20,16 +22,16 @@ class PolicyNews:
         self._told: AgentPolicy | None = None
         self._message_id = ""
 
-    def message(self, view: View, instance: Instance, message_id: str) -> BerthPolicyMessage | None:
+    def message(self, view: View, instance: Instance, new_id: Callable[[], str]) -> BerthPolicyMessage | None:
         """What the agent must be told now, if anything; it counts as told."""
         cluster = view.cluster(instance.cluster)
         policy = cluster.agent_policy if cluster is not None else None
         if cluster is None or policy in (None, self._told) or instance.release is Release.NONE:
             return None
         assert policy is not None
-        self._told, self._message_id = policy, message_id
+        self._told, self._message_id = policy, new_id()
         return BerthPolicyMessage(
-            message_id=message_id,
+            message_id=self._message_id,
             cluster_arn=cluster.arn,
             container_instance_arn=instance.arn,
             resource_release=policy.release,

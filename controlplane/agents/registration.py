@@ -10,6 +10,7 @@ from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import DEFAULT_CLUSTER, cluster_name, cluster_of, ensure_cluster
 from controlplane.api.container_instances import render
 from controlplane.api.tag_rules import check_tags
+from controlplane.core.capacity.model import Group, Machine
 from controlplane.core.model import Cluster, Instance, Release
 from controlplane.core.view import Draft, View
 from wire.arn import parse
@@ -59,9 +60,8 @@ def register_container_instance(draft: Draft, call: Call) -> Answer:
     return {"containerInstance": render(draft, instance, {"TAGS"}, free=free)}
 
 
-def discover_poll_endpoint(view: View, call: Call) -> Answer:
+def discover_poll_endpoint(_: View, call: Call) -> Answer:
     """DiscoverPollEndpoint: the host that the agent already talks to. Agents keep the answer for twelve hours."""
-    assert view is not None
     return {"endpoint": f"{call.url}/acs/", "telemetryEndpoint": f"{call.url}/tcs/"}
 
 
@@ -106,6 +106,7 @@ def _instance(draft: Draft, call: Call, cluster: Cluster, known: Instance | None
         attributes=tuple(attributes.values()),
         tags=tuple(call.body.get("tags", ())),
         ec2_instance_id=identity.instance_id,
+        group=_group(draft, cluster, identity.instance_id),
         registered_at=known.registered_at if known else draft.now,
         release=_release(attributes),
         agent_version=known.agent_version if known else "",
@@ -114,6 +115,13 @@ def _instance(draft: Draft, call: Call, cluster: Cluster, known: Instance | None
         client_token=call.text("clientToken"),
         version=known.version if known else 1,
     )
+
+
+def _group(draft: Draft, cluster: Cluster, instance_id: str) -> str | None:
+    """Name of the instance group of this cluster that the host is a member of."""
+    machine = draft.record(Machine, instance_id)
+    group = draft.record(Group, machine.group) if machine is not None else None
+    return group.name if group is not None and group.cluster == cluster.name else None
 
 
 def _arn(call: Call, cluster: Cluster) -> str:
@@ -137,7 +145,7 @@ def _amounts(call: Call) -> Amounts:
 def _identity(document: str) -> Identity:
     try:
         return msgspec.json.decode(document or "{}", type=Identity)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise ClientException("The instance identity document is no JSON object with string members.") from None
 
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from controlplane.api.call import Answer, Call
-from controlplane.api.container_instances import lose
 from controlplane.core import lifecycle
+from controlplane.core.instances import lose
 from controlplane.core.lifecycle import ContainerReport, TaskReport
 from controlplane.core.model import Task
 from controlplane.core.view import Draft
@@ -46,9 +46,8 @@ def submit_container_state_change(draft: Draft, call: Call) -> Answer:
     return ACKNOWLEDGED
 
 
-def submit_attachment_state_changes(draft: Draft, call: Call) -> Answer:
+def submit_attachment_state_changes(_: Draft, __: Call) -> Answer:
     """SubmitAttachmentStateChanges: there are no attachments here, so there is nothing to learn."""
-    assert draft.cause or call.id
     return ACKNOWLEDGED
 
 

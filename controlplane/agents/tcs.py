@@ -1,14 +1,15 @@
 """The telemetry sessions: what the agents publish of their containers is answered, and the newest of it is kept.
 
-Metrics live in memory only, bounded; nothing is decided by them. The outcome of a health check belongs to the task, the
+Metrics live in memory only, bounded; auto scaling reads them. The outcome of a health check belongs to the task, the
 state of the container runtime to the instance: what is new of them is committed.
 Source: amazon-ecs-agent `ecs-agent/tcs`; recorded traffic.
 """
 
 import asyncio
 import contextlib
+import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -28,6 +29,8 @@ from wire.status import HealthStatus, InstanceStatus, TaskStatus
 
 SILENCE_SECONDS_MAX = 180
 """Agents publish every 20 s; Amazon's gives a connection up after three minutes without a byte."""
+FRESH_SECONDS = 60
+"""Three reports; what is older says nothing of what a task uses now. Assumed."""
 TASKS_MAX = 20_000
 """Tasks whose newest metrics are kept; who was heard of longest ago goes first."""
 
@@ -61,12 +64,19 @@ class Newest(Generic[V]):
 class Telemetry:
     """All telemetry sessions. Serves `GET /tcs/ws`."""
 
-    def __init__(self, *, store: Store, committer: Committer) -> None:
+    def __init__(self, *, store: Store, committer: Committer, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
+        self._clock = clock
         self._committer = committer
         self._open: dict[str, web.WebSocketResponse] = {}
         self.metrics: Newest[tcs_shapes.TaskMetric] = Newest(TASKS_MAX)
         """By task ARN; a task that has stopped keeps its last word until the room is needed."""
+        self._told_at: Newest[float] = Newest(TASKS_MAX)
+
+    def fresh(self, task: str) -> tcs_shapes.TaskMetric | None:
+        """The newest metrics of a task (ARN); None: there are none, or its agent has missed several reports since."""
+        at = self._told_at.get(task)
+        return self.metrics.get(task) if at is not None and self._clock() - at <= FRESH_SECONDS else None
 
     async def close(self) -> None:
         """End every session; the agents come back at once, to us or to who follows us."""
@@ -135,6 +145,7 @@ class Telemetry:
         for task in msgspec.json.decode(raw, type=tcs_shapes.PublishMetricsRequest).task_metrics:
             if self._is_on(arn, task.task_arn):
                 self.metrics.put(task.task_arn, task)
+                self._told_at.put(task.task_arn, self._clock())
 
     async def _take_health(self, arn: str, raw: bytes) -> None:
         request = msgspec.json.decode(raw, type=tcs_shapes.PublishHealthRequest)

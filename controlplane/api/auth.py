@@ -21,7 +21,7 @@ CLOCK_SKEW_SECONDS_MAX = 300
 
 Headers = CIMultiDictProxy[str] | CIMultiDict[str]
 
-SERVICES = frozenset({"ecs", "events", "logs", "sts"})
+SERVICES = frozenset({"ecs", "events", "logs", "sts", "application-autoscaling", "monitoring"})
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 _FORBIDDEN = 403
 _UNSIGNED = ("UNSIGNED-PAYLOAD", "STREAMING-")
@@ -69,7 +69,7 @@ def permit(role: Claims | None, operation: str) -> None:
         raise _refused(
             "AccessDeniedException",
             f"User: {role.role} of the task {role.task} is not authorized to perform: {operation}; "
-            "task roles may read, protect tasks and write logs.",
+            "task roles may read, protect tasks, write logs and put metrics.",
         )
 
 

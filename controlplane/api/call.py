@@ -7,6 +7,7 @@ before anybody sees the answer, and hands in anew where the world has moved.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from controlplane.core.capacity.pace import Pace
 from controlplane.core.names import Names
 from controlplane.core.policy import Policy
 from controlplane.core.state import State
@@ -15,10 +16,11 @@ from wire.arn import ArnMaker
 
 
 class Account(NamedTuple):
-    """What all calls share: whose resources these are, and the policy that a new cluster gets."""
+    """What all calls share: whose resources these are, the policy that a new cluster gets, the scaler's clock."""
 
     names: Names
     policy: Policy
+    pace: Pace = Pace()
 
     @property
     def user_arn(self) -> str:

@@ -1,7 +1,7 @@
-"""Capacity providers: create, update, delete, describe. They are kept and given back; nothing scales by them yet.
+"""Capacity providers: create, update, delete, describe. What they do with their group is `core/capacity`'s.
 
-Auto Scaling groups are taken at their word: there is nobody here to ask about one. Source: API reference, the
-operations' pages and `CapacityProvider`; error texts as AWS gives them where known, else in its style (assumed).
+Source: API reference, the operations' pages and `CapacityProvider`; error texts as AWS gives them where known, else in
+its style (assumed).
 """
 
 import re
@@ -14,7 +14,8 @@ from controlplane.api.clusters import cluster_of
 from controlplane.api.paging import page
 from controlplane.api.tag_rules import check_tags
 from controlplane.core import providers
-from controlplane.core.model import CapacityProvider
+from controlplane.core.capacity.attachment import group_name
+from controlplane.core.capacity.model import CapacityProvider, Group
 from controlplane.core.view import Draft, View
 from wire.arn import parse
 from wire.errors import AwsError, ClientException, InvalidParameterException
@@ -51,6 +52,7 @@ def create_capacity_provider(draft: Draft, call: Call) -> Answer:
     check_tags(call.body.get("tags", ()))
     group = _with_defaults(call.body["autoScalingGroupProvider"])
     cluster = cluster_of(draft, call).name if call.text("cluster") else None
+    group["autoScalingGroupArn"] = _group_arn(draft, group["autoScalingGroupArn"])
     body = {"autoScalingGroupProvider": group, "tags": call.body.get("tags", [])}
     existing = providers.find(draft, name)
     if existing is not None:
@@ -171,6 +173,19 @@ def _refuse_managed_instances(call: Call) -> None:
         )
     if "autoScalingGroupProvider" not in call.body:
         raise InvalidParameterException("autoScalingGroupProvider should not be null or empty.")
+
+
+def _group_arn(draft: Draft, reference: str) -> str:
+    """The ARN of a group that is there, by its ARN or name."""
+    group = draft.record(Group, group_name(reference))
+    if group is None or group.is_ending:
+        known = ", ".join(sorted(each.name for each in draft.records(Group) if not each.is_ending)) or "none"
+        raise ClientException(
+            f"The specified Auto Scaling group {reference} does not exist: groups are made by `berth group create`; "
+            f"there are: {known}."
+        )
+    draft.expect(group)
+    return group.arn
 
 
 def _refuse_taken(draft: Draft, group: str) -> None:

@@ -1,8 +1,10 @@
 """A cluster in Amazon's shape. Source: API reference, `Cluster`, `DescribeClusters` (`include`)."""
 
+import hashlib
 from collections.abc import Iterator
 
 from controlplane.api.call import Answer
+from controlplane.core.capacity.attachment import Terms, all_terms, is_attached
 from controlplane.core.inhabitants import STANDING
 from controlplane.core.model import Cluster, Service, Task
 from controlplane.core.view import View
@@ -37,10 +39,30 @@ def render(view: View, cluster: Cluster, include: set[str] | None) -> Answer:
     members = [*_ALWAYS, *(member for part in _INCLUDES if part in wanted for member in _INCLUDES[part])]
     shape |= {member: cluster.body[member] for member in members if member in cluster.body}
     if "ATTACHMENTS" in wanted:
-        shape["attachments"] = []
+        shape["attachments"] = [
+            _attachment(each) for each in all_terms(view) if each.scales and _has(view, cluster, each)
+        ]
+        shape["attachmentsStatus"] = "UPDATE_COMPLETE"
     if "STATISTICS" in wanted:
         shape["statistics"] = [{"name": name, "value": str(count)} for name, count in _statistics(tasks, services)]
     return shape
+
+
+def _has(view: View, cluster: Cluster, each: Terms) -> bool:
+    return each.cluster == cluster.name and is_attached(view, each)
+
+
+def _attachment(each: Terms) -> Answer:
+    """The scaling policy of a provider. Source: API reference, `Attachment`; ids are made from the provider's name."""
+    id_ = hashlib.sha256(each.provider.encode()).hexdigest()
+    uuid = f"{id_[:8]}-{id_[8:12]}-4{id_[12:15]}-a{id_[15:18]}-{id_[18:30]}"
+    details = {"capacityProviderName": each.provider, "scalingPolicyName": f"ECSManagedAutoScalingPolicy-{uuid}"}
+    return {
+        "id": uuid,
+        "type": "as_policy",
+        "status": "CREATED",
+        "details": [{"name": name, "value": value} for name, value in details.items()],
+    }
 
 
 def _statistics(tasks: list[Task], services: list[Service]) -> Iterator[tuple[str, int]]:

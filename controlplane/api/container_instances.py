@@ -5,13 +5,13 @@ Source: API reference, `ContainerInstance` and the operations' pages.
 
 from collections.abc import Iterable
 
-import msgspec
-
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.paging import page
 from controlplane.api.references import instance_arn
-from controlplane.core import instance_health, lifecycle
+from controlplane.core import instance_health
+from controlplane.core.capacity.attachment import provider_of
+from controlplane.core.instances import lose, set_status
 from controlplane.core.model import Cluster, Instance
 from controlplane.core.placement import query
 from controlplane.core.placement.expression import Expression, ExpressionError, parse
@@ -19,7 +19,6 @@ from controlplane.core.view import Draft, View
 from wire.errors import AwsError, ClientException, InvalidParameterException
 from wire.resources import Room, to_resources
 from wire.status import DesiredStatus, InstanceStatus, StopCode, TaskStatus
-from wire.story import Kind
 
 DESCRIBE_MAX = 100
 UPDATE_MAX = 10
@@ -116,31 +115,6 @@ def update_container_agent(draft: Draft, call: Call) -> Answer:
     )
 
 
-def set_status(draft: Draft, instance: Instance, status: InstanceStatus, *, connected: bool | None = None) -> Instance:
-    """The instance with another status or connection; the story tells of it. A no-op where nothing changes."""
-    connected = instance.agent_connected if connected is None else connected
-    if (instance.status, instance.agent_connected) == (status, connected):
-        return instance
-    changed = msgspec.structs.replace(
-        instance,
-        status=status,
-        agent_connected=connected,
-        version=instance.version + 1,
-        ended_at=draft.now if status is InstanceStatus.INACTIVE else None,
-        connected_at=draft.now if connected and not instance.agent_connected else instance.connected_at,
-    )
-    draft.put(changed)
-    draft.tell(Kind.INSTANCE_STATUS, instance.arn, status=status, connected=connected)
-    return changed
-
-
-def lose(draft: Draft, instance: Instance, status: InstanceStatus, *, stop_code: StopCode, reason: str) -> Instance:
-    """The instance has gone, with all its tasks; `status` is what it has from now on."""
-    for task in [task for task in draft.tasks_on(instance.arn) if task.last_status is not TaskStatus.STOPPED]:
-        lifecycle.observe_lost(draft, task, stop_code=stop_code, reason=reason)
-    return set_status(draft, draft.instance(instance.arn) or instance, status, connected=False)
-
-
 def find(view: View, call: Call, cluster: Cluster, reference: str) -> Instance | None:
     """An instance of the cluster by id or ARN."""
     instance = view.instance(instance_arn(call, cluster, reference))
@@ -183,6 +157,9 @@ def render(view: View, instance: Instance, include: set[str], *, free: Room | No
         "attachments": [],
         "tags": list(instance.tags) if "TAGS" in include else [],
     }
+    provider = provider_of(view, instance)
+    if provider is not None:
+        shape["capacityProviderName"] = provider
     if instance.ec2_instance_id:
         shape["ec2InstanceId"] = instance.ec2_instance_id
     if "CONTAINER_INSTANCE_HEALTH" in include:

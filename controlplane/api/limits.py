@@ -48,13 +48,11 @@ TASK_OVERRIDE: dict[str, Unserved] = {
 CONTAINER_OVERRIDE: dict[str, Unserved] = {"resourceRequirements": _any_but_gpus}
 TASK_REQUEST: dict[str, Unserved] = {
     "launchType": _other_than("EC2"),
-    "capacityProviderStrategy": _given,
     "volumeConfigurations": _given,
 }
 SERVICE_REQUEST: dict[str, Unserved] = {
     **TASK_REQUEST,
     "deploymentController": lambda controller: controller.get("type", "ECS") not in {"ECS", "EXTERNAL"},
-    "loadBalancers": _given,
     "serviceRegistries": _given,
     "serviceConnectConfiguration": lambda connect: connect.get("enabled", False),
     "vpcLatticeConfigurations": _given,
@@ -64,7 +62,6 @@ SERVICE_REQUEST: dict[str, Unserved] = {
 TASK_SET_REQUEST: dict[str, Unserved] = {
     "launchType": _other_than("EC2"),
     "capacityProviderStrategy": _given,
-    "loadBalancers": _given,
     "serviceRegistries": _given,
     "platformVersion": _given,
 }

@@ -7,6 +7,7 @@ own, the rest read JSON with the error's name in a header. Source: botocore's pa
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from http import HTTPStatus
 from urllib.parse import parse_qs
 from uuid import uuid4
 from xml.sax.saxutils import escape
@@ -14,6 +15,7 @@ from xml.sax.saxutils import escape
 import msgspec
 from aiohttp import web
 
+from controlplane.api.auth import SERVICES
 from controlplane.api.role_keys import Claims
 from wire import envelope
 from wire.arn import short_id
@@ -42,6 +44,11 @@ def service_of(headers: Mapping[str, str]) -> str:
     return scope["service"] if scope else ""
 
 
+def is_foreign(headers: Mapping[str, str]) -> bool:
+    """Whether a request was signed for a service that is not served here: no signature of its kind is for us."""
+    return service_of(headers) not in {"", *SERVICES}
+
+
 def dialect_of(headers: Mapping[str, str], path: str = "/") -> Dialect:
     """How the sender of a request reads its answer."""
     if "X-Amz-Target" in headers:
@@ -54,14 +61,13 @@ def dialect_of(headers: Mapping[str, str], path: str = "/") -> Dialect:
 
 
 def wrong_service(headers: Mapping[str, str]) -> UnknownOperationException:
-    """What a request for another service is told; its name is in its target or in its signature."""
-    prefix = headers.get("X-Amz-Target", "").rpartition(".")[0]
-    signed = service_of(headers)
-    service = prefix or (signed if signed != "ecs" else "")
-    if not service:
+    """What a request for another service is told; its name is in its signature or, less readable, in its target."""
+    signed, prefix = service_of(headers), headers.get("X-Amz-Target", "").rpartition(".")[0]
+    service = signed if is_foreign(headers) else prefix or signed
+    if service in ("", "ecs"):
         return UnknownOperationException("This is an ECS API: POST / with an X-Amz-Target header is what it serves.")
     return UnknownOperationException(
-        f"This request is for {service[:100]}, and only ECS is served here. "
+        f"This request is for {service[:100]}, which is not served here. "
         "Point only ECS here, with AWS_ENDPOINT_URL_ECS instead of AWS_ENDPOINT_URL."
     )
 
@@ -96,6 +102,12 @@ def refusal(error: AwsError, dialect: Dialect, status: int | None = None) -> web
     said = f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
     form = _XML[dialect].format(said=said, id=uuid4())
     return web.Response(status=status, text=form, content_type="text/xml")
+
+
+async def elsewhere(request: web.Request) -> web.Response:
+    """The answer on a path that is not served: most likely a client of another AWS service that was pointed here."""
+    dialect = dialect_of(request.headers, request.path)
+    return refusal(wrong_service(request.headers), dialect, HTTPStatus.NOT_FOUND)
 
 
 _ANSWER = (

@@ -8,6 +8,7 @@ from controlplane.api import (
     clusters,
     container_instances,
     explaining,
+    groups,
     policies,
     protection,
     service_deployments,
@@ -26,6 +27,7 @@ from wire.extensions import (
     SUBMIT_INSTANCE_INTERRUPTION,
     SUBMIT_RESOURCE_RELEASE,
     SUBMIT_TASK_ADDRESS,
+    SYNC_MACHINES,
 )
 
 READERS: dict[str, Reader] = {
@@ -50,6 +52,7 @@ READERS: dict[str, Reader] = {
     "DescribeServiceRevisions": service_deployments.describe_service_revisions,
     "GetTaskProtection": protection.get_task_protection,
     "ListTagsForResource": tags.list_tags_for_resource,
+    "DescribeAutoScalingGroups": groups.describe_groups,
     "DiscoverPollEndpoint": registration.discover_poll_endpoint,
     EXPLAIN_PLACEMENT: explaining.explain,
     GET_POLICY: policies.get_policy,
@@ -93,6 +96,15 @@ WRITERS: dict[str, Writer] = {
     "CreateService": services.create_service,
     "UpdateService": services.update_service,
     "DeleteService": services.delete_service,
+    "CreateAutoScalingGroup": groups.create_group,
+    "UpdateAutoScalingGroup": groups.update_group,
+    "SetDesiredCapacity": groups.update_group,
+    "DeleteAutoScalingGroup": groups.delete_group,
+    "TerminateInstanceInAutoScalingGroup": groups.terminate_machine,
+    "SetInstanceProtection": groups.set_protection,
+    "SetInstanceHealth": groups.set_health,
+    "CompleteLifecycleAction": groups.complete_action,
+    "RecordLifecycleActionHeartbeat": groups.complete_action,
 }
 """Asked for by people and their tools: the story says so."""
 
@@ -103,6 +115,7 @@ REPORTS: dict[str, Writer] = {
     "SubmitAttachmentStateChanges": reports.submit_attachment_state_changes,
     SUBMIT_RESOURCE_RELEASE: reports.submit_task_resource_release,
     SUBMIT_TASK_ADDRESS: reports.submit_task_address,
+    SYNC_MACHINES: groups.sync_machines,
     SUBMIT_INSTANCE_INTERRUPTION: reports.submit_instance_interruption,
 }
 """Sent by agents about what they saw."""

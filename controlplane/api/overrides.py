@@ -24,6 +24,8 @@ def check(body: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
         InvalidParameterException: one sentence.
         ClientException: our agents could not act on them.
     """
+    if not overrides:
+        return
     if len(msgspec.json.encode(overrides).decode()) > CHARACTERS_MAX:
         raise InvalidParameterException(f"Container Overrides length must be at most {CHARACTERS_MAX}")
     names = {container["name"] for container in body["containerDefinitions"]}

@@ -15,7 +15,7 @@ import msgspec
 TOKEN_CHARACTERS_MAX = 4096
 _KEY_ID_CHARACTERS = 16
 _READS = ("Describe", "List", "Get", "Filter")
-_WRITES = frozenset({"UpdateTaskProtection", "CreateLogGroup", "CreateLogStream", "PutLogEvents"})
+_WRITES = frozenset({"UpdateTaskProtection", "CreateLogGroup", "CreateLogStream", "PutLogEvents", "PutMetricData"})
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +28,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     expires: int
 
     def may(self, operation: str) -> bool:
-        """Look at everything, protect tasks and write logs: a container must not govern the cluster it runs on."""
+        """Look, protect tasks, write logs and put metrics: a container must not govern the cluster it runs on."""
         return operation.startswith(_READS) or operation in _WRITES
 
 

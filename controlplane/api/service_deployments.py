@@ -208,6 +208,7 @@ def _revision(view: View, revision: ServiceRevision) -> Answer:
     return {
         "launchType": "EC2",
         **revision.body,
+        **_resolved(revision),
         "serviceRevisionArn": revision.arn,
         "serviceArn": revision.service,
         "clusterArn": cluster.arn if cluster is not None else revision.cluster,
@@ -216,6 +217,20 @@ def _revision(view: View, revision: ServiceRevision) -> Answer:
         "guardDutyEnabled": False,
         "createdAt": revision.created_at,
     }
+
+
+def _resolved(revision: ServiceRevision) -> Answer:
+    """The target groups in use. Source: API reference, `ResolvedConfiguration`."""
+    balancers = revision.body.get("loadBalancers", ())
+    shown = [
+        {"targetGroupArn": group, **_rule(balancer)} for balancer, group in zip(balancers, revision.groups, strict=True)
+    ]
+    return {"resolvedConfiguration": {"loadBalancers": shown}} if shown else {}
+
+
+def _rule(balancer: Mapping[str, Any]) -> Answer:
+    advanced = balancer.get("advancedConfiguration", {})
+    return {member: advanced[member] for member in ("productionListenerRule",) if member in advanced}
 
 
 def _image(view: View, revision: ServiceRevision, container: Mapping[str, Any]) -> Answer:

@@ -25,8 +25,8 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
     assert cluster is not None, f"{service.arn} is in no cluster"
     body = service.body
     given = {member: body[member] for member in ("networkConfiguration",) if member in body}
-    if service.health_grace_seconds is not None:
-        given["healthCheckGracePeriodSeconds"] = service.health_grace_seconds
+    if service.health_grace_seconds is not None or service.body.get("loadBalancers"):
+        given["healthCheckGracePeriodSeconds"] = service.health_grace_seconds or 0
     return {
         "serviceArn": service.arn,
         "serviceName": service.name,
@@ -35,7 +35,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "desiredCount": service.desired_count,
         **_counts(tasks),
         **({"taskDefinition": service.task_definition} if service.task_definition else {}),
-        "launchType": "EC2",
+        **_launch(service),
         "schedulingStrategy": str(service.scheduling),
         "deploymentController": {"type": str(service.controller)},
         "deploymentConfiguration": deployment_configuration.render(service),
@@ -53,7 +53,7 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
             for event in service.events[:EVENTS_MAX]
         ],
         "roleArn": body.get("role") or SERVICE_ROLE.format(account=cluster.arn.split(":")[4]),
-        "loadBalancers": [],
+        "loadBalancers": body.get("loadBalancers", []),
         "serviceRegistries": [],
         "placementStrategy": list(service.placement_strategy),
         "placementConstraints": body.get("placementConstraints", []),
@@ -101,11 +101,16 @@ def _deployment(service: Service, deployment: Deployment, tasks: Iterable[Task])
         "failedTasks": deployment.failed_tasks,
         "createdAt": deployment.created_at,
         "updatedAt": deployment.updated_at,
-        "launchType": "EC2",
+        **_launch(service),
         "rolloutState": deployment.rollout_state,
         "rolloutStateReason": deployment.rollout_reason,
         **{member: service.body[member] for member in _OF_DEPLOYMENTS if member in service.body},
     }
+
+
+def _launch(service: Service) -> Answer:
+    own = service.body.get("capacityProviderStrategy")
+    return {"capacityProviderStrategy": own} if own else {"launchType": "EC2"}
 
 
 def _counts(tasks: list[Task]) -> dict[str, int]:

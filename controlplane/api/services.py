@@ -5,7 +5,7 @@ Source: API reference, the operations' pages; error texts as AWS gives them wher
 
 import msgspec
 
-from controlplane.api import launch_type, service_settings
+from controlplane.api import capacity, launch_type, load_balancers, service_settings
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import NAME, cluster_of
 from controlplane.api.paging import page
@@ -33,7 +33,7 @@ def create_service(draft: Draft, call: Call) -> Answer:
     cluster = cluster_of(draft, call)
     name = call.body["serviceName"]
     check_tags(call.body.get("tags", ()))
-    launch_type.check(draft, cluster, call.body, operation=call.operation)
+    launch_type.check(draft, cluster, call.body)
     if not NAME.fullmatch(name):
         raise InvalidParameterException(
             "Service name should be 1 to 255 letters (uppercase and lowercase), numbers, hyphens, and underscores."
@@ -49,12 +49,13 @@ def create_service(draft: Draft, call: Call) -> Answer:
         raise InvalidParameterException("desiredCount is required for a REPLICA service.")
     definition = find_active(draft, call, call.body["taskDefinition"])
     wanted = service_settings.read(call, definition, None)
+    load_balancers.check(draft, call.body.get("loadBalancers", ()), definition.body)
     service = Service(
         arn=call.arns.service(cluster.name, name),
         name=name,
         cluster=cluster.name,
         task_definition=definition.arn,
-        body={**call.body, "createdBy": call.account.user_arn},
+        body={**call.body, **capacity.resolved(draft, call, cluster), "createdBy": call.account.user_arn},
         created_at=draft.now,
         **wanted,
     )
@@ -73,12 +74,14 @@ def update_service(draft: Draft, call: Call) -> Answer:
         draft.put(scaled)
         return {"service": render(draft, scaled)}
     definition = _definition(draft, call, service)
-    changes = {member: value for member, value in call.body.items() if member not in _NOT_KEPT}
+    strategy = capacity.updated(draft, call, cluster, service)
+    changes = strategy | {member: value for member, value in call.body.items() if member not in _NOT_KEPT}
     changed = msgspec.structs.replace(
         service,
         body={**service.body, **changes},
         **service_settings.read(call, definition, service),
     )
+    load_balancers.check(draft, changed.body.get("loadBalancers", ()), definition.body)
     if call.body.get("forceNewDeployment", False) or _is_new_revision(service, changed, definition):
         changed = deployments.begin(draft, changed, task_definition=definition.arn, names=call.names)
     elif changed != service:

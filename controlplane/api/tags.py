@@ -7,7 +7,8 @@ import msgspec
 
 from controlplane.api.call import Answer, Call
 from controlplane.api.tag_rules import TAGS_MAX, check_tags, is_reserved
-from controlplane.core.model import CapacityProvider, Cluster, Instance, Service, Task, TaskDefinition
+from controlplane.core.capacity.model import CapacityProvider
+from controlplane.core.model import Cluster, Instance, Service, Task, TaskDefinition
 from controlplane.core.record import Record
 from controlplane.core.tagging import merged
 from controlplane.core.view import Draft, View

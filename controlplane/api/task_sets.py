@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from controlplane.api import limits, network
+from controlplane.api import limits, load_balancers, network
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.services import arn_of
@@ -38,6 +38,7 @@ def create_task_set(draft: Draft, call: Call) -> Answer:
     limits.refuse_unserved(call.body, limits.TASK_SET_REQUEST, call.operation)
     definition = find_active(draft, call, call.body["taskDefinition"])
     limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
+    load_balancers.check(draft, call.body.get("loadBalancers", ()), definition.body)
     network.check(definition.body, call.body.get("networkConfiguration"))
     made = Deployment(
         id=call.names.deployment(),

@@ -5,6 +5,7 @@ from typing import Any
 from controlplane.api import network
 from controlplane.api.call import Answer
 from controlplane.core import health
+from controlplane.core.capacity.attachment import provider_of_task
 from controlplane.core.model import Container, Instance, Task
 from controlplane.core.view import View
 from wire.extensions import ZONE_ATTRIBUTE
@@ -12,7 +13,7 @@ from wire.status import HealthStatus, TaskStatus
 
 ARCHITECTURE_ATTRIBUTE = "ecs.cpu-architecture"
 
-_TIMES = {
+TIMES = {
     "createdAt": "created_at",
     "pullStartedAt": "pull_started_at",
     "pullStoppedAt": "pull_stopped_at",
@@ -28,15 +29,18 @@ def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
     instance = view.instance(task.instance) if task.instance else None
     cluster = view.cluster(task.cluster)
     assert cluster is not None, f"{task.arn} is in no cluster"
+    provider = provider_of_task(task)
     maybe: Answer = {
         "containerInstanceArn": task.instance,
         "availabilityZone": instance.attribute(ZONE_ATTRIBUTE) if instance else None,
         "connectivity": ("CONNECTED" if instance.agent_connected else "DISCONNECTED") if instance else None,
         "connectivityAt": _connectivity_at(instance, task),
+        "launchType": None if provider else "EC2",
+        "capacityProviderName": provider,
         "startedBy": task.started_by,
         "stopCode": task.stop_code,
         "stoppedReason": task.stopped_reason,
-        **{member: getattr(task, name) for member, name in _TIMES.items()},
+        **{member: getattr(task, name) for member, name in TIMES.items()},
     }
     return {
         "taskArn": task.arn,
@@ -48,7 +52,6 @@ def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
         "memory": str(task.amounts.memory_mib),
         "containers": [_container(task, container) for container in task.containers],
         "group": task.group,
-        "launchType": "EC2",
         "version": task.version,
         "healthStatus": health.of_task(task),
         "attachments": network.attachments(view, task),

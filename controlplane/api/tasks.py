@@ -5,11 +5,12 @@ What does not fit is a failure in an answer with HTTP 200, never an error. Sourc
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from controlplane.api import launch_type, limits, network, overrides, tokens
+from controlplane.api import capacity, launch_type, limits, network, overrides, tokens
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.container_instances import find as find_instance
@@ -20,14 +21,16 @@ from controlplane.api.tag_rules import check_tags
 from controlplane.api.task_definitions import find_active
 from controlplane.api.task_shapes import render
 from controlplane.core import lifecycle, tagging
+from controlplane.core.capacity.launching import launch
 from controlplane.core.cost import task_amounts
 from controlplane.core.model import Cluster, Task, TaskDefinition
 from controlplane.core.placement import explain
-from controlplane.core.placement.engine import Outcome, examine, place
+from controlplane.core.placement.engine import examine
+from controlplane.core.placement.explain import Refusal
 from controlplane.core.placement.request import Request, caution_of, required_of
 from controlplane.core.view import Draft, View
 from wire.arn import short_id
-from wire.errors import InvalidParameterException, ServiceNotFoundException
+from wire.errors import ClientException, InvalidParameterException, ServiceNotFoundException
 from wire.resources import Amounts
 from wire.status import InstanceStatus, StopCode
 from wire.story import Kind
@@ -63,22 +66,38 @@ def run_task(draft: Draft, call: Call) -> Answer:
         required=required_of(definition),
         caution=caution_of(cluster.policy),
     )
-    if not any(i.status is not InstanceStatus.INACTIVE for i in draft.instances(cluster.name)):
+    strategy = capacity.strategy_of(draft, call, cluster)
+    may_wait = capacity.any_waits(draft, cluster, strategy)
+    launched = launch(
+        draft,
+        cluster.name,
+        strategy,
+        request,
+        create=lambda instance, body: _create(draft, call, definition, cluster=cluster, instance=instance, body=body),
+        may_wait=may_wait,
+        dice=call.names.dice,
+    )
+    if launched.is_over_limit:
+        raise ClientException("The limit of tasks in PROVISIONING in this cluster is reached.")
+    tasks = launched.started
+    if not tasks and not may_wait and not _has_instances(draft, cluster):
         raise InvalidParameterException("No Container Instances were found in your cluster.")
-    outcome = place(draft, request, call.names.dice)
-    tasks = [_create(draft, call, cluster, definition, instance) for instance in outcome.placed]
-    failures = _failures(draft, cluster, outcome)
+    failures = _failures(draft, cluster, launched.refusals)
     tokens.remember_token(draft, call, cluster, tasks, failures)
     return {"tasks": [render(draft, task) for task in tasks], "failures": failures}
 
 
-def _failures(draft: Draft, cluster: Cluster, outcome: Outcome) -> list[dict[str, Any]]:
+def _has_instances(view: View, cluster: Cluster) -> bool:
+    return any(instance.status is not InstanceStatus.INACTIVE for instance in view.instances(cluster.name))
+
+
+def _failures(draft: Draft, cluster: Cluster, refusals: Sequence[Refusal]) -> list[dict[str, Any]]:
     """AWS's reason for each instance that took no more, and all of them in one sentence, which the story gets too."""
-    if not outcome.refusals:
+    if not refusals:
         return []
-    reasons, why = explain.tally(outcome.refusals), explain.sentence(outcome.refusals)
-    draft.tell(Kind.PLACEMENT_FAILED, cluster.arn, reasons=reasons, instances=len(outcome.refusals), why=why)
-    return [{"arn": refusal.instance, "reason": refusal.reason, "detail": why} for refusal in outcome.refusals]
+    reasons, why = explain.tally(refusals), explain.sentence(refusals)
+    draft.tell(Kind.PLACEMENT_FAILED, cluster.arn, reasons=reasons, instances=len(refusals), why=why)
+    return [{"arn": refusal.instance, "reason": refusal.reason, "detail": why} for refusal in refusals]
 
 
 def start_task(draft: Draft, call: Call) -> Answer:
@@ -94,7 +113,7 @@ def start_task(draft: Draft, call: Call) -> Answer:
         arn = instance.arn if instance else reference
         reason = examine(draft, arn, _amounts(call, definition), required_of(definition)) if instance else "MISSING"
         if reason is None:
-            tasks.append(_create(draft, call, cluster, definition, arn))
+            tasks.append(_create(draft, call, definition, cluster=cluster, instance=arn, body={}))
         else:
             failures.append({"arn": instance_arn(call, cluster, arn), "reason": reason})
     return {"tasks": [render(draft, task) for task in tasks], "failures": failures}
@@ -171,7 +190,7 @@ def _runnable(draft: Draft, call: Call, cluster: Cluster) -> TaskDefinition:
     """The task definition of a request, once nothing about the two stands against running it."""
     body = call.body
     if call.operation == "RunTask":
-        launch_type.check(draft, cluster, body, operation=call.operation)
+        launch_type.check(draft, cluster, body)
     limits.refuse_unserved(body, limits.TASK_REQUEST, call.operation)
     definition = find_active(draft, call, body["taskDefinition"])
     limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
@@ -196,8 +215,10 @@ def _check_words(call: Call) -> None:
 
 
 def _amounts(call: Call, definition: TaskDefinition) -> Amounts:
+    if not call.body.get("overrides"):
+        return definition.amounts
     try:
-        return task_amounts(definition.body, call.body.get("overrides", {}))
+        return task_amounts(definition.body, call.body["overrides"])
     except ValueError as error:
         raise InvalidParameterException(str(error)) from None
 
@@ -206,8 +227,19 @@ def _group(call: Call, definition: TaskDefinition) -> str:
     return call.text("group") or f"family:{definition.family}"
 
 
-def _create(draft: Draft, call: Call, cluster: Cluster, definition: TaskDefinition, instance: str) -> Task:
-    body = {member: call.body[member] for member in _KEPT if member in call.body}
+def _create(
+    draft: Draft,
+    call: Call,
+    definition: TaskDefinition,
+    *,
+    cluster: Cluster,
+    instance: str | None,
+    body: dict[str, Any],
+) -> Task:
+    body = body | {member: call.body[member] for member in _KEPT if member in call.body}
+    if instance is None:  # what is asked again once there is room
+        body["placementConstraints"] = list(constraints_of(call.body, definition))
+        body["placementStrategy"] = list(strategy_of(call.body))
     body["tags"] = tagging.of_task(call.body, definition, cluster.name)
     new = lifecycle.NewTask(
         cluster=cluster.name,

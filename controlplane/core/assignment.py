@@ -29,5 +29,11 @@ def assignments(view: View, instance: str, only: Collection[str] | None = None) 
         tasks = view.tasks_on(instance)
     else:
         tasks = [task for task in map(view.task, only) if task is not None and task.instance == instance]
-    told = [Assignment(task, task.desired_status) for task in tasks if task.last_status is not TaskStatus.STOPPED]
+    told = [Assignment(task, _desired(task)) for task in tasks if task.last_status is not TaskStatus.STOPPED]
     return tuple(sorted(told, key=lambda assignment: assignment.desired is not DesiredStatus.STOPPED))
+
+
+def _desired(task: Task) -> DesiredStatus:
+    """What an agent is told. The stop of a DEACTIVATING task waits for its targets, unless it is forced."""
+    is_deferred = task.last_status is TaskStatus.DEACTIVATING and not task.force
+    return DesiredStatus.RUNNING if is_deferred else task.desired_status

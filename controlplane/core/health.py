@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from controlplane.core.model import TargetHealth, Task
+from controlplane.core.model import Task
 from controlplane.core.view import Draft
 from wire.status import HealthStatus, TaskStatus
 from wire.story import Kind
@@ -44,15 +44,4 @@ def observe(draft: Draft, task: Task, outcomes: Mapping[str, HealthStatus]) -> T
     )
     draft.put(seen)
     draft.tell(Kind.TASK_HEALTH, task.arn, health=of_task(seen), containers=changed, instance=task.instance)
-    return seen
-
-
-def observe_targets(draft: Draft, task: Task, targets: tuple[TargetHealth, ...]) -> Task:
-    """Take in how target groups see `task`: the port through which a load balancer speaks. No-op for a STOPPED task."""
-    if task.last_status is TaskStatus.STOPPED or targets == task.targets:
-        return task
-    seen = msgspec.structs.replace(task, targets=targets)
-    draft.put(seen)
-    health = {f"{target.group}:{target.port}": target.status for target in targets}
-    draft.tell(Kind.TASK_HEALTH, task.arn, health=of_task(seen), targets=health, instance=task.instance)
     return seen

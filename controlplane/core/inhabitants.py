@@ -6,7 +6,8 @@ Source: API reference, `DeleteCluster` and its errors.
 from collections.abc import Iterable
 from enum import StrEnum
 
-from controlplane.core.model import CapacityProvider, Instance, Service, Task
+from controlplane.core.capacity.model import CapacityProvider
+from controlplane.core.model import Instance, Service, Task
 from controlplane.core.record import Record
 from wire.status import InstanceStatus, TaskStatus
 

@@ -8,12 +8,15 @@ from typing import Any
 
 import msgspec
 
+from controlplane.core.balancing import targets
+from controlplane.core.balancing.records import Target
 from controlplane.core.cost import overridden, task_amounts
 from controlplane.core.model import Container, Release, Task, TaskDefinition
 from controlplane.core.names import Names
 from controlplane.core.placement import ledger
 from controlplane.core.policy import Policy
 from controlplane.core.record import HOLD_MOVES
+from controlplane.core.task_lines import tell_desired, tell_status
 from controlplane.core.view import Draft
 from wire.holds import Proof
 from wire.status import ContainerStatus, DesiredStatus, HealthStatus, StopCode, TaskStatus
@@ -41,6 +44,7 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     client_token: str | None = None
     replaces: str | None = None
     """ARN of the unhealthy task that it stands in for."""
+    targets: tuple[Target, ...] = ()
     overrides: dict[str, Any] = {}
     """Amazon's `TaskOverride`."""
     body: dict[str, Any] = {}
@@ -89,18 +93,19 @@ def create(draft: Draft, definition: TaskDefinition, new: NewTask, names: Names)
         started_by=new.started_by,
         client_token=new.client_token,
         replaces=new.replaces,
+        targets=new.targets,
         cause=draft.cause,
         body={**new.body, "overrides": new.overrides},
         created_at=draft.now,
         instance=new.instance,
         credentials_id=names.uuid() if task_role(definition.body, new.overrides) else "",
     )
-    _tell_desired(draft, task)
+    tell_desired(draft, task)
     if new.instance:
         task = draft.begin_hold(task, new.instance, "placed")
     else:
         draft.put(task)
-    _tell_status(draft, task)
+    tell_status(draft, task)
     return task
 
 
@@ -134,10 +139,13 @@ def request_stop(
         version=task.version + 1,
     )
     draft.put(stopping)
-    _tell_desired(draft, stopping)
+    tell_desired(draft, stopping)
     if stopping.instance is None:
         return _stopped(draft, stopping, at=draft.now)
-    if proof is None and ledger.ends_at_stop(_policy(draft, task), draft.instance(stopping.instance)):
+    instance = draft.instance(stopping.instance)
+    if stop_code is StopCode.SERVICE_SCHEDULER_INITIATED:
+        stopping = targets.deregister_first(draft, stopping)
+    if proof is None and ledger.ends_at_stop(_policy(draft, task), instance):
         proof = Proof.STOP_REQUESTED
     return stopping if proof is None else draft.end_hold(stopping, proof)
 
@@ -149,7 +157,7 @@ def force_stop(draft: Draft, task: Task, *, reason: str) -> Task:
         return stopping
     forced = msgspec.structs.replace(stopping, force=True, cause=draft.cause, version=stopping.version + 1)
     draft.put(forced)
-    _tell_desired(draft, forced)
+    tell_desired(draft, forced)
     return forced
 
 
@@ -161,20 +169,21 @@ def observe(draft: Draft, task: Task, report: TaskReport) -> Task:
     if task.last_status is TaskStatus.STOPPED:
         return task
     seen = _with_report(task, report)
-    status = report.status
+    status = targets.held_back(task, report.status)
     if status is TaskStatus.RUNNING and task.stop_told_at is not None:
         status = TaskStatus.STOPPING  # a late RUNNING of a task that was told to stop in the meantime
     if status is TaskStatus.STOPPED:
         return _observe_stopped(draft, task, seen, report)
     if status is not None and status.rung > task.last_status.rung:
-        started_at = draft.now if seen.started_at is None and report.status is TaskStatus.RUNNING else seen.started_at
+        is_up = report.status is TaskStatus.RUNNING and status is not TaskStatus.ACTIVATING
+        started_at = draft.now if seen.started_at is None and is_up else seen.started_at
         seen = msgspec.structs.replace(seen, last_status=status, started_at=started_at)
     if seen == task:
         return task
     seen = msgspec.structs.replace(seen, version=task.version + 1)
     draft.put(seen)
     if seen.last_status is not task.last_status:
-        _tell_status(draft, seen)
+        tell_status(draft, seen)
     return seen
 
 
@@ -198,18 +207,21 @@ def observe_address(draft: Draft, task: Task, address: str, mac_address: str) ->
 
 
 def observe_told(draft: Draft, task: Task) -> Task:
-    """The instance acknowledged the stop: RUNNING becomes STOPPING, and the deadline of a hold starts to run."""
+    """The instance acknowledged the stop: RUNNING becomes STOPPING, and the deadline of a hold starts to run.
+
+    DEACTIVATING does, too, where the stop is forced.
+    """
     if not task.is_stopping or task.stop_told_at is not None:
         return task
     told = msgspec.structs.replace(task, stop_told_at=draft.now)
-    if task.last_status is TaskStatus.RUNNING:
+    if task.last_status in {TaskStatus.RUNNING, TaskStatus.DEACTIVATING}:
         told = msgspec.structs.replace(told, last_status=TaskStatus.STOPPING, version=task.version + 1)
     if told.hold is not None and ledger.ends_at_deadline(_policy(draft, task)):
         hold = msgspec.structs.replace(told.hold, until=deadline(told, draft.now))
         told = msgspec.structs.replace(told, hold=hold)
     draft.put(told)
     if told.last_status is not task.last_status:
-        _tell_status(draft, told)
+        tell_status(draft, told)
     return told
 
 
@@ -269,7 +281,7 @@ def _observe_stopped(draft: Draft, task: Task, seen: Task, report: TaskReport) -
             stopped_reason=_failure(seen, report) if failed else _end(report),
             stopping_at=ended_at,
         )
-        _tell_desired(draft, seen)
+        tell_desired(draft, seen)
     seen = msgspec.structs.replace(
         seen,
         execution_stopped_at=ended_at if ran else None,
@@ -282,7 +294,7 @@ def _observe_stopped(draft: Draft, task: Task, seen: Task, report: TaskReport) -
 def _stopped(draft: Draft, task: Task, *, at: float) -> Task:
     stopped = msgspec.structs.replace(task, last_status=TaskStatus.STOPPED, stopped_at=at)
     draft.put(stopped)
-    _tell_status(draft, stopped)
+    tell_status(draft, stopped)
     return stopped
 
 
@@ -372,28 +384,3 @@ def _containers(definition: TaskDefinition, new: NewTask, task: str, names: Name
 def _policy(draft: Draft, task: Task) -> Policy:
     cluster = draft.cluster(task.cluster)
     return cluster.policy if cluster is not None else Policy()
-
-
-def _tell_desired(draft: Draft, task: Task) -> None:
-    draft.tell(
-        Kind.TASK_DESIRED,
-        task.arn,
-        desired=task.desired_status,
-        stop_code=task.stop_code,
-        reason=task.stopped_reason,
-        group=task.group,
-        task_definition=task.task_definition,
-        instance=task.instance,
-    )
-
-
-def _tell_status(draft: Draft, task: Task) -> None:
-    draft.tell(
-        Kind.TASK_STATUS,
-        task.arn,
-        last=task.last_status,
-        instance=task.instance,
-        group=task.group,
-        task_definition=task.task_definition,
-        exit_codes={c.name: c.exit_code for c in task.containers if c.exit_code is not None},
-    )

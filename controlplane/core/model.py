@@ -10,11 +10,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from controlplane.core.accounts import AccountSetting
+from controlplane.core.balancing.records import Target
 from controlplane.core.policy import AgentPolicy, Policy
 from controlplane.core.record import Record
-from controlplane.core.rollouts import Alarm, ServiceDeployment, ServiceRevision
-from controlplane.core.rules import Rule
 from controlplane.core.services import Controller, Deployment, Scheduling, Service, ServiceEvent
 from wire.holds import Hold
 from wire.resources import Amounts
@@ -35,27 +33,6 @@ class Cluster(Record, frozen=True, kw_only=True, omit_defaults=True):
     policy: Policy = Policy()
     agent_policy: AgentPolicy | None = None
     """What its agents are told, those of ours; None: each goes by its own environment."""
-    body: dict[str, Any] = {}
-    ended_at: float | None = None
-    """When it went INACTIVE."""
-
-    @property
-    def key(self) -> str:
-        return self.name
-
-
-class CapacityProvider(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A capacity provider that somebody made (the built-in ones are no records). Key: its name."""
-
-    table: ClassVar[str] = "capacity_providers"
-
-    name: str
-    arn: str
-    status: str = "ACTIVE"
-    """ACTIVE or INACTIVE."""
-    update_status: str = "CREATE_COMPLETE"
-    cluster: str | None = None
-    """Name of the one cluster that it belongs to, where it was made for one."""
     body: dict[str, Any] = {}
     ended_at: float | None = None
     """When it went INACTIVE."""
@@ -133,6 +110,8 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Amazon's `{name, value?}`."""
     tags: tuple[dict[str, str], ...] = ()
     ec2_instance_id: str = ""
+    group: str | None = None
+    """Name of the instance group (Auto Scaling group) that it is a member of."""
     registered_at: float = 0
     release: Release = Release.NONE
     agent_version: str = ""
@@ -175,16 +154,6 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     network_bindings: tuple[dict[str, Any], ...] = ()
     health_status: HealthStatus | None = None
     """As last heard; None where the definition has no health check."""
-
-
-class TargetHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a target group sees a task. `reason` is the load balancer's own."""
-
-    group: str
-    """ARN of the target group."""
-    port: int
-    status: HealthStatus = HealthStatus.UNKNOWN
-    reason: str = ""
 
 
 class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -231,8 +200,8 @@ class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     pull_stopped_at: float | None = None
     protected_until: float | None = None
     """End of its scale-in protection; None or past: it is not protected."""
-    targets: tuple[TargetHealth, ...] = ()
-    """Its health as target groups see it."""
+    targets: tuple[Target, ...] = ()
+    """Its places in target groups, by load balancer of the service."""
     unhealthy_at: float | None = None
     """When the scheduler found that it fails its checks; None: it does not."""
     replaces: str | None = None
@@ -278,21 +247,3 @@ class Token(Record, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def key(self) -> str:
         return f"{self.scope} {self.token}"
-
-
-RECORDS: tuple[type[Record], ...] = (
-    Cluster,
-    CapacityProvider,
-    AccountSetting,
-    Family,
-    TaskDefinition,
-    Instance,
-    Service,
-    ServiceRevision,
-    ServiceDeployment,
-    Alarm,
-    Task,
-    Token,
-    Rule,
-)
-BY_TABLE = {record.table: record for record in RECORDS}

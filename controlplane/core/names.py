@@ -49,6 +49,18 @@ class Names(NamedTuple):
         """ARN of a new revision of `service` (name)."""
         return self.arns.service_revision(cluster, service, str(self._digits()))
 
+    def target_group(self, name: str) -> str:
+        """ARN of a new target group."""
+        return self.arns.target_group(name, self._hex(16))
+
+    def listener(self) -> str:
+        """ARN of a new listener."""
+        return self.arns.listener(self._hex(16), self._hex(16))
+
+    def ec2_instance(self) -> str:
+        """An EC2 instance id: `i-` and 17 hex digits."""
+        return f"i-{self._hex(20)[:17]}"
+
     def uuid(self) -> str:
         """A version 4 UUID: ids of service events, evaluations, requests."""
         digits = self._hex(32)

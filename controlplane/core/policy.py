@@ -34,6 +34,27 @@ class CountsStopping(StrEnum):
     """Only for `counts_stopping_seconds` after the stop request (aws/containers-roadmap#2485)."""
 
 
+class ScalerCounts(StrEnum):
+    """For which tasks managed scaling adds instances."""
+
+    PROVISIONING = "provisioning"
+    """Those without an instance. Source: ECS Developer Guide, "Amazon ECS managed scaling behavior"."""
+    AND_PENDING = "provisioning and pending"
+    """Besides, those in PENDING on an instance where a stopping task may still hold the room they were given. Ours."""
+
+
+class EmptyWhen(StrEnum):
+    """From when on an instance counts as empty: for the reservation, termination protection and draining.
+
+    AWS's texts leave open what an instance with nothing but stopping tasks is (`ecs-semantics.md` 11.11).
+    """
+
+    STOPPED = "stopped"
+    """All its tasks have STOPPED (daemons aside): nothing is taken away under a task. Assumed."""
+    STOP_REQUESTED = "stop-requested"
+    """All have been told to stop: whatever is still at work goes with the instance, and is counted."""
+
+
 class UnhealthyInRollout(StrEnum):
     """What happens to an unhealthy task while a deployment rolls (`ecs-semantics.md` 11.2: the sources disagree)."""
 
@@ -84,6 +105,11 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who chooses instances: the engine, or an installed scheduler of that name (entry point `berth.schedulers`)."""
     pending_lease_seconds: float | None = None
     """A task that waits longer than this in PENDING on a full host is placed anew; None: it stays, as in ECS."""
+    scaler_counts: ScalerCounts = ScalerCounts.PROVISIONING
+    empty_when: EmptyWhen = EmptyWhen.STOPPED
+    provisioning_seconds: float = 15 * 60
+    """A task that finds no instance for so long (on the scaler's clock) stops: TaskFailedToStart. Source: AWS
+    containers blog, "Deep dive on Amazon ECS cluster auto scaling" (10 to 30 minutes)."""
 
 
 class AgentPolicy(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -8,7 +8,8 @@ known, else in its style (assumed).
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from controlplane.core.model import CapacityProvider, Cluster, Service, Task
+from controlplane.core.capacity.model import CapacityProvider
+from controlplane.core.model import Cluster, Service, Task
 from controlplane.core.view import View
 
 FARGATE = ("FARGATE", "FARGATE_SPOT")
@@ -49,6 +50,8 @@ def refuse_association(view: View, cluster: str, names: Sequence[str]) -> str | 
 
 def refuse_strategy(strategy: Strategy, associated: Iterable[str]) -> str | None:
     """One sentence about a strategy that cannot be used in a cluster with these providers; None where it can."""
+    if not strategy:
+        return None
     names = [item["capacityProvider"] for item in strategy]
     weights = [item.get("weight", 0) for item in strategy]
     rules = {

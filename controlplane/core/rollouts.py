@@ -130,6 +130,8 @@ class ServiceRevision(Record, frozen=True, kw_only=True, omit_defaults=True):
     cluster: str
     """Name."""
     task_definition: str
+    groups: tuple[str, ...] = ()
+    """ARNs of the target groups of its tasks, by load balancer in `body`."""
     body: dict[str, Any] = {}
     created_at: float = 0
 

@@ -6,14 +6,14 @@ the instances that have changed since. It knows no request and no strategy.
 
 import copy
 from collections.abc import Callable, Hashable, Iterable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from controlplane.core.model import Instance, Task
 from controlplane.core.record import Record
-from wire.resources import Room
+from wire.resources import Amounts, Room
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -21,7 +21,9 @@ V = TypeVar("V")
 Integers = npt.NDArray[np.int64]
 
 COLUMNS_MAX = 256
-"""Columns kept at most, and as many groups' counts; the oldest goes."""
+"""Columns kept at most, and as many groups' counts and followers; the oldest goes."""
+MOVES_MAX = 1024
+"""Changes of single instances that are remembered one by one, for those who follow."""
 
 
 class Column(NamedTuple):
@@ -29,6 +31,14 @@ class Column(NamedTuple):
 
     values: Integers
     tick: int
+
+
+class Follower(Protocol):
+    """Something worked out from a roster, which is kept beside it and catches up with its changes."""
+
+    def forked(self, roster: "Roster") -> "Follower":
+        """The same for a fork of the roster; this one stays as it is."""
+        ...
 
 
 class Roster:
@@ -42,14 +52,20 @@ class Roster:
         self.memory: Integers = np.array([room.memory_mib for room in rooms], dtype=np.int64)
         self.gpus: Integers = np.array([room.gpus for room in rooms], dtype=np.int64)
         self._tick = 1
-        self._instance_tick = 1
+        self.instance_tick = 1
+        """Tick at which any of the instances themselves last changed."""
         self._changed: Integers = np.ones(len(rooms), dtype=np.int64)
         """Tick at which each instance itself last changed."""
         self._touched: Integers = np.ones(len(rooms), dtype=np.int64)
         """The same, with the tasks on it."""
+        self._moves: list[int] = []
+        """Positions that were touched, one for each tick, the newest last."""
         self._columns: dict[Hashable, Column] = {}
         self._counts: dict[str, Integers] = {}
+        self._foreign_counts: set[str] = set()
+        """Groups whose counts belong to the roster that this one was forked from."""
         self._numbers: dict[str, dict[str | None, int]] = {}
+        self._followers: dict[Hashable, tuple[Roster, Follower]] = {}
 
     def column(self, key: Hashable, value_of: Callable[[Instance], int], *, of_tasks: bool = False) -> Integers:
         """`value_of` every instance; `of_tasks`: its answer depends on the tasks there too. Not to be written to.
@@ -59,7 +75,7 @@ class Roster:
         column = self._columns.get(key)
         if column is None:
             column = Column(np.zeros(len(self.instances), dtype=np.int64), 0)
-        if column.tick >= (self._tick if of_tasks else self._instance_tick):
+        if column.tick >= (self._tick if of_tasks else self.instance_tick):
             return column.values
         moved = np.flatnonzero((self._touched if of_tasks else self._changed) > column.tick)
         values = column.values
@@ -92,48 +108,98 @@ class Roster:
             _keep(self._counts, group, counts)
         return counts
 
+    @property
+    def tick(self) -> int:
+        """One more with every change of an instance or of what it holds."""
+        return self._tick
+
+    def moved_since(self, tick: int) -> list[int]:
+        """Positions that were touched after `tick`; one may come twice."""
+        changes = self._tick - tick
+        if changes <= len(self._moves):
+            return self._moves[len(self._moves) - changes :]
+        moved: list[int] = np.flatnonzero(self._touched > tick).tolist()
+        return moved
+
+    def follower(self, key: Hashable) -> Follower | None:
+        """What follows this roster under `key`, a fork's own; it catches up when whoever uses it says so."""
+        found = self._followers.get(key)
+        if found is None:
+            return None
+        followed, follower = found
+        if followed is not self:
+            follower = follower.forked(self)
+            self._followers[key] = (self, follower)
+        return follower
+
+    def follow(self, key: Hashable, follower: Follower) -> None:
+        """From now on it follows this roster under `key`."""
+        _keep(self._followers, key, (self, follower))
+
+    def known_counts(self, group: str) -> Integers | None:
+        """`counts`, where they are kept; None where nobody has asked of late."""
+        return self._counts.get(group)
+
     def see_instance(self, instance: Instance, room: Room) -> None:
         """An instance of this roster is now `instance`, with `room`."""
         index = self.index_of[instance.arn]
         self.instances[index] = instance
-        self._tick += 1
-        self._instance_tick = self._tick
-        self._changed[index] = self._tick
         self._measure(index, room)
+        self.instance_tick = self._tick
+        self._changed[index] = self._tick
 
     def see_task(self, before: Task | None, after: Task, room_of: Callable[[str], Room]) -> None:
         """A task of the cluster was `before` and is now `after`; `room_of` tells what an instance has left since."""
-        self._tick += 1
         for task, change in ((before, -1), (after, 1)):
             if task is None or task.instance not in self.index_of:
                 continue
             index = self.index_of[task.instance]
+            if task.is_live:
+                self._count(task.group, index, change)
             self._measure(index, room_of(task.instance))
-            if task.is_live and task.group in self._counts:
-                self._counts[task.group][index] += change
 
-    def apart(self, changes: list[tuple[Task | None, Task]], room_of: Callable[[str], Room]) -> "Roster":
-        """A roster of its own in which these tasks have changed; this one stays as it is."""
-        if not changes:
-            return self
+    def book(self, index: int, amounts: Amounts, group: str) -> None:
+        """One copy of `amounts` goes to the instance at `index`; there is no task for it yet. Of ports it is silent."""
+        self._count(group, index, 1)
+        self.cpu[index] -= amounts.cpu
+        self.memory[index] -= amounts.memory_mib
+        self.gpus[index] -= amounts.gpus
+        self._touch(index)
+
+    def fork(self) -> "Roster":
+        """A roster of its own, in which tasks may change; this one stays as it is."""
         other = copy.copy(self)
-        other._unshare({after.group for _, after in changes})  # noqa: SLF001 - it is of this class
-        for before, after in changes:
-            other.see_task(before, after, room_of)
+        other._unshare()  # noqa: SLF001 - it is of this class
         return other
 
-    def _unshare(self, groups: set[str]) -> None:
-        """A shallow copy gets its own of what tasks can change; columns and other groups' counts are replaced whole."""
+    def _unshare(self) -> None:
+        """Get copies of what tasks can change; counts are copied where they are written to."""
         self.cpu, self.memory, self.gpus = self.cpu.copy(), self.memory.copy(), self.gpus.copy()
-        self._touched = self._touched.copy()
-        self._columns = self._columns.copy()
-        self._counts = {group: counts.copy() if group in groups else counts for group, counts in self._counts.items()}
+        self._touched, self._moves = self._touched.copy(), self._moves.copy()
+        self._columns, self._followers = self._columns.copy(), self._followers.copy()
+        self._counts, self._foreign_counts = self._counts.copy(), set(self._counts)
+
+    def _count(self, group: str, index: int, change: int) -> None:
+        counts = self._counts.get(group)
+        if counts is None:
+            return
+        if group in self._foreign_counts:
+            self._foreign_counts.remove(group)
+            counts = self._counts[group] = counts.copy()
+        counts[index] += change
 
     def _measure(self, index: int, room: Room) -> None:
-        self._touched[index] = self._tick
         self.cpu[index] = room.cpu
         self.memory[index] = room.memory_mib
         self.gpus[index] = room.gpus
+        self._touch(index)
+
+    def _touch(self, index: int) -> None:
+        self._tick += 1
+        self._touched[index] = self._tick
+        self._moves.append(index)
+        if len(self._moves) > MOVES_MAX:
+            del self._moves[: MOVES_MAX // 2]
 
 
 class Rosters:

@@ -91,8 +91,6 @@ class Service(Record, frozen=True, kw_only=True, omit_defaults=True):
     """After a task has come to run, failed checks are passed over for so long."""
     rebalances: bool = False
     """Tasks are moved where zones have come to hold unequal numbers of them."""
-    is_balanced: bool = False
-    """It has load balancers: the health of its tasks' targets counts."""
     current: str = ""
     """ARN of the newest service deployment."""
     settled: str = ""

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 from typing import cast
 
 from controlplane.core.index import Index
-from controlplane.core.model import RECORDS, Instance, Task
+from controlplane.core.model import Instance, Task
 from controlplane.core.plan import Key, Plan
 from controlplane.core.record import HOLD_MOVES, Record
 from controlplane.core.roster import Roster, Rosters
+from controlplane.core.tables import RECORDS
 from controlplane.core.view import R, View
 from wire.holds import Ledger
 from wire.resources import Room

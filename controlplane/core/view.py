@@ -112,6 +112,7 @@ class Draft(View):
     """A view plus the changes made so far; what it reads of single records it expects unchanged at the commit."""
 
     def __init__(self, state: View, *, now: float, cause: str) -> None:
+        """A draft over a draft sees its changes and leaves them alone."""
         self.now = now
         self.cause = cause
         self._state = state
@@ -123,6 +124,8 @@ class Draft(View):
         self._story: list[StoryLine] = []
         self._rooms: dict[str, Room] = {}
         self._moves: Counter[str] = Counter()
+        self._rosters: dict[str, Roster] = {}
+        """By cluster, where one was asked for after something had changed here; `put` keeps it up."""
 
     def record(self, kind: type[R], key: str) -> R | None:
         if (kind.table, key) in self._deletes:
@@ -164,10 +167,20 @@ class Draft(View):
         return self._state.free(instance) if room is None else room
 
     def roster(self, cluster: str) -> Roster:
+        own = self._rosters.get(cluster)
+        if own is not None:
+            return own
         if any(table == Instance.table for table, _ in (*self._puts, *self._deletes)):
-            return Roster((i for i in self.records(Instance) if i.cluster == cluster), self.free)
-        puts = (put for put in self._puts.values() if isinstance(put, Task) and put.cluster == cluster)
-        return self._state.roster(cluster).apart([(self._state.task(put.arn), put) for put in puts], self.free)
+            own = Roster((i for i in self.records(Instance) if i.cluster == cluster), self.free)
+        else:
+            tasks = [put for put in self._puts.values() if isinstance(put, Task) and put.cluster == cluster]
+            if not tasks:
+                return self._state.roster(cluster)
+            own = self._state.roster(cluster).fork()
+            for task in tasks:
+                own.see_task(self._state.task(task.arn), task, self.free)
+        self._rosters[cluster] = own
+        return own
 
     def moves(self, instance: str) -> int:
         return self._state.moves(instance) + self._moves[instance]
@@ -181,8 +194,11 @@ class Draft(View):
         self._puts[key] = record
         if isinstance(record, Task):
             self._move_room(before, record)
+            if record.cluster in self._rosters:
+                self._rosters[record.cluster].see_task(before, record, self.free)
         elif isinstance(record, Instance):
             self._measure_room(record)
+            self._rosters.pop(record.cluster, None)
 
     def _move_room(self, before: Task | None, after: Task) -> None:
         if before is not None and before.hold is not None and before.instance and after.hold is None:
@@ -203,6 +219,8 @@ class Draft(View):
         self.expect(record)
         self._puts.pop((record.table, record.key), None)
         self._deletes[record.table, record.key] = None
+        if isinstance(record, Instance):
+            self._rosters.pop(record.cluster, None)
 
     def expect(self, record: Record) -> None:
         """The decision leans on this record: it must be unchanged at the commit."""

@@ -5,8 +5,8 @@ A record's members may grow; a member that this program does not know is passed 
 
 import msgspec
 
-from controlplane.core.model import BY_TABLE
 from controlplane.core.record import Record
+from controlplane.core.tables import BY_TABLE
 from wire.story import StoryLine
 
 _encoder = msgspec.json.Encoder()

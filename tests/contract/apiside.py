@@ -83,3 +83,11 @@ def definition(family: str = "web", **container: Any) -> dict[str, Any]:
             {"name": "main", "image": "berth/stubborn:latest", "cpu": 1024, "memory": 7372, **container}
         ],
     }
+
+
+async def make_group(url: str, name: str, **members: Any) -> str:
+    """An instance group that nobody fills; its ARN."""
+    status, answer = await call(url, "CreateAutoScalingGroup", AutoScalingGroupName=name, **{"MaxSize": 9} | members)
+    assert status == 200, answer
+    arn: str = answer["AutoScalingGroup"]["AutoScalingGroupARN"]
+    return arn

@@ -33,6 +33,7 @@ class ScriptedAgent:
         cpu: int = 2048,
         memory_mib: int = 15731,
         zone: str = "us-east-1a",
+        instance_id: str = "i-0123456789abcdef0",
     ) -> None:
         self.url = url
         self.cluster = cluster
@@ -70,7 +71,7 @@ class ScriptedAgent:
                 {"name": "PORTS_UDP", "type": "STRINGSET", "stringSetValue": []},
             ],
             "instanceIdentityDocument": json.dumps(
-                {"instanceId": "i-0123456789abcdef0", "instanceType": "r5.large", "availabilityZone": zone}
+                {"instanceId": instance_id, "instanceType": "r5.large", "availabilityZone": zone}
             ),
         }
         self._session: aiohttp.ClientSession | None = None

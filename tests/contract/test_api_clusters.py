@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from apiside import Ecs, call, definition
+from apiside import Ecs, call, definition, make_group
 from botocore.exceptions import ClientError
 from scripted_agent import ScriptedAgent
 
@@ -12,7 +12,6 @@ from controlplane.core.view import Draft
 from controlplane.server import ControlPlane
 
 ACCOUNT = "arn:aws:ecs:us-east-1:123456789012"
-GROUP = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:u:autoScalingGroupName/web"
 ALL = ["ATTACHMENTS", "CONFIGURATIONS", "SETTINGS", "STATISTICS", "TAGS"]
 
 
@@ -71,7 +70,7 @@ async def test_a_cluster_that_somebody_lives_in_is_not_deleted(plane: ControlPla
         if what == "Services":
             await ecs.create_service(cluster="prod", serviceName="s", taskDefinition="web", desiredCount=0)
         else:
-            group = {"autoScalingGroupArn": GROUP}
+            group = {"autoScalingGroupArn": await make_group(plane.url, "web")}
             await ecs.create_capacity_provider(name="own", cluster="prod", autoScalingGroupProvider=group)
         with pytest.raises(ClientError) as refused:
             await ecs.delete_cluster(cluster="prod")
@@ -108,8 +107,9 @@ async def test_what_moves_in_while_a_cluster_is_deleted_is_not_lost(plane: Contr
             await ecs.wait("services_inactive", cluster="prod", services=["s"])
 
 
-async def test_a_capacity_provider_lives_and_dies(ecs: Ecs) -> None:
-    group = {"autoScalingGroupArn": GROUP, "managedScaling": {"status": "ENABLED", "targetCapacity": 67}}
+async def test_a_capacity_provider_lives_and_dies(plane: ControlPlane, ecs: Ecs) -> None:
+    arn = await make_group(plane.url, "web")
+    group = {"autoScalingGroupArn": arn, "managedScaling": {"status": "ENABLED", "targetCapacity": 67}}
     tags = [{"key": "team", "value": "x"}]
     made = (await ecs.create_capacity_provider(name="web", autoScalingGroupProvider=group, tags=tags))[
         "capacityProvider"
@@ -149,9 +149,9 @@ async def test_a_capacity_provider_lives_and_dies(ecs: Ecs) -> None:
     assert (await ecs.create_capacity_provider(name="web", autoScalingGroupProvider=group))["capacityProvider"]
 
 
-async def test_capacity_providers_are_described_in_pages(ecs: Ecs) -> None:
+async def test_capacity_providers_are_described_in_pages(plane: ControlPlane, ecs: Ecs) -> None:
     for number in range(11):
-        group = {"autoScalingGroupArn": f"group-{number}"}
+        group = {"autoScalingGroupArn": await make_group(plane.url, f"group-{number}")}
         await ecs.create_capacity_provider(name=f"p{number:02}", autoScalingGroupProvider=group)
     first = await ecs.describe_capacity_providers()
     rest = await ecs.describe_capacity_providers(nextToken=first["nextToken"])
@@ -191,6 +191,12 @@ def put(providers: list[str], strategy: list[dict[str, Any]]) -> dict[str, Any]:
             "parameter",
             "managed scaling must be enabled",
         ),
+        (
+            "CreateCapacityProvider",
+            {"name": "p", "autoScalingGroupProvider": {"autoScalingGroupArn": "none"}},
+            "client",
+            "there are: g",
+        ),
         ("DeleteCapacityProvider", {"capacityProvider": "FARGATE"}, "parameter", "cannot be deleted"),
         ("DeleteCapacityProvider", {"capacityProvider": "none"}, "client", "does not exist"),
         ("PutClusterCapacityProviders", put(["none"], []), "parameter", "'none' was not found"),
@@ -221,6 +227,7 @@ def put(providers: list[str], strategy: list[dict[str, Any]]) -> dict[str, Any]:
 async def test_bad_requests_change_nothing(
     plane: ControlPlane, *, operation: str, members: dict[str, Any], code: str, sentence: str
 ) -> None:
+    await make_group(plane.url, "g")
     revision = plane.store.view().revision
     status, answer = await call(plane.url, operation, **members)
     assert (status, answer["__type"]) == (400, CODES.get(code, code))

@@ -4,13 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from apiside import Ecs, call, definition, until
+from apiside import Ecs, call, definition, make_group, until
 from botocore.exceptions import ClientError
 from scripted_agent import ScriptedAgent
 
 from controlplane.server import ControlPlane
-
-GROUP = {"autoScalingGroupArn": "g"}
 
 
 async def test_every_override_reaches_the_agent(plane: ControlPlane, ecs: Ecs) -> None:
@@ -116,19 +114,18 @@ async def test_words_have_limits(
 
 async def test_a_default_strategy_is_not_passed_over(plane: ControlPlane, ecs: Ecs) -> None:
     await ecs.register_task_definition(**definition())
-    await ecs.create_capacity_provider(name="p", autoScalingGroupProvider=GROUP)
+    group = {"autoScalingGroupArn": await make_group(plane.url, "g")}
+    await ecs.create_capacity_provider(name="p", autoScalingGroupProvider=group)
     strategy = [{"capacityProvider": "p", "weight": 1}]
     await ecs.put_cluster_capacity_providers(
         cluster="default", capacityProviders=["p"], defaultCapacityProviderStrategy=strategy
     )
-    async with ScriptedAgent(plane.url):
-        with pytest.raises(ecs.client.exceptions.ClientException, match="defaultCapacityProviderStrategy"):
-            await ecs.run_task(taskDefinition="web")
-        with pytest.raises(
-            ecs.client.exceptions.ClientException, match="capacityProviderStrategy, which is not served"
-        ):
-            await ecs.run_task(taskDefinition="web", capacityProviderStrategy=strategy)
-        assert (await ecs.run_task(taskDefinition="web", launchType="EC2"))["tasks"]
+    async with ScriptedAgent(plane.url) as agent:
+        for members in ({}, {"capacityProviderStrategy": strategy}):
+            refused = await ecs.run_task(taskDefinition="web", **members)
+            assert refused["tasks"] == [], "the host is not the provider's, and without managed scaling nobody waits"
+        answer = await ecs.run_task(taskDefinition="web", launchType="EC2")
+        assert [task["containerInstanceArn"] for task in answer["tasks"]] == [agent.arn], answer
 
 
 async def test_tags_are_handed_on(plane: ControlPlane, ecs: Ecs) -> None:

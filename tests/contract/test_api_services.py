@@ -142,7 +142,7 @@ async def test_services_are_listed_ten_a_page(ecs: Ecs) -> None:
         ({"desiredCount": -1}, "desiredCount should be 0 or more"),
         ({"deploymentConfiguration": {"maximumPercent": 50}}, "maximumPercent should be"),
         ({"deploymentConfiguration": {"bakeTimeInMinutes": 2000}}, "bakeTimeInMinutes should be between 0 and 1440"),
-        ({"loadBalancers": [{"containerName": "main", "containerPort": 80}]}, "loadBalancers"),
+        ({"loadBalancers": [{"containerName": "main", "containerPort": 80}]}, "targetGroupArn can not be blank"),
         ({"schedulingStrategy": "DAEMON"}, "The daemon scheduling strategy does not support a desired count"),
         ({"launchType": "FARGATE"}, "launchType (FARGATE)"),
         ({"placementConstraints": [{"type": "memberOf", "expression": "x"}]}, "at character 1"),

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from apiside import Ecs, call, definition
+from apiside import Ecs, call, definition, make_group
 from botocore.exceptions import ClientError
 from scripted_agent import ScriptedAgent
 
@@ -134,7 +134,7 @@ async def test_every_kind_of_resource_takes_tags(plane: ControlPlane, ecs: Ecs) 
         definition_arn = (await ecs.register_task_definition(**definition(cpu=1, memory=10)))["taskDefinition"][
             "taskDefinitionArn"
         ]
-        group = {"autoScalingGroupArn": "g"}
+        group = {"autoScalingGroupArn": await make_group(plane.url, "g")}
         provider = await ecs.create_capacity_provider(name="p", autoScalingGroupProvider=group)
         arns = [
             definition_arn,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from apiside import Ecs, definition
+from apiside import Ecs, definition, make_group
 from botocore import xform_name
 from botocore.exceptions import ClientError
 from scripted_agent import ScriptedAgent
@@ -115,6 +115,7 @@ async def ecs() -> Any:
 async def test_all_operations_answer(ecs: Ecs) -> None:
     url = ecs.client.meta.endpoint_url
     walked = set(REFUSED)
+    await make_group(url, "g")
     async with ScriptedAgent(url) as agent:
         seen: Seen = {"instance": agent.arn}
         for operation, members in WALK:

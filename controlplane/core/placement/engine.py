@@ -1,6 +1,7 @@
 """Placement: which instances take the copies of one request. It proposes; the commit checks the room again.
 
-Where the strategy allows it, copies are placed as a group (`group.py`), with the result of placing them one by one.
+A few copies go one by one to the first of a `standing`; many as a `group`, where the strategy allows it; whatever asks
+for more than those know goes through the field. The result is the same: that of placing them one by one.
 """
 
 import msgspec
@@ -9,16 +10,18 @@ import numpy as np
 from controlplane.core.names import Dice
 from controlplane.core.placement import custom, explain, group
 from controlplane.core.placement.explain import Refusal
-from controlplane.core.placement.field import Field, missing, ranked, refused
+from controlplane.core.placement.field import Field, missing, ranked, refused, scattered
 from controlplane.core.placement.request import Attribute, Caution, Request
+from controlplane.core.placement.standing import Standing, is_followed, key_of, order_of
 from controlplane.core.placement.strategies import Binpack, Level, Random, Resource, Spread, levels
 from controlplane.core.roster import Integers
 from controlplane.core.view import View
 from wire.resources import Amounts
 from wire.status import InstanceStatus
 
-GROUP_FROM = 16
-"""Copies from which on a sort of all instances is cheaper than a look for each copy; the result is the same."""
+GROUP_FROM = 64
+"""Copies from which on a sort of all instances is cheaper than one choice after the other (measured at 5,000 instances:
+35 to 130, by the strategy); the result is the same."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -37,6 +40,10 @@ def place(view: View, request: Request, dice: Dice) -> Outcome:
     if scheduler is not None:
         chosen_by_it, refusals = custom.choose(scheduler, view, request, dice)
         return Outcome(tuple(chosen_by_it), tuple(refusals))
+    if request.count < GROUP_FROM:
+        standing = _standing(view, request)
+        if standing is not None:
+            return _outcome_of(standing, view, request, dice)
     field = Field(view, request, request.caution)
     chosen = _choose(field, request, request.count, dice)
     if request.caution is Caution.PREFER_EMPTY and len(chosen) < request.count:
@@ -63,13 +70,55 @@ def examine(view: View, instance: str, amounts: Amounts, required: tuple[Attribu
     return explain.ATTRIBUTE if missing(record, required) else None
 
 
+def _standing(view: View, request: Request) -> Standing | None:
+    """The standing of such requests, up to now; None where they have none."""
+    if not is_followed(request):
+        return None
+    roster, key = view.roster(request.cluster), key_of(request)
+    kept = roster.follower(key)
+    if isinstance(kept, Standing) and kept.catch_up():
+        return kept
+    order = order_of(levels(request.strategy))
+    if order is None or not roster.instances:
+        return None
+    field = Field(view, request)
+    if field.asks_about_tasks:
+        return None
+    standing = Standing(roster, field, request, order)
+    roster.follow(key, standing)
+    return standing
+
+
+def _outcome_of(standing: Standing, view: View, request: Request, dice: Dice) -> Outcome:
+    draw = dice.getrandbits(64)
+    roster = standing.roster
+    if request.count > 1:
+        standing = standing.forked(roster.fork())
+    chosen: list[int] = []
+    while len(chosen) < request.count:
+        if chosen:
+            standing.take(chosen[-1])
+        index = standing.first(draw, dice)
+        if index is None:
+            break
+        chosen.append(index)
+    placed = tuple(roster.instances[index].arn for index in chosen)
+    if len(placed) == request.count:
+        return Outcome(placed)
+    field = Field(view, request)
+    field.take(np.array(chosen, dtype=np.int64))
+    return Outcome(placed, tuple(field.refusals()))
+
+
 def _choose(field: Field, request: Request, count: int, dice: Dice) -> list[int]:
+    if not field.instances:
+        return []
     chain = levels(request.strategy)
     draw = dice.getrandbits(64)
     domains = [field.domains(level) for level in chain if isinstance(level, Spread)]
     if count >= GROUP_FROM and not field.asks_about_copies and group.is_groupable(chain, domains):
         last = chain[-1]
-        rank = ranked(len(field.instances), draw)
+        rank = ranked(scattered(np.arange(len(field.instances))), draw)
         chosen = group.choose(field, domains, last if isinstance(last, Binpack) else None, rank, count)
         field.take(chosen)
         return [int(index) for index in chosen]
@@ -79,7 +128,7 @@ def _choose(field: Field, request: Request, count: int, dice: Dice) -> list[int]
 def _choose_singly(field: Field, chain: tuple[Level, ...], count: int, draw: int, dice: Dice) -> list[int]:
     domains = [field.domains(level) for level in chain if isinstance(level, Spread)]
     totals = [np.bincount(domain, weights=field.counts).astype(np.int64) for domain in domains]
-    rank = ranked(len(field.instances), draw)
+    rank = ranked(scattered(np.arange(len(field.instances))), draw)
     chosen: list[int] = []
     while len(chosen) < count:
         candidates = _best(field, chain, domains, totals)

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from controlplane.core.model import Instance, Task
-from controlplane.core.names import Dice
 from controlplane.core.placement import explain
 from controlplane.core.placement.constraints import expressions, is_distinct
 from controlplane.core.placement.explain import Refusal
@@ -26,10 +25,11 @@ from wire.resources import Amounts, Room
 from wire.status import InstanceStatus
 
 Mask = npt.NDArray[np.bool_]
+Hashes = npt.NDArray[np.uint64]
 
 _LOOKED_AT = frozenset({InstanceStatus.ACTIVE, InstanceStatus.DRAINING})
 _MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-"""Constants of splitmix64, which makes one draw of the dice into a rank for every instance."""
+"""Constants of splitmix64."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -68,15 +68,22 @@ class Field:
         distinct = is_distinct(request.constraints)
         self.single = distinct or bool(self.want.ports or self.want.ports_udp)
         """Whether an instance takes one copy at most: fixed host ports, distinctInstance."""
-        self.looked_at: Mask = self._looked_at(request.avoid)
+        self.looked_at: Mask = self._looked_at(request.avoid, request.only)
         self._group = request.group
         self._expressions = expressions(request.constraints)
         self.asks_about_copies = any(Subject.TASK_GROUP in subjects(e) for e in self._expressions.values())
         """Whether a copy can change what a constraint says of its instance; then they are placed one by one."""
-        self.rules = [*self._rules(request), *([self._distinct()] if distinct else [])]
-        self.open: Mask = self.looked_at & (roster.column("eligible", is_eligible) > 0) & self._ports_free()
+        self.asks_about_tasks = any(subjects(e) & OF_TASKS for e in self._expressions.values())
+        """Whether any task can."""
+        self.rules = list(self._rules(request))
+        self.admitted: Mask = self.looked_at & (roster.column("eligible", is_eligible) > 0)
+        """Who passes every look at the instance itself: its agent, attributes, `memberOf`."""
         for rule in self.rules:
-            self.open &= rule.passes
+            self.admitted &= rule.passes
+        self.open: Mask = self.admitted & self._ports_free()
+        if distinct:
+            self.rules.append(self._distinct())
+            self.open &= self.rules[-1].passes
         self.fits: Mask = self.caps(1) > 0
         """Who takes the next copy; kept up by `take_one`."""
 
@@ -84,8 +91,12 @@ class Field:
         """A column that changes with the tasks."""
         return self._roster.column(key, value_of, of_tasks=True)
 
-    def _looked_at(self, avoid: frozenset[str]) -> Mask:
+    def _looked_at(self, avoid: frozenset[str], only: frozenset[str] | None) -> Mask:
         mask: Mask = self._roster.column("looked at", lambda instance: instance.status in _LOOKED_AT) > 0
+        if only is not None:
+            inside = np.zeros_like(mask)
+            inside[[self._roster.index_of[arn] for arn in only & self._roster.index_of.keys()]] = True
+            mask &= inside
         for arn in avoid & self._roster.index_of.keys():
             mask[self._roster.index_of[arn]] = False
         return mask
@@ -242,19 +253,17 @@ def is_phantom(task: Task) -> bool:
     return task.is_stopping and task.hold is None
 
 
-def ranks(count: int, dice: Dice) -> Integers:
-    """A random order of `count` instances, from one draw: the less, the sooner."""
-    return ranked(count, dice.getrandbits(64))
+def scattered(indexes: Integers) -> Hashes:
+    """A hash of each index, the same at any time: what `ranked` takes."""
+    mixed = (indexes + 1).astype(np.uint64) * np.uint64(_MIX[0])
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(_MIX[1])
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(_MIX[2])
+    return mixed ^ (mixed >> np.uint64(31))
 
 
-def ranked(count: int, draw: int) -> Integers:
-    """The same, from a draw that was made."""
-    with np.errstate(over="ignore"):
-        mixed = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_MIX[0]) + np.uint64(draw)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(_MIX[1])
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(_MIX[2])
-        mixed ^= mixed >> np.uint64(31)
-    return (mixed >> np.uint64(1)).astype(np.int64)
+def ranked(hashes: Hashes, draw: int) -> Hashes:
+    """A random order of all instances, from one draw of 64 bits: the rank of each, the least first."""
+    return (hashes ^ np.uint64(draw)) * np.uint64(draw | 1)
 
 
 def _has_ports(room: Room, want: Amounts) -> bool:

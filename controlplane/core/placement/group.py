@@ -9,9 +9,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from controlplane.core.placement.field import Field
+from controlplane.core.placement.field import Field, Hashes
 from controlplane.core.placement.strategies import Binpack, Level, Resource, Spread
 from controlplane.core.roster import Integers
+
+Keys = list[Integers | Hashes]
 
 
 def is_groupable(chain: tuple[Level, ...], domains: list[Integers]) -> bool:
@@ -21,7 +23,7 @@ def is_groupable(chain: tuple[Level, ...], domains: list[Integers]) -> bool:
     return all(_refines(fine, coarse) for coarse, fine in pairwise(domains))
 
 
-def choose(field: Field, domains: list[Integers], binpack: Binpack | None, rank: Integers, count: int) -> Integers:
+def choose(field: Field, domains: list[Integers], binpack: Binpack | None, rank: Hashes, count: int) -> Integers:
     """Indexes of the instances that take up to `count` copies, in the order of the copies."""
     free: Integers = np.zeros(len(rank), dtype=np.int64)
     cost = 0
@@ -29,10 +31,10 @@ def choose(field: Field, domains: list[Integers], binpack: Binpack | None, rank:
         free, cost = field.cpu, field.want.cpu
     elif binpack is not None:
         free, cost = field.memory, field.want.memory_mib
-    outer = domains[-1] if domains else np.zeros_like(rank)
+    outer = domains[-1] if domains else np.zeros_like(free)
     per_instance = len(np.unique(outer)) == len(outer)
     if per_instance:
-        parent = domains[-2] if len(domains) > 1 else np.zeros_like(rank)
+        parent = domains[-2] if len(domains) > 1 else np.zeros_like(free)
         caps = _water_fill(field, parent, count)
     else:
         caps = _fill(field, outer, free, rank, count)
@@ -40,8 +42,8 @@ def choose(field: Field, domains: list[Integers], binpack: Binpack | None, rank:
     nth = np.arange(len(slots)) - np.repeat(np.cumsum(caps) - caps, caps)
     # The last key of lexsort is the first to count. Inside of its domain an instance is filled to the end; between
     # domains the head slots compare, by what is left at that point.
-    fill = [nth, rank[slots], free[slots]]
-    keys = [rank[slots], free[slots] - nth * cost]
+    fill: Keys = [nth, rank[slots], free[slots]]
+    keys: Keys = [rank[slots], free[slots] - nth * cost]
     for domain in reversed(domains):
         base = np.bincount(domain, weights=field.counts).astype(np.int64)
         position = _position(domain[slots], fill if domain is outer else keys)
@@ -51,7 +53,7 @@ def choose(field: Field, domains: list[Integers], binpack: Binpack | None, rank:
     return chosen
 
 
-def _position(domain: Integers, keys: list[Integers]) -> Integers:
+def _position(domain: Integers, keys: Keys) -> Integers:
     """Place of each slot in the sequence of its own domain, from 0."""
     order = np.lexsort([*keys, domain])
     in_order = domain[order]
@@ -62,7 +64,7 @@ def _position(domain: Integers, keys: list[Integers]) -> Integers:
     return position
 
 
-def _fill(field: Field, domain: Integers, free: Integers, rank: Integers, count: int) -> Integers:
+def _fill(field: Field, domain: Integers, free: Integers, rank: Hashes, count: int) -> Integers:
     """Slots that can matter where a domain fills one instance after the other: no more than `count` in each domain."""
     caps = field.caps(count)
     order = np.lexsort([rank, free, domain])

@@ -58,6 +58,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     caution: Caution = Caution.NONE
     avoid: frozenset[str] = frozenset()
     """Instances (ARN) that are not looked at."""
+    only: frozenset[str] | None = None
+    """Instances (ARN) that are looked at, those of a capacity provider; None: all of the cluster."""
     chooser: Chooser = Chooser.CLUSTERS
 
 

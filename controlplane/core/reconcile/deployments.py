@@ -8,6 +8,7 @@ from enum import Enum
 
 import msgspec
 
+from controlplane.core.balancing import traffic
 from controlplane.core.model import Deployment, Service
 from controlplane.core.names import Names
 from controlplane.core.reconcile import breaker, events
@@ -72,6 +73,7 @@ def begin(draft: Draft, service: Service, *, task_definition: str, names: Names)
         service=service.arn,
         cluster=service.cluster,
         task_definition=task_definition,
+        groups=traffic.groups_for(draft, service),
         body={member: service.body[member] for member in _REVISION_MEMBERS if member in service.body},
         created_at=draft.now,
     )

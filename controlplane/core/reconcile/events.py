@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from controlplane.core.model import Service, ServiceEvent, TargetHealth, Task
+from controlplane.core.balancing.records import Target
+from controlplane.core.model import Service, ServiceEvent, Task
 from controlplane.core.names import Names
 from controlplane.core.view import Draft
 from wire.arn import short_id
@@ -120,6 +121,12 @@ def throttled(service: Service) -> Sentence:
     return Sentence(text, "ECS_OPERATION_THROTTLED")
 
 
+def rescaled(service: Service) -> Sentence:
+    """Auto scaling has set its desired count. The wording is ours; the name is AWS's."""
+    text = f"(service {service.name}) has its desired count set to {service.desired_count} by auto scaling."
+    return Sentence(text, "SERVICE_DESIRED_COUNT_UPDATED")
+
+
 def deadlocked(service: Service) -> Sentence:
     """Floor and ceiling leave no step to take."""
     return Sentence(
@@ -156,12 +163,30 @@ def failed_checks(service: Service, task: Task) -> Sentence:
     return Sentence(f"(service {service.name}) (task {short_id(task.arn)}) failed container health checks.")
 
 
-def failed_target(service: Service, task: Task, target: TargetHealth) -> Sentence:
+def failed_target(service: Service, task: Task, target: Target) -> Sentence:
     """A target group finds a task unhealthy."""
     return Sentence(
         f"(service {service.name}) (task {short_id(task.arn)}) (port {target.port}) is unhealthy in "
         f"(target-group {target.group}) due to (reason {target.reason or 'Health checks failed'})."
     )
+
+
+# -- load balancing ----------------------------------------------------------------------------------------------------
+
+
+def registered(service: Service, group: str, count: int) -> Sentence:
+    """So many targets have joined a target group (ARN)."""
+    return Sentence(f"(service {service.name}) registered {count} targets in (target-group {group})")
+
+
+def deregistered(service: Service, group: str, count: int) -> Sentence:
+    """So many targets are leaving a target group (ARN)."""
+    return Sentence(f"(service {service.name}) deregistered {count} targets in (target-group {group})")
+
+
+def draining(service: Service, count: int) -> Sentence:
+    """So many tasks get no new connections any more."""
+    return Sentence(f"(service {service.name}) has begun draining connections on {count} tasks.")
 
 
 # -- protection --------------------------------------------------------------------------------------------------------
@@ -239,3 +264,12 @@ def _batches(tasks: Sequence[Task]) -> list[Sequence[Task]]:
 
 def _named(tasks: Sequence[Task]) -> str:
     return " ".join(f"(task {short_id(task.arn)})" for task in tasks)
+
+
+def over_limit(service: Service) -> Sentence:
+    """Too many tasks of the cluster wait for an instance already."""
+    text = (
+        f"(service {service.name}) was unable to place tasks in your cluster because the tasks provisioning capacity "
+        "limit was exceeded."
+    )
+    return Sentence(text, "SERVICE_TASK_PLACEMENT_FAILURE")

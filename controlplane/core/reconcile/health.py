@@ -36,14 +36,12 @@ def soundness(task: Task, service: Service, now: float, policy: Policy) -> Sound
         return Soundness.STARTING
     ran_seconds = now - task.started_at
     is_checked = has_check(task)
-    if not is_checked and not service.is_balanced:
+    if not is_checked and not task.targets:
         return Soundness.HEALTHY if ran_seconds >= policy.healthy_after_seconds else Soundness.SETTLING
     if why_unhealthy(task):
         return Soundness.SETTLING if ran_seconds < (service.health_grace_seconds or 0) else Soundness.UNHEALTHY
     is_container_fine = not is_checked or of_task(task) is HealthStatus.HEALTHY
-    is_target_fine = not service.is_balanced or (
-        bool(task.targets) and all(target.status is HealthStatus.HEALTHY for target in task.targets)
-    )
+    is_target_fine = all(target.status is HealthStatus.HEALTHY for target in task.targets)
     return Soundness.HEALTHY if is_container_fine and is_target_fine else Soundness.SETTLING
 
 
@@ -51,7 +49,7 @@ def changes_at(task: Task, service: Service, policy: Policy) -> tuple[float, ...
     """Times (epoch seconds) at which nothing but time may change the soundness of a task."""
     if not task.is_live or task.started_at is None:
         return ()
-    if not has_check(task) and not service.is_balanced:
+    if not has_check(task) and not task.targets:
         return (task.started_at + policy.healthy_after_seconds,)
     return (task.started_at + (service.health_grace_seconds or 0),) if why_unhealthy(task) else ()
 

@@ -5,15 +5,18 @@ It decides nothing; `replica`, `daemon` and their like do. Lives as long as one 
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from controlplane.core import lifecycle, tagging
+from controlplane.core.balancing import targets, traffic
+from controlplane.core.capacity import launching
 from controlplane.core.lifecycle import NewTask
 from controlplane.core.model import Deployment, Release, Service, Task, TaskDefinition
 from controlplane.core.names import Dice, Names
 from controlplane.core.placement import explain
-from controlplane.core.placement.engine import Outcome, place
+from controlplane.core.placement.explain import Refusal
 from controlplane.core.placement.request import Caution, Chooser, Request, caution_of, service_request
 from controlplane.core.policy import CountsStopping, HoldEnds, Policy, ProtectionCovers
 from controlplane.core.reconcile import events, health, scalein, throttle
@@ -85,6 +88,8 @@ class Look:
         """Tasks that found no room in this look."""
         self.kept_free: Callable[[], frozenset[str]] = frozenset
         """Instances (ARN) that wait for a daemon task; asked only where something starts."""
+        self.has_moved = False
+        """Leases have run out in this look: nobody is to wait in the same place again."""
         self.stopped: set[str] = set()
         """ARNs of those told to stop in this look."""
         self.read()
@@ -180,6 +185,7 @@ class Look:
                 proof=proof,
             )
         self.stopped |= {task.arn for task in tasks}
+        self.service = targets.tell_draining(self.draft, self.service, (task.arn for task in tasks), self.names)
         if not quietly:
             self.service = events.stopped(self.draft, self.service, tasks, self.names)
         self.read()
@@ -204,21 +210,33 @@ class Look:
             rest = frozenset(i.arn for i in self.draft.instances(self.service.cluster)) - only
             constraints = (*request.constraints, {"type": "distinctInstance"})
             request = msgspec.structs.replace(request, avoid=rest, constraints=constraints, chooser=Chooser.ENGINE)
-        outcome = place(self.draft, request, self.dice)
-        started = [
-            self.create(deployment, instance, replaces=replaces[nth].arn if nth < len(replaces) else None)
-            for nth, instance in enumerate(outcome.placed)
-        ]
-        replaced = min(len(replaces), len(started))
-        self.service = events.started(self.draft, self.service, started, self.names, replaced=replaced)
+        stand_ins = iter(replaces)
+        launched = launching.launch(
+            self.draft,
+            self.service.cluster,
+            launching.strategy_of(self.service) if only is None else (),
+            request,
+            create=lambda instance, body: self.create(deployment, instance, body, replaces=next(stand_ins, None)),
+            keep=self.live,
+            may_wait=self._release_expected_by() <= self.draft.now,
+            dice=self.dice,
+        )
+        started = launched.started
+        placed = [task for task in started if task.instance is not None]
+        replaced = min(len(replaces), len(placed))
+        self.service = events.started(self.draft, self.service, placed, self.names, replaced=replaced)
+        if launched.is_over_limit:
+            self.say(events.over_limit(self.service))
         if len(started) < count:
             self.unplaced += count - len(started)
-            self._tell_unplaced(outcome)
+            self._tell_unplaced(launched.refusals)
         self.read()
         return started
 
-    def create(self, deployment: Deployment, instance: str, *, replaces: str | None = None) -> Task:
-        """Make one task of a deployment on an instance (ARN)."""
+    def create(
+        self, deployment: Deployment, instance: str | None, body: dict[str, Any], *, replaces: Task | None = None
+    ) -> Task:
+        """Make one task of a deployment on an instance (ARN; None: it waits for one)."""
         definition = definition_of(self.draft, deployment)
         new = NewTask(
             cluster=self.service.cluster,
@@ -227,8 +245,10 @@ class Look:
             service=self.service.arn,
             deployment=deployment.id,
             started_by=deployment.id,
-            replaces=replaces,
+            targets=traffic.targets_of(self.draft, deployment),
+            replaces=replaces.arn if replaces is not None else None,
             body={
+                **body,
                 "tags": tagging.of_service_task(self.service, definition),
                 "enableExecuteCommand": self.service.body.get("enableExecuteCommand", False),
             },
@@ -244,7 +264,8 @@ class Look:
         avoid: frozenset[str] = frozenset(),
     ) -> Request:
         """The placement request for so many copies of a deployment."""
-        caution = caution_of(self.policy) if caution is None else caution
+        if caution is None:
+            caution = Caution.ONLY_EMPTY if self.has_moved else caution_of(self.policy)
         return service_request(self.service, definition_of(self.draft, deployment), count, caution, avoid)
 
     def _launches_left(self, count: int) -> int:
@@ -255,16 +276,16 @@ class Look:
         self.say(events.throttled(self.service))
         return left
 
-    def _tell_unplaced(self, outcome: Outcome) -> None:
+    def _tell_unplaced(self, refusals: Sequence[Refusal]) -> None:
         expected_by = self._release_expected_by()
         if expected_by > self.draft.now:
             self.times.append(expected_by)
             return
-        message = explain.unable_to_place(self.service.name, outcome.refusals)
+        message = explain.unable_to_place(self.service.name, refusals)
         if self.say(events.Sentence(message, "SERVICE_TASK_PLACEMENT_FAILURE")):
-            reasons = explain.tally(outcome.refusals)
-            instances = len(outcome.refusals)
-            why = explain.sentence(outcome.refusals)
+            reasons = explain.tally(refusals)
+            instances = len(refusals)
+            why = explain.sentence(refusals)
             self.draft.tell(Kind.PLACEMENT_FAILED, self.service.arn, reasons=reasons, instances=instances, why=why)
 
     def _release_expected_by(self) -> float:

@@ -7,6 +7,7 @@ from collections import Counter
 
 import msgspec
 
+from controlplane.core.capacity.attachment import PROVIDER_MEMBER, instances_of, provider_of_task, terms
 from controlplane.core.model import Service, Task
 from controlplane.core.placement.constraints import MEMBER_OF
 from controlplane.core.placement.engine import place
@@ -72,11 +73,17 @@ def _start(look: Look, tasks: list[Task], counts: dict[str, int]) -> None:
     newest = look.service.deployments[0]
     instances = look.draft.instances(look.service.cluster)
     elsewhere = frozenset(i.arn for i in instances if i.attribute(ZONE_ATTRIBUTE) != least) | look.kept_free()
-    placed = place(look.draft, look.request(newest, 1, avoid=elsewhere), look.dice).placed
+    name = provider_of_task(former[0])
+    each = terms(look.draft, name, look.service.cluster) if name else None
+    request = look.request(newest, 1, avoid=elsewhere)
+    if each is not None:
+        request = msgspec.structs.replace(request, only=instances_of(look.draft, each))
+    placed = place(look.draft, request, look.dice).placed
     if not placed:
         look.say(events.unplaced_to_balance(look.service, least))
         return
-    started = look.create(newest, placed[0], replaces=former[0].arn)
+    body = {PROVIDER_MEMBER: name} if name else {}
+    started = look.create(newest, placed[0], body, replaces=former[0])
     look.draft.put(msgspec.structs.replace(started, is_move=True))
     look.tell(events.started_to_balance(look.service, [started], least))
     look.read()

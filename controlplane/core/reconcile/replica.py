@@ -8,6 +8,7 @@ Source: `DeploymentConfiguration` (floor, ceiling, rounding); the order within a
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from controlplane.core.capacity import launching
 from controlplane.core.model import Task
 from controlplane.core.placement.engine import place
 from controlplane.core.placement.field import is_phantom
@@ -168,15 +169,19 @@ def move_waiting(look: Look, team: Team) -> None:
     if lease is None:
         return
     waiting = [t for t in team.tasks if t.last_status is TaskStatus.PENDING and t.hold and not look.is_held(t)]
-    look.times += [task.created_at + lease for task in waiting]
-    expired = [t for t in waiting if t.created_at + lease <= look.draft.now and _is_behind_stopping(look, t)]
+    ends = {task.arn: task.hold.since + lease for task in waiting if task.hold is not None}
+    look.times += ends.values()
+    expired = [t for t in waiting if ends[t.arn] <= look.draft.now and _is_behind_stopping(look, t)]
     if not expired:
         return
     look.times.append(look.draft.now + lease)
     avoid = frozenset(task.instance for task in expired if task.instance)
     request = look.request(team.deployment, len(expired), caution=Caution.ONLY_EMPTY, avoid=avoid)
-    places = place(look.draft, request, look.dice).placed
-    look.stop(expired[: len(places)], proof=Proof.LEASE_EXPIRED)
+    if not launching.waits(look.draft, look.service.cluster, launching.strategy_of(look.service)):
+        expired = expired[: len(place(look.draft, request, look.dice).placed)]
+    # Else whoever finds no other place waits in PROVISIONING, where managed scaling sees it.
+    look.has_moved = bool(expired)
+    look.stop(expired, proof=Proof.LEASE_EXPIRED)
 
 
 def _is_behind_stopping(look: Look, task: Task) -> bool:

@@ -7,6 +7,7 @@ from berth.__main__ import berth
 from berth.cli.options import duration_seconds, duration_text
 from berth.demo.setup import Remedies, Setup, read_remedies, slots
 from berth.errors import UserError
+from berth.groups import read_group
 
 
 @pytest.mark.parametrize(
@@ -35,10 +36,19 @@ def test_durations_are_written_as_they_are_read(seconds: int, text: str) -> None
         ("dev --policy best", "'best' is no policy preset; there are ecs-2026, ecs-2015, on-exit, deadline, lease."),
         ("dev --release never", "--release is 'never', but must be eager or on-exit."),
         ("dev --stop-timeout 5", "'5' is no duration: write it like 5s, 2m or 1h30m, at least 1s."),
-        ("dev --hosts many", "--hosts is many, but must be a whole number from 1 to 50."),
+        ("dev --hosts many", "--hosts is many, but must be a whole number from 0 to 50."),
         ("dev --port 99999", "--port is 99999, but must be a whole number from 1 to 65535."),
         ("dev --zones a,,b", "'a,,b' is no list of zones: write it like us-east-1a,us-east-1b."),
         ("dev --reserved-memory 20000", "--reserved-memory 20000 leaves nothing of r5.large, which has 15731 MiB."),
+        ("dev --group web,max=x", "--group 'web,max=x': max needs a whole number."),
+        ("dev --group web,color=red", "'color' is not known; there are min, max"),
+        ("dev --group web,min=3,max=2", "min <= desired <= max should hold."),
+        ("dev --group we/b", "letters, digits, hyphens and underscores"),
+        ("dev --group web,type=r5.lagre", "'r5.lagre' is no instance type that berth knows"),
+        ("dev --time-scale 0", "--time-scale is 0, but must be a whole number from 1 to 600."),
+        ("group create web --max 3 --hook h,sometimes", "--hook 'h,sometimes': write it like NAME,launching"),
+        ("group create web --max 3 --endpoint http://127.0.0.1:9", "No control plane answers at http://127.0.0.1:9"),
+        ("group set web --endpoint http://127.0.0.1:9", "Say what to set"),
         ("demo stop --release never", "--release is 'never', but must be both or eager or on-exit."),
         ("demo stop --long-job long", "'long' is no duration"),
         ("demo stop --remedy luck", "'luck' is no remedy; there are stop-timeout=10s"),
@@ -50,6 +60,13 @@ def test_a_refusal_is_one_sentence(arguments: str, sentence: str) -> None:
     assert result.exit_code == 2
     assert sentence in result.output
     assert len(result.output.strip().splitlines()) == 1
+
+
+def test_a_group_is_read() -> None:
+    group = read_group("web,min=1,max=5,type=r5.large+m5.xlarge,zone=z-a+z-b,boot=30s,protect,provider=cp,target=80")
+    assert (group.minimum, group.maximum, group.desired, group.target_percent) == (1, 5, None, 80)
+    assert (group.types, group.zones) == (("r5.large", "m5.xlarge"), ("z-a", "z-b"))
+    assert (group.boot_seconds, group.protects_new, group.provider) == (30.0, True, "cp")
 
 
 def test_remedies_can_be_combined() -> None:

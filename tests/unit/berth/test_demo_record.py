@@ -7,8 +7,10 @@ from story_maker import MEMORY_MIB, StoryMaker, task_arn
 
 from berth.demo.evidence import Event
 from berth.demo.record import Record, record_of
+from berth.demo.scenario import note
 from berth.demo.setup import Remedies
 from berth.demo.table import next_command, table, table_lines, verdict
+from wire.story import StoryLine
 
 
 def test_eager_shows_what_4106_shows() -> None:
@@ -158,3 +160,30 @@ def test_the_record_has_the_members_that_others_read() -> None:
     }
     assert run["remedy"] is None
     assert set(run["old_job"]) >= {"exit_code", "outcome", "worked_seconds"}
+
+
+def test_the_price_is_both_mistakes_on_one_axis() -> None:
+    """Two hosts from before the deploy, one bought at 20 s; the blocked tasks are those that wait to start."""
+    run = played("eager")
+    run.setup = msgspec.structs.replace(run.setup, time_scale=20)
+    assert run.ended_at is not None
+    seconds = run.ended_at - DEPLOY_AT
+    look = {"needed": 3, "running": 2, "percent": 150.0, "desired": 3, "act": "scale-out", "why": "3 needed, 2 running"}
+    for at, kind, subject, data in (
+        (DEPLOY_AT - 9, "machine.state", "i-1", {"state": "Pending"}),
+        (DEPLOY_AT - 9, "machine.state", "i-2", {"state": "Pending"}),
+        (DEPLOY_AT + 20, "scaler.look", "asg", {**look, "ignored": [{"task": "x", "why": "has its place"}]}),
+        (DEPLOY_AT + 20, "machine.state", "i-3", {"state": "Pending"}),
+        (DEPLOY_AT + 30, "machine.state", "i-3", {"state": "Terminated"}),
+    ):
+        note(run, StoryLine(at, "controlplane", subject, kind, data=data))
+    record = record_of(run)
+    assert record.price is not None
+    assert record.price.instances_bought == 1
+    assert record.price.instance_minutes == pytest.approx((2 * seconds + 10) / 60, abs=0.001)
+    assert record.price.blocked_task_minutes == pytest.approx((3 * 2.2 + 40.2) / 60, abs=0.001)
+    (told,) = record.price.looks
+    assert (told.seconds, told.act, told.ignored) == (20, "scale-out", ["has its place"])
+    cells = dict(table([record]))
+    assert cells["the scaler"] == ["150 % at 20 s: scale-out to 3"]
+    assert record_of(played("eager")).price is None

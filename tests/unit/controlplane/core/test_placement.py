@@ -2,6 +2,7 @@
 
 from collections import Counter
 from random import Random
+from unittest.mock import patch
 
 import naive_placement
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from placement_cases import LARGE, case_of, instance, request, state_of, task
 
-from controlplane.core.placement import constraints, explain, strategies
+from controlplane.core.placement import constraints, engine, explain, strategies
 from controlplane.core.placement.engine import examine, place
 from controlplane.core.placement.explain import Refusal
 from controlplane.core.placement.request import Caution
@@ -19,11 +20,12 @@ from wire.status import InstanceStatus
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.integers(0, 2**32))
-def test_the_engine_decides_as_the_oracle(seed: int) -> None:
+@given(st.integers(0, 2**32), st.sampled_from([2, engine.GROUP_FROM]))
+def test_the_engine_decides_as_the_oracle(seed: int, group_from: int) -> None:
     """Groups and single copies alike: the same instances in the same order, and never more than there is room for."""
     state, wanted = case_of(seed)
-    outcome = place(state, wanted, Random(seed))
+    with patch.object(engine, "GROUP_FROM", group_from):
+        outcome = place(state, wanted, Random(seed))
     assert outcome.placed == naive_placement.place(state, wanted, Random(seed))
     for arn, copies in Counter(outcome.placed).items():
         room = state.free(arn)

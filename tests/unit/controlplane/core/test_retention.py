@@ -1,16 +1,8 @@
 """What has ended is kept for a while, and what others need as long as they need it."""
 
 from controlplane.core import retention
-from controlplane.core.model import (
-    CapacityProvider,
-    Cluster,
-    Family,
-    Instance,
-    Record,
-    Service,
-    Task,
-    TaskDefinition,
-)
+from controlplane.core.capacity.model import CapacityProvider
+from controlplane.core.model import Cluster, Family, Instance, Record, Service, Task, TaskDefinition
 from controlplane.core.state import State
 from controlplane.core.view import Draft
 from wire.resources import Amounts

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from toy_cluster import Behaviour, ToyCluster
+from toy_cluster import BALANCED, Behaviour, ToyCluster
 
 from controlplane.core.model import Task
 from controlplane.core.policy import Policy, ProtectionCovers, UnhealthyInRollout
@@ -123,8 +123,9 @@ def test_failures_within_the_grace_period_are_passed_over() -> None:
 def test_with_a_load_balancer_the_target_counts_and_with_both_both(is_checked: bool) -> None:  # noqa: FBT001
     world = ToyCluster()
     definition = world.define(SMALL, is_checked=is_checked)
-    service = world.create_service(definition, desired=1, is_balanced=True)
+    service = world.create_service(definition, desired=1, body=BALANCED)
     world.run(5)
+    world.balance(service)
     (one,) = world.live(service)
     assert world.service(service).deployments[0].rollout_state == "IN_PROGRESS"
     world.target(one.arn, HEALTHY)
@@ -138,6 +139,7 @@ def test_with_a_load_balancer_the_target_counts_and_with_both_both(is_checked: b
         "Health checks failed with these codes: [503])."
     ) in world.messages(service)
     world.run(5)
+    world.balance(service)
     (stand_in,) = new(world, service, one)
     heal(world, service)
     world.target(stand_in.arn, HEALTHY)

@@ -1,0 +1,65 @@
+"""The capacity provider strategy of a request: its own or the cluster's default, checked once for all.
+
+Source: API reference, `CapacityProviderStrategyItem`, CreateService and RunTask (`launchType` or a strategy, not both).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from controlplane.api.call import Call
+from controlplane.core import providers
+from controlplane.core.capacity import provisioning, strategy
+from controlplane.core.capacity.attachment import strategy_of as chosen_of
+from controlplane.core.capacity.strategy import Item
+from controlplane.core.model import Cluster, Service
+from controlplane.core.view import Draft, View
+from wire.errors import InvalidParameterException
+
+MEMBER = "capacityProviderStrategy"
+
+
+def strategy_of(view: View, call: Call, cluster: Cluster) -> Sequence[Item]:
+    """The strategy of a request; empty where its tasks go anywhere (launch type EC2).
+
+    Raises:
+        InvalidParameterException: one sentence about a strategy that cannot be acted on.
+    """
+    if call.body.get(MEMBER) and call.body.get("launchType"):
+        raise InvalidParameterException("Specify either Launch Type or Capacity Provider Strategy, but not both.")
+    found = chosen_of(cluster, call.body)
+    _check(view, cluster, found)
+    return found
+
+
+def any_waits(view: View, cluster: Cluster, items: Sequence[Item]) -> bool:
+    """Whether a provider of the strategy may have tasks wait in PROVISIONING."""
+    return any(provisioning.may_wait(view, item["capacityProvider"], cluster.name) for item in items)
+
+
+def resolved(view: View, call: Call, cluster: Cluster) -> dict[str, Any]:
+    """The members of a new service's body: a default strategy stays with the services that it was given to."""
+    found = strategy_of(view, call, cluster)
+    return {MEMBER: list(found)} if found else {}
+
+
+def updated(draft: Draft, call: Call, cluster: Cluster, service: Service) -> dict[str, Any]:
+    """The members of an updated service's body. A strategy that is given takes the place of the former one."""
+    given = call.body.get(MEMBER)
+    if given:
+        _check(draft, cluster, given)
+    if bool(given) != bool(service.body.get(MEMBER)) and given and not call.body.get("forceNewDeployment", False):
+        raise InvalidParameterException(
+            "Changing a service from a launch type to a capacity provider strategy requires forceNewDeployment."
+        )
+    return {MEMBER: given} if given else {}
+
+
+def _check(view: View, cluster: Cluster, items: Sequence[Item]) -> None:
+    sentence = strategy.refuse(items) or providers.refuse_strategy(items, providers.of_cluster(view, cluster))
+    if sentence is not None:
+        raise InvalidParameterException(sentence)
+    for item in items:
+        if item["capacityProvider"] in providers.FARGATE:
+            raise InvalidParameterException(
+                f"The capacity provider {item['capacityProvider']} is AWS's own; tasks run on hosts here."
+            )

@@ -1,0 +1,1 @@
+"""Service auto scaling: how many tasks a service is to have. Pure."""

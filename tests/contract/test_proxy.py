@@ -1,0 +1,253 @@
+"""One suite for every proxy: HAProxy, and the one that is played. Targets are small servers in this process."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import web
+from scripted_proxy import ScriptedProxy
+
+from controlplane.balancing.haproxy import HaProxy
+from controlplane.balancing.proxy import ProxyError
+from controlplane.core.balancing.picture import Front, Picture, Pool, Server
+from controlplane.core.balancing.records import Check, Protocol
+
+HAPROXY = "haproxy"
+CHECK = Check(path="/health", interval_seconds=1, timeout_seconds=1, healthy_threshold=1, unhealthy_threshold=1)
+SETTLE_SECONDS = 15
+REQUESTS = 60
+
+
+class RealProxy(HaProxy):
+    """HAProxy, with what the suite needs besides."""
+
+    def __init__(self) -> None:
+        super().__init__(HAPROXY, "127.0.0.1")
+
+    async def ask(self, port: int) -> tuple[int, str]:
+        try:
+            async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/") as answer:
+                return answer.status, await answer.text()
+        except aiohttp.ClientConnectorError:
+            return 0, ""
+
+    async def crash(self) -> None:
+        assert self.pid is not None
+        os.kill(self.pid, signal.SIGKILL)
+        await eventually(lambda: _is_none(self))
+
+
+async def _is_none(proxy: HaProxy) -> bool:
+    return proxy.pid is None
+
+
+@pytest.fixture(params=["haproxy", "scripted"])
+async def proxy(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+    if request.param == "haproxy" and shutil.which(HAPROXY) is None:
+        pytest.skip("there is no haproxy here: apt-get install haproxy")
+    made = RealProxy() if request.param == "haproxy" else ScriptedProxy()
+    yield made
+    await made.close()
+
+
+class App:
+    """A target that says its name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.health = 200
+        self.port = 0
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def start(self) -> "App":
+        app = web.Application()
+        app.router.add_get("/", self._answer)
+        app.router.add_get("/health", self._check)
+        self.runner = web.AppRunner(app)
+        await self.runner.setup()
+        site = web.TCPSite(self.runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = self.runner.addresses[0][1]
+        return self
+
+    async def _answer(self, _: web.Request) -> web.Response:
+        await self.hold.wait()
+        return web.Response(text=self.name)
+
+    async def _check(self, _: web.Request) -> web.Response:
+        return web.Response(status=self.health)
+
+    def server(self, weight: int = 100) -> Server:
+        return Server(self.name, "127.0.0.1", self.port, weight)
+
+
+@pytest.fixture
+async def apps() -> AsyncIterator[list[App]]:
+    made = [await App(name).start() for name in ("a", "b")]
+    yield made
+    for app in made:
+        app.hold.set()
+        await app.runner.cleanup()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def one_pool(port: int, *servers: Server) -> Picture:
+    return Picture((Front(port, Protocol.HTTP, (("web", 1000),)),), (Pool("web", Protocol.HTTP, CHECK, servers),))
+
+
+def two_pools(port: int, blue: App, green: App, percent: int) -> Picture:
+    parts = (("blue", 1000 - 10 * percent), ("green", 10 * percent))
+    pools = (
+        Pool("blue", Protocol.HTTP, CHECK, (blue.server(),)),
+        Pool("green", Protocol.HTTP, CHECK, (green.server(),)),
+    )
+    return Picture((Front(port, Protocol.HTTP, parts),), pools)
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(SETTLE_SECONDS):
+        while not await holds():  # noqa: ASYNC110 - asks the proxy
+            await asyncio.sleep(0.02)
+
+
+async def answers(proxy: Any, port: int, count: int = REQUESTS) -> Counter[tuple[int, str]]:
+    return Counter([await proxy.ask(port) for _ in range(count)])
+
+
+async def test_every_server_with_a_weight_serves_and_none_without(proxy: Any, apps: list[App]) -> None:
+    a, b = apps
+    port = free_port()
+    await proxy.show(one_pool(port, a.server(), b.server()))
+    assert set(await answers(proxy, port)) == {(200, "a"), (200, "b")}
+    await proxy.show(one_pool(port, a.server(), b.server(weight=0)))
+    assert set(await answers(proxy, port)) == {(200, "a")}
+
+
+async def test_servers_come_and_go_and_no_request_fails(proxy: Any, apps: list[App]) -> None:
+    a, b = apps
+    port = free_port()
+    await proxy.show(one_pool(port, a.server()))
+    seen: Counter[tuple[int, str]] = Counter()
+    for picture in (
+        one_pool(port, a.server(), b.server(weight=0)),
+        one_pool(port, a.server(), b.server()),
+        one_pool(port, a.server(weight=0), b.server()),
+        one_pool(port, b.server()),
+        one_pool(port, a.server(), b.server()),
+    ):
+        await proxy.show(picture)
+        seen += await answers(proxy, port, 20)
+    assert {status for status, _ in seen} == {200}
+    assert min(seen[200, "a"], seen[200, "b"]) > 30
+
+
+async def test_checks_come_to_a_result_and_change_it(proxy: Any, apps: list[App]) -> None:
+    a, b = apps
+    b.health = 503
+    port = free_port()
+    await proxy.show(one_pool(port, a.server(weight=0), b.server(weight=0)))
+
+    async def found() -> bool:
+        seen = await proxy.look()
+        up = {name: seen[place].is_up for place in seen for name in place[1:]}
+        return up == {"a": a.health == 200, "b": b.health == 200}
+
+    await eventually(found)
+    assert (await proxy.look())["web", "b"].reason == "Health checks failed with these codes: [503]"
+    a.health, b.health = 503, 200
+    await eventually(found)
+
+
+async def test_shares_of_pools_are_shifted(proxy: Any, apps: list[App]) -> None:
+    blue, green = apps
+    port = free_port()
+    for percent, expected in ((0, {(200, "a")}), (100, {(200, "b")}), (50, {(200, "a"), (200, "b")})):
+        await proxy.show(two_pools(port, blue, green, percent))
+        assert set(await answers(proxy, port)) == expected
+
+
+async def test_one_that_has_died_has_everything_again(proxy: Any, apps: list[App]) -> None:
+    a, b = apps
+    port = free_port()
+    picture = two_pools(port, a, b, 100)
+    await proxy.show(picture)
+    await proxy.crash()
+    assert (await proxy.ask(port))[0] == 0
+    await proxy.show(picture)
+    assert set(await answers(proxy, port, 10)) == {(200, "b")}
+
+
+async def test_another_front_leaves_the_first_alone(proxy: Any, apps: list[App]) -> None:
+    a, _ = apps
+    port, other = free_port(), free_port()
+    picture = one_pool(port, a.server())
+    await proxy.show(picture)
+    front = Front(other, Protocol.HTTP, (("web", 1000),))
+    await proxy.show(msgspec.structs.replace(picture, fronts=(*picture.fronts, front)))
+    assert set(await answers(proxy, port, 10)) == set(await answers(proxy, other, 10)) == {(200, "a")}
+
+
+async def test_after_its_end_a_picture_starts_it_again(proxy: Any, apps: list[App]) -> None:
+    a, _ = apps
+    port = free_port()
+    await proxy.show(one_pool(port, a.server()))
+    await proxy.close()
+    assert (await proxy.ask(port))[0] == 0
+    await proxy.show(one_pool(port, a.server()))
+    assert await proxy.ask(port) == (200, "a")
+
+
+@pytest.mark.skipif(shutil.which(HAPROXY) is None, reason="there is no haproxy here")
+async def test_a_request_in_flight_ends_well_at_weight_0_and_is_cut_at_the_removal(apps: list[App]) -> None:
+    a, b = apps
+    proxy, port = RealProxy(), free_port()
+    try:
+        for weight_0_only, expected in ((True, (200, "a")), (False, (502, ""))):
+            await proxy.show(one_pool(port, a.server()))
+            a.hold.clear()
+            request = asyncio.create_task(proxy.ask(port))
+            await asyncio.sleep(0.2)
+            await proxy.show(one_pool(port, a.server(weight=0), b.server()))
+            assert await proxy.ask(port) == (200, "b")
+            assert not request.done()
+            if not weight_0_only:
+                await proxy.show(one_pool(port, b.server()))
+                status, _ = await asyncio.wait_for(request, 5)
+                assert status == expected[0]
+                continue
+            a.hold.set()
+            assert await request == expected
+    finally:
+        await proxy.close()
+
+
+async def test_what_cannot_run_is_one_sentence(apps: list[App]) -> None:
+    a, _ = apps
+    missing = HaProxy("/nowhere/haproxy", "127.0.0.1")
+    with pytest.raises(ProxyError, match=r"HAProxy \(/nowhere/haproxy\) cannot be run: No such file"):
+        await missing.show(one_pool(free_port(), a.server()))
+    await missing.close()
+
+
+@pytest.mark.skipif(shutil.which(HAPROXY) is None, reason="there is no haproxy here")
+async def test_a_port_that_is_taken_is_named(apps: list[App]) -> None:
+    a, b = apps
+    proxy = RealProxy()
+    with pytest.raises(ProxyError, match=f"127.0.0.1:{b.port}"):
+        await proxy.show(one_pool(b.port, a.server()))
+    await proxy.close()

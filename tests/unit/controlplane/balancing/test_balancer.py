@@ -1,0 +1,125 @@
+"""The balancer over a real store, and a proxy that is played."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from random import Random
+
+import pytest
+from aiohttp import web
+from scripted_proxy import ScriptedProxy
+
+from controlplane.balancing.balancer import Balancer
+from controlplane.committing import Committer
+from controlplane.core import lifecycle
+from controlplane.core.balancing.records import Check, Listener, Target, TargetGroup
+from controlplane.core.model import Container, Instance, Task, TaskDefinition
+from controlplane.core.names import Names
+from controlplane.core.view import Draft
+from controlplane.store.memory import MemoryStore
+from wire.arn import ArnMaker
+from wire.resources import Amounts
+from wire.status import StopCode, TaskStatus
+
+GROUP = TargetGroup(arn="arn:tg", name="web", check=Check(path="/"), deregistration_delay_seconds=1)
+WAIT_SECONDS = 20
+
+
+class Place:
+    """A store with one task whose agent has said RUNNING, its target a server in this process, and a balancer."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.committer = Committer(self.store, clock=time.time)
+        self.proxy = ScriptedProxy()
+        names = Names(ArnMaker("us-east-1", "1"), Random(1))
+        self.balancer = Balancer(self.store, self.committer, self.proxy, names=names, clock=time.time)
+
+    async def put(self, port: int) -> None:
+        binding = {"containerPort": 80, "hostPort": port}
+        task = Task(
+            arn="arn:aws:ecs:us-east-1:1:task/default/t1",
+            cluster="default",
+            task_definition="d",
+            amounts=Amounts(),
+            group="service:web",
+            instance="i",
+            last_status=TaskStatus.ACTIVATING,
+            containers=(Container(name="app", arn="c", image="x", network_bindings=(binding,)),),
+            targets=(Target(group=GROUP.arn, container="app", container_port=80),),
+        )
+        records = (
+            TaskDefinition(arn="d", family="web", revision=1),
+            Instance(arn="i", cluster="default", registered=Amounts(1024, 1024)),
+            GROUP,
+            Listener(port=80, arn="l", group=GROUP.arn),
+            task,
+        )
+        await self.committer.commit(lambda draft: [draft.put(record) for record in records] and None, cause="test")
+
+    @property
+    def task(self) -> Task:
+        (task,) = self.store.view().records(Task)
+        return task
+
+    async def stop(self) -> None:
+        def decide(draft: Draft) -> None:
+            lifecycle.request_stop(draft, self.task, stop_code=StopCode.SERVICE_SCHEDULER_INITIATED, reason="scaled in")
+
+        await self.committer.commit(decide, cause="test")
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not holds():  # noqa: ASYNC110 - a proxy tells nobody
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    made = Place()
+    app = web.Application()
+    app.router.add_get("/", _ok)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.SockSite(runner, _bound()).start()
+    await made.put(runner.addresses[0][1])
+    job = asyncio.create_task(made.balancer.run())
+    yield made
+    job.cancel()
+    await asyncio.gather(job, return_exceptions=True)
+    await runner.cleanup()
+
+
+async def _ok(_: web.Request) -> web.Response:
+    return web.Response(text="ok")
+
+
+def _bound() -> socket.socket:
+    found = socket.socket()
+    found.bind(("127.0.0.1", 0))
+    return found
+
+
+async def test_from_activating_to_a_served_request_to_stopping(place: Place) -> None:
+    await place.until(lambda: place.task.targets[0].state == "healthy")
+    assert place.task.last_status is TaskStatus.RUNNING
+    await place.until(lambda: place.proxy.picture.pools[0].servers[0].weight == 100)
+    assert await place.proxy.ask(80) == (200, "ok")
+    await place.stop()
+    assert place.task.last_status is TaskStatus.DEACTIVATING
+    await place.until(lambda: place.proxy.picture.pools[0].servers[0].weight == 0)
+    assert place.task.last_status is TaskStatus.DEACTIVATING
+    await place.until(lambda: place.task.last_status is TaskStatus.STOPPING)
+    await place.until(lambda: place.proxy.picture.pools[0].servers == ())
+
+
+async def test_a_proxy_in_trouble_changes_no_task_and_is_told_of(place: Place) -> None:
+    await place.until(lambda: place.task.targets[0].state == "healthy")
+    place.proxy.trouble = "HAProxy does not start: it says nothing"
+    await place.until(lambda: place.balancer.trouble == place.proxy.trouble)
+    assert place.task.targets[0].state == "healthy"
+    await place.proxy.crash()
+    place.proxy.trouble = ""
+    await place.until(lambda: place.balancer.trouble == "")
+    assert await place.proxy.ask(80) == (200, "ok")
