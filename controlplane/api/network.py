@@ -10,7 +10,8 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from controlplane.core.model import Task
+from controlplane.core.model import Service, Task
+from controlplane.core.rollouts import ServiceRevision
 from controlplane.core.view import View
 from wire.errors import InvalidParameterException
 from wire.status import TaskStatus
@@ -82,9 +83,23 @@ def _configuration(view: View, task: Task) -> dict[str, Any] | None:
     if definition is None or definition.body.get("networkMode") != "awsvpc":
         return None
     service = view.service(task.service) if task.service else None
-    given = task.body.get("networkConfiguration") or (service.body.get("networkConfiguration") if service else None)
-    vpc: dict[str, Any] = (given or {}).get("awsvpcConfiguration", {})
-    return vpc
+    for body in (task.body, _body_of_deployment(view, service, task), service.body if service is not None else {}):
+        if body.get("networkConfiguration"):
+            vpc: dict[str, Any] = body["networkConfiguration"].get("awsvpcConfiguration", {})
+            return vpc
+    return {}
+
+
+def _body_of_deployment(view: View, service: Service | None, task: Task) -> dict[str, Any]:
+    """A task set has a network of its own, and a revision keeps the one that it was made with."""
+    own = (d for d in (service.deployments if service is not None else ()) if d.id == task.deployment)
+    deployment = next(own, None)
+    if deployment is None:
+        return {}
+    if deployment.task_set is not None:
+        return deployment.task_set.body
+    revision = view.record(ServiceRevision, deployment.revision)
+    return revision.body if revision is not None else {}
 
 
 def _status(task: Task) -> str:

@@ -79,22 +79,26 @@ def surplus(look: Look, team: Team) -> list[Task]:
 def leaving(look: Look, leave: list[Task], *, gone: Sequence[Task]) -> list[Task]:
     """Tasks that are to go: at once where they do not run, else as many as the floor allows; never protected ones.
 
-    `gone` are chosen already. A stand-in for an unhealthy task of its own revision is still needed.
+    `gone` are chosen already. A stand-in for an unhealthy task of its own revision is still needed. A task set that is
+    deleted goes whole: whoever deletes it answers for the number (ECS Developer Guide, EXTERNAL: the percentages hold
+    only while instances drain).
     """
-    chosen_already = {task.arn for task in gone}
-    free = [task for task in leave if not look.is_held(task)]
+    deleted = {deployment.id for deployment in look.service.deployments if deployment.status == "DRAINING"}
+    dropped = [task for task in leave if task.deployment in deleted and not look.is_held(task)]
+    chosen_already = {task.arn for task in (*gone, *dropped)}
+    free = [task for task in leave if task.arn not in chosen_already and not look.is_held(task)]
     unhealthy_ones = {task.arn for task in look.live if look.is_(task, Soundness.UNHEALTHY)}
     pending = [task for task in free if task.last_status.is_starting and task.replaces not in unhealthy_ones]
     running = [task for task in free if not task.last_status.is_starting]
     healthy = [task for task in look.healthy if task.arn not in chosen_already]
     spare = len(healthy) - floor_of(look.service)
     if spare < 0:
-        return pending
+        return dropped + pending
     young = [task for task in running if not look.is_(task, Soundness.HEALTHY)]
     old = look.choose([task for task in running if look.is_(task, Soundness.HEALTHY)], spare)
     if old:
         look.lean_on(look.healthy)
-    return pending + young + old
+    return dropped + pending + young + old
 
 
 def start_missing(look: Look, team: Team) -> None:

@@ -329,3 +329,15 @@ def test_a_stop_leans_on_every_task_that_keeps_the_floor() -> None:
     state.apply(meanwhile.plan(), state.revision + 1)
     with pytest.raises(Conflict):
         Batch(state).accept(plan)
+
+
+def test_what_still_holds_is_said_again_after_six_hours() -> None:
+    world = ToyCluster(hosts=1)
+    service = world.create_service(world.define(Amounts(64, 64)), desired=1)
+    full = world.create_service(world.define(Amounts(64, 99_999), family="big"), desired=1, name="big")
+    world.run(5)
+    for hours in (0, 6, 12):
+        world.run(6 * 3600 if hours else 0)
+        told = [message for message in world.messages(service) if "steady state" in message]
+        assert len(told) == 1 + hours // 6
+        assert len(world.messages(full)) == 1 + hours // 6

@@ -146,6 +146,7 @@ def test_a_pause_waits_for_somebody_and_then_does_as_its_timeout_says(action: st
     assert [run.status for run in open_runs(world, service)] == ["AWAITING_ACTION"]
     world.run(30)
     assert world.course(service).status == ends
+    assert [run.status for run in world.course(service).hooks] == ["TIMED_OUT"]
 
 
 def test_an_alarm_while_it_bakes_leads_back_at_once_as_blue_is_still_there() -> None:

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from toy_cluster import ToyCluster
+from toy_cluster import Behaviour, ToyCluster
 
 from controlplane.core.model import Controller, Deployment, Instance, Service
 from controlplane.core.reconcile import taskset
@@ -105,3 +105,35 @@ def test_a_task_set_with_tasks_on_a_draining_instance_is_stabilizing() -> None:
     assert not world.service(service).deployments[0].task_set.is_steady
     world.run(10)
     assert world.service(service).deployments[0].task_set.is_steady
+
+
+def test_each_task_set_has_its_own_failures_and_is_slowed_down_by_them_alone() -> None:
+    world, service = external()
+    bad = world.define(SMALL)
+    world.behaviour = lambda task: Behaviour(fails=task.task_definition == bad.arn)
+    world.update(service, task_definition=bad.arn)
+    failing = add(world, service, 50)
+    world.update(service, task_definition=world.define(SMALL).arn)
+    fine = add(world, service, 50)
+    world.run(300)
+    failed = {d.id: d.failed_tasks for d in world.service(service).deployments}
+    assert failed[fine] == 0
+    assert 4 <= failed[failing] < 20, "tried less and less"
+    assert "(service web) is unable to consistently start tasks successfully." in world.messages(service)
+
+
+def test_a_deleted_task_set_goes_whole_whatever_is_left() -> None:
+    world, service = external()
+    blue = add(world, service, 100, "PRIMARY")
+    green = add(world, service, 50)
+    world.run(5)
+    change(
+        world,
+        service,
+        tuple(
+            msgspec.structs.replace(d, status="DRAINING") if d.id == blue else d
+            for d in world.service(service).deployments
+        ),
+    )
+    world.run(5)
+    assert counts(world, service) == {green: 2}
