@@ -41,12 +41,15 @@ class Reset:
         logs: LogStore,
         new_cluster: Callable[[str], Cluster],
         *,
+        forget: Callable[[], None],
         is_allowed: bool,
     ) -> None:
+        """`forget` drops what stands in neither store."""
         self._store = store
         self._committer = committer
         self._logs = logs
         self._new_cluster = new_cluster
+        self._forget = forget
         self._is_allowed = is_allowed
         self._one = asyncio.Lock()
 
@@ -65,6 +68,7 @@ class Reset:
             stopped = await self._committer.commit(_stop_everything, cause="reset")
             await self._until(_all_stopped, STOP_SECONDS_MAX)
             homes = await self._committer.commit(self._empty, cause="reset")
+            self._forget()
             for group, *_ in await self._logs.groups():
                 await self._logs.delete_group(group)
             await self._until(lambda view: not _missing(view, homes), RETURN_SECONDS_MAX)

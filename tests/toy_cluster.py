@@ -23,7 +23,7 @@ from controlplane.core.evaluations import services_to_look_at
 from controlplane.core.lifecycle import ContainerReport, TaskReport
 from controlplane.core.model import Cluster, Instance, Release, Service, Task, TaskDefinition
 from controlplane.core.names import Names
-from controlplane.core.plan import Key, Plan
+from controlplane.core.plan import Conflict, Key, Plan
 from controlplane.core.policy import Policy
 from controlplane.core.reconcile import deployments
 from controlplane.core.reconcile.service import reconcile
@@ -255,6 +255,24 @@ class ToyCluster:
     def at(self, time: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._agenda, (max(time, self.now), next(self._tickets), action))
 
+    def race(self, decision: Callable[[Draft], object], meanwhile: Callable[[], object], service: str) -> bool:
+        """As `decide`, but `meanwhile` comes to pass before what the service makes of it is committed.
+
+        Returns whether the commit was taken all the same.
+        """
+        self._commit("decision", decision)
+        draft = Draft(self.state, now=EPOCH + self.now, cause="evaluation")
+        reconcile(draft, service, names=self.names, dice=self.dice)
+        meanwhile()
+        changed: tuple[Key, ...] = ((Service.table, service),)
+        try:
+            changed += self._accept(draft)
+        except Conflict:
+            return False
+        finally:
+            self._follow(changed)
+        return True
+
     def decide(self, cause: str, decision: Callable[[Draft], object]) -> None:
         """Decide, commit, look at the services, tell the hosts."""
         self._follow(self._commit(cause, decision))
@@ -284,13 +302,17 @@ class ToyCluster:
     def _commit(self, cause: str, decision: Callable[[Draft], object]) -> tuple[Key, ...]:
         draft = Draft(self.state, now=EPOCH + self.now, cause=cause)
         decision(draft)
+        changed = self._accept(draft)
+        for instance in self.state.instances("default"):
+            assert self.state.free(instance.arn) == draft.free(instance.arn), "draft and ledger disagree"
+        return changed
+
+    def _accept(self, draft: Draft) -> tuple[Key, ...]:
         plan = draft.plan()
         if not plan:
             return ()
         Batch(self.state).accept(plan)
         self.state.apply(plan, self.state.revision + 1)
-        for instance in self.state.instances("default"):
-            assert self.state.free(instance.arn) == draft.free(instance.arn), "draft and ledger disagree"
         self.plans.append(plan)
         self.story += plan.story
         for check in self.checks:
@@ -354,6 +376,14 @@ class ToyCluster:
         quits_in = self.behaviour(task).quits_in
         code = 0 if quits_in <= grace else 137
         self.at(self.now + min(quits_in, grace), lambda: self._stopped(host, task.arn, code))
+
+    def exit_unseen(self, arn: str) -> None:
+        """A running task's container ends by itself, and no service has looked at it yet."""
+        host = self.hosts[self.state.task(arn).instance]
+        host.known[arn] = "stopped"
+        host.ledger.end(arn, Proof.EXIT_SEEN)
+        gone = TaskReport(status=TaskStatus.STOPPED, containers=(ContainerReport(name="app", exit_code=0),))
+        self._commit("report", lambda draft: lifecycle.observe(draft, draft.task(arn), gone))
 
     def exit(self, arn: str, code: int = 0) -> None:
         """A running task's container ends by itself, now."""

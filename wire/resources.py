@@ -9,6 +9,10 @@ from typing import Any
 
 import msgspec
 
+from wire.numerals import whole
+
+PORT_MAX = 65535
+
 
 class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
     """CPU units (1024 = one vCPU), memory in MiB, and host ports."""
@@ -128,6 +132,9 @@ def from_resources(resources: Iterable[Mapping[str, Any]]) -> Amounts:
     """Read Amazon's resources; a name that we do not account for is passed over.
 
     So is GPU: which of them a container gets is not told to any agent yet, so whoever asks for one is refused.
+
+    Raises:
+        KeyError, ValueError: they are no resources, or a port is none.
     """
     by_name = {resource["name"]: resource for resource in resources}
 
@@ -135,6 +142,13 @@ def from_resources(resources: Iterable[Mapping[str, Any]]) -> Amounts:
         return int(by_name.get(name, {}).get("integerValue", 0))
 
     def ports(name: str) -> frozenset[int]:
-        return frozenset(int(port) for port in by_name.get(name, {}).get("stringSetValue") or ())
+        return frozenset(map(_port, by_name.get(name, {}).get("stringSetValue") or ()))
 
     return Amounts(integer("CPU"), integer("MEMORY"), ports("PORTS"), ports("PORTS_UDP"))
+
+
+def _port(text: str) -> int:
+    port = whole(text)
+    if port is None or port > PORT_MAX:
+        raise ValueError(f"{text[:100]!r} is no port")
+    return port

@@ -44,6 +44,8 @@ class Kind(StrEnum):
     """Placement ledger: a hold began. subject: task; instance, amounts, group, task_definition."""
     PLACEMENT_ENDED = "placement.ended"
     """Placement ledger: a hold ended. subject: task; instance, amounts, proof, since."""
+    PLAN_REFUSED = "plan.refused"
+    """An installed scheduler wanted what it may not. subject: service; why."""
     PLACEMENT_FAILED = "placement.failed"
     """Nothing fits. subject: service or cluster; reasons: {reason: count}, instances: how many were looked at,
     why: all of it in one sentence."""

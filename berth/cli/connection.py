@@ -38,7 +38,7 @@ def ask(endpoint: str, question: Callable[[EcsClient], Awaitable[T]]) -> T:
     try:
         return asyncio.run(run())
     except AwsError as error:
-        raise UserError(f"The control plane refused: {error.message}") from error
+        raise UserError(f"The control plane refused: {error}") from error
     except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
         raise UserError(f"No control plane answers at {endpoint}; is `berth dev` running? ({_why(error)})") from error
 

@@ -24,8 +24,8 @@ def put(namespace: str, name: str, value: float, dimensions: tuple[str, ...], en
 
     A policy acts on several minutes in a row: put it once a minute, or more often where the scaler's clock runs faster.
     """
-    measured = dict(_pairs(dimensions))
-    ask(endpoint, lambda client: client.put_metric(namespace, name, value, measured))
+    pairs = dict(_pairs(dimensions))
+    ask(endpoint, lambda client: client.put_metric(namespace, name, value, pairs))
     click.echo(f"{namespace} {name} {value:g}")
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -11,6 +12,7 @@ from berth.cli.options import Number
 from berth.client import EcsClient
 from berth.errors import UserError
 from wire.arn import short_id
+from wire.errors import AwsError
 
 TARGET = "berth"
 COUNT_MAX = 10
@@ -37,11 +39,17 @@ def create(
 
     The schedule of that name, if there is one, is replaced.
     """
+    if given and not isinstance(_read(given), dict):
+        raise UserError('--input is no JSON object, such as {"containerOverrides": [...]}.')
 
     async def make(client: EcsClient) -> None:
         described = (await client.call("DescribeClusters", clusters=[cluster]))["clusters"]
         if not described:
             raise UserError(f"There is no cluster {cluster!r}.")
+        try:
+            await client.call("DescribeTaskDefinition", taskDefinition=task_definition)
+        except AwsError as error:
+            raise UserError(f"There is no task definition {task_definition!r}.") from error
         await client.call_events("PutRule", Name=name, ScheduleExpression=expression)
         parameters = {"TaskDefinitionArn": task_definition, "TaskCount": count}
         target = {"Id": TARGET, "Arn": described[0]["clusterArn"], "EcsParameters": parameters}
@@ -92,6 +100,13 @@ def remove(*, name: str, endpoint: str) -> None:
 
     ask(endpoint, drop)
     click.echo(f"{name} is removed.")
+
+
+def _read(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text.encode())
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 def _said(target: Shape) -> str:

@@ -222,7 +222,10 @@ class Bridge:
     async def speak(self, *, wants_code: bool) -> str:
         """What the agent says goes to the client, to the end. Returns what went wrong, "" where nothing did."""
         await self._channel.send(Payload.HANDSHAKE_REQUEST, msgspec.json.encode(_HANDSHAKE))
-        await self._ready.wait()
+        try:
+            await asyncio.wait_for(self._ready.wait(), HANDSHAKE_SECONDS)
+        except TimeoutError:
+            return "The handshake was not answered."
         async for frame in self._agent:
             if frame.type is WSMsgType.BINARY:
                 kind = Payload.STDERR if frame.data[:1] == bytes((Stream.ERROR,)) else Payload.OUTPUT
@@ -257,14 +260,26 @@ def _wanted(view: View, call: Call, cluster: str) -> tuple[Task, Container]:
         raise InvalidParameterException(f"There is no container {call.text('container')} in the task.")
     if len(named) > 1:
         raise InvalidParameterException("A container name is required: the task has more than one container.")
-    instance = view.instance(task.instance or "")
-    runs = task.last_status is TaskStatus.RUNNING and task.desired_status is DesiredStatus.RUNNING
-    takes = instance is not None and instance.agent_connected and instance.attribute(EXECUTION_ATTRIBUTE) is not None
-    if not runs or not takes or named[0].last_status is not ContainerStatus.RUNNING:
+    why = _why_not_connected(view, task, named[0])
+    if why:
         raise AwsError(
-            "The execute command failed due to an internal error. Try again later.", code="TargetNotConnectedException"
+            f"The execute command failed due to an internal error. Try again later. {why}",
+            code="TargetNotConnectedException",
         )
     return task, named[0]
+
+
+def _why_not_connected(view: View, task: Task, container: Container) -> str:
+    """What AWS does not say; "" where a command can be run."""
+    instance = view.instance(task.instance or "")
+    runs = task.last_status is TaskStatus.RUNNING and task.desired_status is DesiredStatus.RUNNING
+    if not runs or container.last_status is not ContainerStatus.RUNNING:
+        return f"(The container is {container.last_status}, its task {task.last_status}.)"
+    if instance is None or not instance.agent_connected:
+        return "(The agent of its instance is not connected.)"
+    if instance.attribute(EXECUTION_ATTRIBUTE) is None:
+        return "(The agent of its instance runs no commands: it is Amazon's, or its containers are played.)"
+    return ""
 
 
 def _words(command: str) -> list[str]:

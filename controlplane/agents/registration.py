@@ -60,9 +60,8 @@ def register_container_instance(draft: Draft, call: Call) -> Answer:
     return {"containerInstance": render(draft, instance, {"TAGS"}, free=free)}
 
 
-def discover_poll_endpoint(view: View, call: Call) -> Answer:
+def discover_poll_endpoint(_: View, call: Call) -> Answer:
     """DiscoverPollEndpoint: the host that the agent already talks to. Agents keep the answer for twelve hours."""
-    assert view is not None
     return {"endpoint": f"{call.url}/acs/", "telemetryEndpoint": f"{call.url}/tcs/"}
 
 
@@ -146,7 +145,7 @@ def _amounts(call: Call) -> Amounts:
 def _identity(document: str) -> Identity:
     try:
         return msgspec.json.decode(document or "{}", type=Identity)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise ClientException("The instance identity document is no JSON object with string members.") from None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from controlplane.core.placement.constraints import refuse
 from wire.errors import ClientException
 from wire.logs import AWSLOGS
+from wire.numerals import whole
 
 NOT_IN_AWSVPC = ("hostname", "links", "dnsServers", "dnsSearchDomains", "extraHosts")
 """Members of a container that a network namespace shared with others has no room for."""
@@ -47,9 +48,7 @@ def check_rest(body: Mapping[str, Any]) -> None:
 def has_whole_gpus(container: Mapping[str, Any]) -> bool:
     """Whether the numbers of GPUs that a container, or an override of one, asks for are numbers."""
     wanted = (each for each in container.get("resourceRequirements", ()) if each["type"] == "GPU")
-    return all(
-        each.get("value", "").isascii() and each.get("value", "").isdecimal() and int(each["value"]) for each in wanted
-    )
+    return all(whole(each.get("value", "")) for each in wanted)
 
 
 def _check_volume(volume: Mapping[str, Any], names: list[str]) -> None:

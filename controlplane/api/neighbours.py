@@ -61,14 +61,13 @@ def dialect_of(headers: Mapping[str, str], path: str = "/") -> Dialect:
 
 
 def wrong_service(headers: Mapping[str, str]) -> UnknownOperationException:
-    """What a request for another service is told; its name is in its target or in its signature."""
-    prefix = headers.get("X-Amz-Target", "").rpartition(".")[0]
-    signed = service_of(headers)
-    service = prefix or (signed if signed != "ecs" else "")
-    if not service:
+    """What a request for another service is told; its name is in its signature or, less readable, in its target."""
+    signed, prefix = service_of(headers), headers.get("X-Amz-Target", "").rpartition(".")[0]
+    service = signed if is_foreign(headers) else prefix or signed
+    if service in ("", "ecs"):
         return UnknownOperationException("This is an ECS API: POST / with an X-Amz-Target header is what it serves.")
     return UnknownOperationException(
-        f"This request is for {service[:100]}, and only ECS is served here. "
+        f"This request is for {service[:100]}, which is not served here. "
         "Point only ECS here, with AWS_ENDPOINT_URL_ECS instead of AWS_ENDPOINT_URL."
     )
 

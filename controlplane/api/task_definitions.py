@@ -18,6 +18,7 @@ from controlplane.core.model import Family, TaskDefinition
 from controlplane.core.view import Draft, View
 from wire.arn import short_id
 from wire.errors import ClientException, InvalidParameterException
+from wire.numerals import whole
 
 PORT_MAX = 65535
 CONTAINER_MEMORY_MIB_MIN = 6
@@ -131,7 +132,7 @@ def list_task_definition_families(view: View, call: Call) -> Answer:
 def _deletable(draft: Draft, call: Call, reference: str) -> tuple[TaskDefinition | None, str]:
     """The task definition that a reference names, and AWS's reason why it is not deleted; "" where it is."""
     family, _, number = short_id(reference).partition(":")
-    if not NAME.fullmatch(family) or not number.isdecimal():
+    if not NAME.fullmatch(family) or whole(number) is None:
         return None, ("The specified task definition identifier is invalid. Specify a valid name or ARN and try again.")
     definition = find(draft, call, reference)
     if definition is None:
@@ -155,9 +156,10 @@ def find(view: View, call: Call, reference: str) -> TaskDefinition | None:
     if not colon:
         active = [known for known in _family(view, family) if known.status == "ACTIVE"]
         return max(active, key=lambda known: known.revision, default=None)
-    if not number.isdecimal():
-        raise InvalidParameterException(f"Invalid revision number. Number: {number}")
-    return view.task_definition(call.arns.task_definition(family, int(number)))
+    revision = whole(number)
+    if revision is None:
+        raise InvalidParameterException(f"Invalid revision number. Number: {number[:100]}")
+    return view.task_definition(call.arns.task_definition(family, revision))
 
 
 def find_active(draft: Draft, call: Call, reference: str) -> TaskDefinition:

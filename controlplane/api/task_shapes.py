@@ -13,7 +13,7 @@ from wire.status import HealthStatus, TaskStatus
 
 ARCHITECTURE_ATTRIBUTE = "ecs.cpu-architecture"
 
-_TIMES = {
+TIMES = {
     "createdAt": "created_at",
     "pullStartedAt": "pull_started_at",
     "pullStoppedAt": "pull_stopped_at",
@@ -40,7 +40,7 @@ def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
         "startedBy": task.started_by,
         "stopCode": task.stop_code,
         "stoppedReason": task.stopped_reason,
-        **{member: getattr(task, name) for member, name in _TIMES.items()},
+        **{member: getattr(task, name) for member, name in TIMES.items()},
     }
     return {
         "taskArn": task.arn,

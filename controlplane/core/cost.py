@@ -11,6 +11,8 @@ from wire.resources import Amounts
 
 CPU_UNITS_PER_VCPU = 1024
 MIB_PER_GIB = 1024
+SIZE_MAX = 2**31 - 1
+"""An integer of the API: what a container may ask for, its task may."""
 
 
 def task_amounts(definition: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Amounts:
@@ -48,20 +50,28 @@ def overridden(definition: Mapping[str, Any], overrides: Mapping[str, Any]) -> l
 
 def cpu_units(text: str) -> int:
     """CPU units of `1024`, `1 vCPU` or `.5 vcpu`."""
-    words = str(text).strip().lower().removesuffix("vcpu").strip()
-    try:
-        return round(float(words) * CPU_UNITS_PER_VCPU) if "vcpu" in str(text).lower() else int(words)
-    except ValueError:
-        raise ValueError(f"Invalid setting for cpu: '{text}' is neither CPU units nor a number of vCPU.") from None
+    units = _size(text, "vcpu", CPU_UNITS_PER_VCPU)
+    if units is None:
+        raise ValueError(f"Invalid setting for cpu: '{text[:100]}' is neither CPU units nor a number of vCPU.")
+    return units
 
 
 def mebibytes(text: str) -> int:
     """MiB of `2048`, `2GB` or `2 gb`."""
-    words = str(text).strip().lower().removesuffix("gb").strip()
+    mib = _size(text, "gb", MIB_PER_GIB)
+    if mib is None:
+        raise ValueError(f"Invalid setting for memory: '{text[:100]}' is neither MiB nor a number of GB.")
+    return mib
+
+
+def _size(text: str, unit: str, factor: int) -> int | None:
+    """The size that `text` says, in the small unit or as a number of `unit` (`factor` small ones); None: it is none."""
+    words = text.strip().lower()
     try:
-        return round(float(words) * MIB_PER_GIB) if "gb" in str(text).lower() else int(words)
-    except ValueError:
-        raise ValueError(f"Invalid setting for memory: '{text}' is neither MiB nor a number of GB.") from None
+        size = round(float(words.removesuffix(unit)) * factor) if unit in words else int(words)
+    except (ValueError, OverflowError):
+        return None
+    return size if abs(size) <= SIZE_MAX else None
 
 
 def _memory(container: Mapping[str, Any]) -> int:

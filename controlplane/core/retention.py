@@ -11,6 +11,7 @@ from controlplane.core.capacity.model import CapacityProvider
 from controlplane.core.model import Cluster, Family, Instance, Service, Task, TaskDefinition, Token
 from controlplane.core.record import Record
 from controlplane.core.rollouts import ServiceDeployment, ServiceRevision
+from controlplane.core.scaling.model import ScalingActivity
 from controlplane.core.view import Draft, View
 
 STOPPED_KEPT_SECONDS = 3600.0
@@ -23,6 +24,8 @@ INSTANCES_KEPT_SECONDS = 24 * 3600.0
 """Deregistered instances (assumed); as long as that their agents are told so where they come back."""
 DEPLOYMENTS_KEPT_SECONDS = 90 * 24 * 3600.0
 """ECS Developer Guide, "Service deployments": the history of 90 days."""
+ACTIVITIES_KEPT_SECONDS = 42 * 24 * 3600.0
+"""Application Auto Scaling API Reference, DescribeScalingActivities: the previous six weeks."""
 
 _KEPT_SECONDS: tuple[tuple[type[Record], str, float], ...] = (
     (Task, "stopped_at", STOPPED_KEPT_SECONDS),
@@ -33,6 +36,7 @@ _KEPT_SECONDS: tuple[tuple[type[Record], str, float], ...] = (
     (Cluster, "ended_at", INACTIVE_KEPT_SECONDS),
     (ServiceDeployment, "finished_at", DEPLOYMENTS_KEPT_SECONDS),
     (ServiceRevision, "created_at", DEPLOYMENTS_KEPT_SECONDS),
+    (ScalingActivity, "ended_at", ACTIVITIES_KEPT_SECONDS),
 )
 """From which moment on (a member; None: it lasts) a record is kept for how long."""
 

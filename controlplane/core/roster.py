@@ -159,7 +159,7 @@ class Roster:
             self._measure(index, room_of(task.instance))
 
     def book(self, index: int, amounts: Amounts, group: str) -> None:
-        """One copy of `amounts` goes to the instance at `index`, before there is a task for it. Of ports it is silent."""
+        """One copy of `amounts` goes to the instance at `index`; there is no task for it yet. Of ports it is silent."""
         self._count(group, index, 1)
         self.cpu[index] -= amounts.cpu
         self.memory[index] -= amounts.memory_mib
@@ -169,13 +169,15 @@ class Roster:
     def fork(self) -> "Roster":
         """A roster of its own, in which tasks may change; this one stays as it is."""
         other = copy.copy(self)
-        other.cpu, other.memory, other.gpus = self.cpu.copy(), self.memory.copy(), self.gpus.copy()
-        other._touched = self._touched.copy()
-        other._moves = self._moves.copy()
-        other._columns = self._columns.copy()
-        other._counts, other._foreign_counts = self._counts.copy(), set(self._counts)
-        other._followers = self._followers.copy()
+        other._unshare()  # noqa: SLF001 - it is of this class
         return other
+
+    def _unshare(self) -> None:
+        """Get copies of what tasks can change; counts are copied where they are written to."""
+        self.cpu, self.memory, self.gpus = self.cpu.copy(), self.memory.copy(), self.gpus.copy()
+        self._touched, self._moves = self._touched.copy(), self._moves.copy()
+        self._columns, self._followers = self._columns.copy(), self._followers.copy()
+        self._counts, self._foreign_counts = self._counts.copy(), set(self._counts)
 
     def _count(self, group: str, index: int, change: int) -> None:
         counts = self._counts.get(group)

@@ -23,6 +23,8 @@ class Rule(Record, frozen=True, kw_only=True, omit_defaults=True):
     """EventBridge's `Target`s."""
     next_at: float | None = None
     """Epoch seconds of its next tick; None: it has none."""
+    waits_from: int = 0
+    """Store's revision before its last change by somebody: it waits for events of later ones."""
     created_at: float = 0
 
     @property

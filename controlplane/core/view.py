@@ -112,6 +112,7 @@ class Draft(View):
     """A view plus the changes made so far; what it reads of single records it expects unchanged at the commit."""
 
     def __init__(self, state: View, *, now: float, cause: str) -> None:
+        """A draft over a draft sees its changes and leaves them alone."""
         self.now = now
         self.cause = cause
         self._state = state

@@ -9,7 +9,7 @@ Source: ECS Developer Guide, "Amazon ECS events" (task, container instance, serv
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -21,6 +21,7 @@ from controlplane.core.plan import Plan
 from controlplane.core.record import HOLD_MOVES
 from controlplane.core.view import View
 from wire.arn import ArnMaker
+from wire.resources import Room
 
 Shape = dict[str, Any]
 
@@ -34,24 +35,27 @@ DETAIL_TYPES = (TASK_CHANGE, INSTANCE_CHANGE, SERVICE_ACTION, DEPLOYMENT_CHANGE)
 _NOT_IN_TASK_EVENTS = ("healthStatus", "tags")
 _NOT_IN_CONTAINER_EVENTS = ("healthStatus", "networkBindings")
 _NOT_IN_INSTANCE_EVENTS = ("runningTasksCount", "pendingTasksCount", "attachments", "tags")
-_RESOURCE_VALUES = {"INTEGER": "integerValue", "STRINGSET": "stringSetValue"}
-"""Events have the short form of a resource."""
+_TIMES_OF_TASKS = ("connectivityAt", *task_shapes.TIMES)
 _ATTACHMENT_TYPES = {"ElasticNetworkInterface": "eni"}
 _ROLLOUTS = {
     "IN_PROGRESS": ("INFO", "SERVICE_DEPLOYMENT_IN_PROGRESS"),
     "COMPLETED": ("INFO", "SERVICE_DEPLOYMENT_COMPLETED"),
     "FAILED": ("ERROR", "SERVICE_DEPLOYMENT_FAILED"),
 }
-_ACTIONS = (
-    (r"has reached a steady state", "INFO", "SERVICE_STEADY_STATE"),
-    (r"has stopped \d+ running task|stopped \d+ pending task", "INFO", "TASKS_STOPPED"),
-    (r"unable to consistently start tasks", "WARN", "SERVICE_TASK_START_IMPAIRED"),
-    (r"was unable to place a task", "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE"),
-    (r"failed to (launch|start) a task", "ERROR", "SERVICE_TASK_CONFIGURATION_FAILURE"),
-    (r"desired count set to \d+ by auto scaling", "INFO", "SERVICE_DESIRED_COUNT_UPDATED"),
-    (r"was throttled|are being throttled", "ERROR", "ECS_OPERATION_THROTTLED"),
-)
-"""A sentence of a service's `events`, what kind of event it is, and its name. Other sentences are no service action."""
+_ACTIONS = {
+    "SERVICE_STEADY_STATE": "INFO",
+    "TASKSET_STEADY_STATE": "INFO",
+    "CAPACITY_PROVIDER_STEADY_STATE": "INFO",
+    "SERVICE_DESIRED_COUNT_UPDATED": "INFO",
+    "TASKS_STOPPED": "INFO",
+    "SERVICE_TASK_START_IMPAIRED": "WARN",
+    "SERVICE_TASK_PLACEMENT_FAILURE": "ERROR",
+    "SERVICE_TASK_CONFIGURATION_FAILURE": "ERROR",
+    "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED": "ERROR",
+    "ECS_OPERATION_THROTTLED": "ERROR",
+}
+"""Names that the sentences of a service's `events` carry, and what kind of event each is. Other sentences are no
+service action; those about deployments are told as deployment state changes."""
 _PLACEMENT_REASONS = (
     ("insufficient CPU", "RESOURCE:CPU"),
     ("insufficient memory", "RESOURCE:MEMORY"),
@@ -62,6 +66,11 @@ _PLACEMENT_REASONS = (
 _ERROR = re.compile(r'encountered error "([^"]+)"')
 _INSTANCE = re.compile(r"container-instance ([0-9a-f]{32})")
 _TASK = re.compile(r"\(task ([0-9a-f]{32})\)")
+
+
+KEPT_INSTANCES_MAX = 20_000
+_kept_members: dict[str, tuple[Instance, Shape]] = {}
+"""By ARN: what the events of an instance say of its record, as long as it is that very record."""
 
 
 class Moment(NamedTuple):
@@ -85,29 +94,45 @@ def events_of(plan: Plan, before: View, after: View, moment: Moment) -> list[Sha
 
 def task_detail(view: View, task: Task, updated_at: float) -> Shape:
     """`detail` of a task state change."""
-    shape = task_shapes.render(view, task, with_tags=False)
-    detail = {member: value for member, value in shape.items() if member not in _NOT_IN_TASK_EVENTS}
-    detail |= {member: iso(value) for member, value in detail.items() if member.endswith("At")}
-    detail["containers"] = [
-        {member: value for member, value in container.items() if member not in _NOT_IN_CONTAINER_EVENTS}
-        for container in detail["containers"]
-    ]
-    detail["attachments"] = [
-        {**attachment, "type": _ATTACHMENT_TYPES.get(attachment["type"], attachment["type"])}
-        for attachment in detail["attachments"]
-    ]
-    return {**detail, "updatedAt": iso(updated_at)}
+    detail = task_shapes.render(view, task, with_tags=False)
+    for member in _NOT_IN_TASK_EVENTS:
+        detail.pop(member, None)
+    for member in _TIMES_OF_TASKS:
+        if member in detail:
+            detail[member] = iso(detail[member])
+    for container in detail["containers"]:
+        for member in _NOT_IN_CONTAINER_EVENTS:
+            container.pop(member, None)
+    for attachment in detail["attachments"]:
+        attachment["type"] = _ATTACHMENT_TYPES.get(attachment["type"], attachment["type"])
+    detail["updatedAt"] = iso(updated_at)
+    return detail
 
 
 def instance_detail(view: View, instance: Instance, updated_at: float) -> Shape:
     """`detail` of a container instance state change."""
+    kept, members = _kept_members.get(instance.arn, (None, {}))
+    if kept is not instance:
+        members = _members_of(view, instance)
+        while len(_kept_members) >= KEPT_INSTANCES_MAX:
+            del _kept_members[next(iter(_kept_members))]
+        _kept_members[instance.arn] = (instance, members)
+    cluster, free = view.cluster(instance.cluster), view.free(instance.arn)
+    return {
+        **members,
+        "version": view.version_of(instance),
+        "remainingResources": _short_resources(free),
+        "clusterArn": cluster.arn if cluster else "",
+        "updatedAt": iso(updated_at),
+    }
+
+
+def _members_of(view: View, instance: Instance) -> Shape:
+    """What follows from the record alone: most of it, and the same in every event until the record changes."""
     shape = container_instances.render(view, instance, set())
-    cluster = view.cluster(instance.cluster)
-    detail = {member: value for member, value in shape.items() if member not in _NOT_IN_INSTANCE_EVENTS}
-    detail |= {member: iso(value) for member, value in detail.items() if member.endswith("At")}
-    for member in ("registeredResources", "remainingResources"):
-        detail[member] = [_short(resource) for resource in detail[member]]
-    return {**detail, "clusterArn": cluster.arn if cluster else "", "updatedAt": iso(updated_at)}
+    members = {member: value for member, value in shape.items() if member not in _NOT_IN_INSTANCE_EVENTS}
+    members |= {member: iso(value) for member, value in members.items() if member.endswith("At")}
+    return {**members, "registeredResources": _short_resources(Room.whole(instance.registered))}
 
 
 def iso(at: float) -> str:
@@ -185,13 +210,12 @@ def _deployment_detail(deployment: Deployment, at: float) -> Shape:
 
 
 def _action_detail(service: Service, event: ServiceEvent, after: View, arns: ArnMaker) -> Shape | None:
-    named = next(((kind, name) for words, kind, name in _ACTIONS if re.search(words, event.message)), None)
-    if named is None:
+    if event.name not in _ACTIONS:
         return None
     cluster = after.cluster(service.cluster)
     detail: Shape = {
-        "eventType": named[0],
-        "eventName": named[1],
+        "eventType": _ACTIONS[event.name],
+        "eventName": event.name,
         "clusterArn": cluster.arn if cluster else "",
         "createdAt": iso(event.created_at),
     }
@@ -200,7 +224,7 @@ def _action_detail(service: Service, event: ServiceEvent, after: View, arns: Arn
         detail["containerInstanceArns"] = [arns.container_instance(service.cluster, id_) for id_ in instances]
     if tasks:
         detail["taskArns"] = [arns.task(service.cluster, id_) for id_ in tasks]
-    if named[1] == "SERVICE_TASK_PLACEMENT_FAILURE":
+    if event.name == "SERVICE_TASK_PLACEMENT_FAILURE":
         detail["reason"] = _placement_reason(event.message)
     return detail
 
@@ -211,9 +235,14 @@ def _placement_reason(message: str) -> str:
     return error[1] if error else next((why for words, why in _PLACEMENT_REASONS if words in message), "RESOURCE")
 
 
-def _short(resource: Mapping[str, Any]) -> Shape:
-    value = _RESOURCE_VALUES[resource["type"]]
-    return {"name": resource["name"], "type": resource["type"], value: resource[value]}
+def _short_resources(room: Room) -> list[Shape]:
+    """Resources in the short form that events have."""
+    return [
+        {"name": "CPU", "type": "INTEGER", "integerValue": room.cpu},
+        {"name": "MEMORY", "type": "INTEGER", "integerValue": room.memory_mib},
+        {"name": "PORTS", "type": "STRINGSET", "stringSetValue": [str(port) for port in sorted(room.ports_taken)]},
+        {"name": "PORTS_UDP", "type": "STRINGSET", "stringSetValue": [str(p) for p in sorted(room.ports_udp_taken)]},
+    ]
 
 
 def _event(kind: str, resource: str, identity: str, detail: Shape, moment: Moment) -> Shape:

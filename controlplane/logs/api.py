@@ -16,6 +16,7 @@ from controlplane.logs.store import GROUPS_MAX, LogEvent, LogStore, LogStream, S
 from wire.arn import ArnMaker
 from wire.errors import AwsError, InvalidParameterException, SerializationException, UnknownOperationException
 from wire.logs import EVENTS_MAX, MESSAGE_BYTES_MAX
+from wire.numerals import whole
 from wire.shape_checks import FaultKind, faults
 
 ANSWER_BYTES_MAX = 1024 * 1024
@@ -234,17 +235,18 @@ def _token(way: str, event: LogEvent | None, start: tuple[int, int]) -> str:
 def _mark(token: str) -> tuple[str, tuple[int, int]]:
     way, _, rest = token.partition("/")
     at_ms, _, number = rest.partition("/")
-    if way not in ("f", "b") or not (at_ms.isdigit() and number.isdigit()):
+    mark = whole(at_ms), whole(number)
+    if way not in ("f", "b") or mark[0] is None or mark[1] is None:
         raise InvalidParameterException("The specified nextToken is invalid.")
-    return way, (int(at_ms), int(number))
+    return way, (mark[0], mark[1])
 
 
 def _page(member: str, rows: list[Answer], body: Answer) -> Answer:
-    token, limit = body.get("nextToken", "0"), min(body.get("limit", PAGE_MAX), PAGE_MAX)
-    if not token.isdigit():
+    start, limit = whole(body.get("nextToken", "0")), min(body.get("limit", PAGE_MAX), PAGE_MAX)
+    if start is None:
         raise InvalidParameterException("The specified nextToken is invalid.")
-    end = int(token) + limit
-    return {member: rows[int(token) : end], **({"nextToken": str(end)} if end < len(rows) else {})}
+    end = start + limit
+    return {member: rows[start:end], **({"nextToken": str(end)} if end < len(rows) else {})}
 
 
 def _exists(noun: str) -> AwsError:

@@ -4,7 +4,7 @@ One bus, `default`; ECS targets only. What a rule does when its time comes stand
 Source: botocore's EventBridge model, EventBridge API reference; error texts as AWS gives them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -12,17 +12,17 @@ import msgspec
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
+from controlplane.api.paging import PAGE_SIZE_MAX, page
 from controlplane.committing import Committer
 from controlplane.core.names import Names
 from controlplane.core.rules import Rule
 from controlplane.core.view import Draft, View
 from controlplane.rules import pattern, targets, timing
 from controlplane.store.port import Store
-from wire.errors import AwsError, SerializationException, UnknownOperationException
+from wire.errors import AwsError, InvalidParameterException, SerializationException, UnknownOperationException
 from wire.events import BUS, RULES_MAX, TARGETS_MAX
 from wire.shape_checks import FaultKind, faults
 
-PAGE_MAX = 100
 ENABLED = "ENABLED"
 _KEPT = ("Description", "RoleArn", "Tags")
 
@@ -71,7 +71,7 @@ class RulesApi:
             targets=known.targets if known else (),
             created_at=known.created_at if known else draft.now,
         )
-        draft.put(_timed(rule, draft.now))
+        draft.put(_begun(rule, draft))
         return {"RuleArn": arn}
 
     def _put_targets(self, draft: Draft, body: Answer) -> Answer:
@@ -85,7 +85,7 @@ class RulesApi:
             by_id[target["Id"]] = target
         if len(by_id) > TARGETS_MAX:
             raise AwsError("The requested resource exceeds the maximum number allowed.", code="LimitExceededException")
-        draft.put(msgspec.structs.replace(rule, targets=tuple(by_id.values())))
+        draft.put(msgspec.structs.replace(rule, targets=tuple(by_id.values()), waits_from=draft.revision))
         return {"FailedEntryCount": 0, "FailedEntries": []}
 
     def _remove_targets(self, draft: Draft, body: Answer) -> Answer:
@@ -123,14 +123,15 @@ class RulesApi:
 def _set_state(draft: Draft, body: Answer, state: str) -> Answer:
     rule = _rule(draft, body["Name"])
     if rule.state != state:
-        draft.put(_timed(msgspec.structs.replace(rule, state=state), draft.now))
+        draft.put(_begun(msgspec.structs.replace(rule, state=state), draft))
     return {}
 
 
-def _timed(rule: Rule, now: float) -> Rule:
-    """The rule with its first time from now on."""
-    due = timing.next_after(rule.schedule, now, since=now) if rule.schedule and rule.state == ENABLED else None
-    return msgspec.structs.replace(rule, next_at=due)
+def _begun(rule: Rule, draft: Draft) -> Rule:
+    """The rule with its first time from now on; it waits for what comes now."""
+    is_timed, now = rule.schedule and rule.state == ENABLED, draft.now
+    due = timing.next_after(rule.schedule, now, since=now) if is_timed else None
+    return msgspec.structs.replace(rule, next_at=due, waits_from=draft.revision)
 
 
 def _describe_rule(view: View, body: Answer) -> Answer:
@@ -140,20 +141,18 @@ def _describe_rule(view: View, body: Answer) -> Answer:
 
 def _list_rules(view: View, body: Answer) -> Answer:
     prefix = body.get("NamePrefix", "")
-    return _page("Rules", [_shape(rule) for rule in _sorted(view) if rule.name.startswith(prefix)], body)
+    rules = (_shape(rule) for rule in view.records(Rule) if rule.name.startswith(prefix))
+    return _page("Rules", rules, body, lambda rule: (rule["Name"],))
 
 
 def _list_targets(view: View, body: Answer) -> Answer:
-    return _page("Targets", list(_rule(view, body["Rule"]).targets), body)
+    return _page("Targets", _rule(view, body["Rule"]).targets, body, lambda target: (target["Id"],))
 
 
 def _list_names(view: View, body: Answer) -> Answer:
     arn = body["TargetArn"]
-    return _page("RuleNames", [r.name for r in _sorted(view) if any(t["Arn"] == arn for t in r.targets)], body)
-
-
-def _sorted(view: View) -> list[Rule]:
-    return sorted(view.records(Rule), key=lambda rule: rule.name)
+    names = (rule.name for rule in view.records(Rule) if any(target["Arn"] == arn for target in rule.targets))
+    return _page("RuleNames", names, body, lambda name: (name,))
 
 
 def _shape(rule: Rule) -> Answer:
@@ -163,12 +162,13 @@ def _shape(rule: Rule) -> Answer:
     return {"Name": rule.name, "Arn": rule.arn, "State": rule.state, "EventBusName": BUS, **shown, **kept}
 
 
-def _page(member: str, rows: list[Any], body: Answer) -> Answer:
-    token, limit = body.get("NextToken", "0"), min(body.get("Limit", PAGE_MAX), PAGE_MAX)
-    if not token.isdigit():
-        raise _invalid("Parameter NextToken is not valid.")
-    end = int(token) + limit
-    return {member: rows[int(token) : end], **({"NextToken": str(end)} if end < len(rows) else {})}
+def _page(member: str, rows: Iterable[Any], body: Answer, key: Callable[[Any], tuple[str]]) -> Answer:
+    asked = {"maxResults": body.get("Limit", PAGE_SIZE_MAX), "nextToken": body.get("NextToken", "")}
+    try:
+        shown, more = page(rows, asked, key=key)
+    except InvalidParameterException:
+        raise _invalid("Parameter NextToken is not valid.") from None
+    return {member: shown, **({"NextToken": more["nextToken"]} if more else {})}
 
 
 def _rule(view: View, name: str) -> Rule:
@@ -192,7 +192,9 @@ def _check_pattern(text: str) -> None:
     try:
         pattern.check(msgspec.json.decode(text.encode()))
     except (pattern.PatternError, msgspec.MsgspecError) as error:
-        raise AwsError(f"Event pattern is not valid. Reason: {error}.", code="InvalidEventPatternException") from None
+        raise _invalid_pattern(str(error)) from None
+    except RecursionError:
+        raise _invalid_pattern("it is nested too deeply") from None
 
 
 def _checked(operation: str, body: Answer) -> Answer:
@@ -215,6 +217,10 @@ def _checked(operation: str, body: Answer) -> Answer:
     if bus != BUS and not bus.endswith(f":event-bus/{BUS}"):
         raise AwsError(f"Event bus {bus[:256]} does not exist.", code="ResourceNotFoundException")
     return request
+
+
+def _invalid_pattern(reason: str) -> AwsError:
+    return AwsError(f"Event pattern is not valid. Reason: {reason}.", code="InvalidEventPatternException")
 
 
 def _invalid(sentence: str) -> AwsError:

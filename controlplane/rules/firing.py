@@ -28,7 +28,9 @@ from wire.story import Kind
 CATCH_UP_SECONDS = 60.0
 """A tick that is later than this (the control plane was away) is missed: the next one counts. EventBridge's own
 precision is a minute (EventBridge User Guide, "Schedule types"); it catches nothing up either."""
-LOOK_SECONDS = 1.0
+LOOK_SECONDS, LOOK_SECONDS_MIN = 1.0, 0.01
+EVENT_WAITS_SECONDS = (0.5, 2.0, 8.0)
+"""Between the tries of one event, where the store is too busy. Events behind it wait."""
 PATTERNS_KEPT = 1000
 """Patterns that stay read."""
 
@@ -105,18 +107,19 @@ class Ticker:
                 due = await self.look()
             except StoreClosed:
                 return
-            except Exception:  # noqa: BLE001 - a rule that breaks does not end the clock
-                _log.exception("a look at the rules broke")
-                due = None
             pause = LOOK_SECONDS if due is None else due - self._clock()
-            await self._sleep(min(LOOK_SECONDS, max(pause, 0.01)))
+            await self._sleep(min(LOOK_SECONDS, max(pause, LOOK_SECONDS_MIN)))
 
     async def look(self) -> float | None:
-        """Fire what is due. Returns when the next tick is (epoch seconds)."""
-        rules = [rule for rule in self._store.view().records(Rule) if rule.next_at is not None]
-        for rule in rules:
+        """Fire what is due; a rule that breaks keeps no other waiting. Returns the next tick (epoch seconds)."""
+        for rule in list(self._store.view().records(Rule)):
             if rule.next_at is not None and rule.next_at <= self._clock():
-                await self._tick(rule, rule.next_at)
+                try:
+                    await self._tick(rule, rule.next_at)
+                except StoreClosed:
+                    raise
+                except Exception:  # noqa: BLE001 - the next look tries again
+                    _log.exception("a rule was not fired", rule=rule.name)
         ahead = [rule.next_at for rule in self._store.view().records(Rule) if rule.next_at is not None]
         return min(ahead, default=None)
 
@@ -143,9 +146,10 @@ class EventRules:
 
     name = "rules"
 
-    def __init__(self, store: Store, firing: Firing) -> None:
+    def __init__(self, store: Store, firing: Firing, *, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._store = store
         self._firing = firing
+        self._sleep = sleep
         self._patterns: dict[str, dict[str, Any]] = {}
 
     def is_idle(self) -> bool:
@@ -154,14 +158,24 @@ class EventRules:
 
     async def deliver(self, sequence: int, event: bytes) -> None:
         """Fire what waits for this event. A rule waits for what is committed after its own last change."""
-        view, shape = self._store.view(), msgspec.json.decode(event)
+        shape = msgspec.json.decode(event)
         for rule in self._waiting():
-            is_later = sequence > view.revision_of((Rule.table, rule.key))
-            if is_later and pattern.matches(self._pattern(rule.pattern), shape):
-                try:
-                    await self._firing.fire(rule, shape["id"])
-                except AwsError as error:
-                    _log.error("a rule was not fired", rule=rule.name, sequence=sequence, error=str(error))
+            if sequence > rule.waits_from and pattern.matches(self._pattern(rule.pattern), shape):
+                await self._fire(rule, shape["id"])
+
+    async def _fire(self, rule: Rule, occasion: str) -> None:
+        for wait in (*EVENT_WAITS_SECONDS, None):
+            try:
+                await self._firing.fire(rule, occasion)
+            except StoreClosed:
+                raise
+            except Exception as error:  # noqa: BLE001 - a rule that breaks ends neither the events nor the process
+                if wait is None or not isinstance(error, AwsError):
+                    _log.exception("a rule was not fired", rule=rule.name, event_id=occasion)
+                    return
+                await self._sleep(wait)
+            else:
+                return
 
     def _waiting(self) -> list[Rule]:
         rules = self._store.view().records(Rule)

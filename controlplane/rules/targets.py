@@ -83,6 +83,6 @@ def _overrides(target: Shape) -> Shape:
         return {}
     try:
         given = msgspec.json.decode(text.encode(), type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeEncodeError):
+    except (msgspec.MsgspecError, RecursionError):
         raise TargetError("Input is no JSON object") from None
     return {member: value for member, value in given.items() if member in OVERRIDES}

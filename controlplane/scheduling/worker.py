@@ -23,7 +23,10 @@ Clock = Callable[[], float]
 
 EVALUATIONS_AT_ONCE = 4
 TRIES_MAX = 5
-"""Conflicts in a row, after which a service goes to the end of the queue."""
+"""Conflicts in a row, after which a service waits for a while: this is no race any more."""
+PAUSE_SECONDS = 0.5
+PAUSE_SECONDS_MAX = 60.0
+"""The first such wait, which doubles with each round of tries, and the longest."""
 AFTER_FAULT_SECONDS = 60.0
 """When a service whose evaluation broke is looked at again."""
 
@@ -49,6 +52,8 @@ class Worker:
         self._waiting: dict[str, Evaluation] = {}
         self._busy: set[str] = set()
         self._due: dict[str, float] = {}
+        self._pauses: dict[str, float] = {}
+        """The last wait (seconds) of services that meet nothing but conflicts."""
         self._asked = asyncio.Event()
 
     async def run(self) -> None:
@@ -112,8 +117,12 @@ class Worker:
     async def _evaluate(self, evaluation: Evaluation) -> None:
         for _ in range(TRIES_MAX):
             if await self._try(evaluation):
+                self._pauses.pop(evaluation.service, None)
                 return
-        self.look(evaluation.service, why=evaluation.why, cause=evaluation.cause)
+        pause = min(2 * self._pauses.get(evaluation.service, PAUSE_SECONDS / 2), PAUSE_SECONDS_MAX)
+        self._pauses[evaluation.service] = pause
+        self._due[evaluation.service] = self._clock() + pause
+        log.warning("other changes came first, again and again", service=evaluation.service, pause_seconds=pause)
 
     async def _try(self, evaluation: Evaluation) -> bool:
         """One look and one commit; false where the world moved in between."""

@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from controlplane.store import bulk
 from controlplane.store.port import EventPage
 
 TRIM_EVERY = 500
@@ -33,12 +34,10 @@ class EventTable:
         database.executescript(_SCHEMA)
         self._added = TRIM_EVERY
 
-    def add(self, revision: int, events: list[bytes]) -> None:
-        """Keep the events of one revision."""
-        if events:
-            rows = [(revision, nth, event) for nth, event in enumerate(events)]
-            self._database.executemany("INSERT INTO events VALUES (?, ?, ?)", rows)
-            self._added += len(rows)
+    def add(self, rows: list[tuple[int, int, bytes]]) -> None:
+        """Keep events: (revision, which of that revision's, body)."""
+        bulk.insert(self._database, "INSERT INTO events VALUES {rows}", rows)
+        self._added += len(rows)
 
     def trim(self, newest: int) -> None:
         """Now and then: forget whole revisions, the oldest first, but never the newest."""

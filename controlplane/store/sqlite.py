@@ -16,7 +16,7 @@ import msgspec
 from controlplane.core.batch import Batch
 from controlplane.core.plan import Conflict, Plan
 from controlplane.core.state import State
-from controlplane.store import records
+from controlplane.store import bulk, records
 from controlplane.store.eventtable import EventTable
 from controlplane.store.feed import Feed
 from controlplane.store.port import (
@@ -33,8 +33,8 @@ from controlplane.store.port import (
 )
 from wire.story import StoryLine
 
-BATCH_PLANS_MAX = 500
-"""Plans in one transaction."""
+BATCH_PLANS_MAX = 100
+"""Plans in one transaction. Those of the one before decide while it is written: with more at once all would wait."""
 WAITING_PLANS_MAX = 10_000
 """Plans that wait for the writer; who comes then waits for a place."""
 STORY_TRIM_EVERY = 1000
@@ -51,7 +51,7 @@ INSERT OR IGNORE INTO newest VALUES (1, 0, 0);
 """
 # An upsert keeps `place`, so records load in the order of their making.
 _PUT = (
-    "INSERT INTO records (tbl, key, revision, body) VALUES (?, ?, ?, ?) "
+    "INSERT INTO records (tbl, key, revision, body) VALUES {rows} "
     "ON CONFLICT (tbl, key) DO UPDATE SET revision = excluded.revision, body = excluded.body"
 )
 
@@ -209,15 +209,21 @@ class SqliteStore:
         database = self._database
         database.execute("BEGIN IMMEDIATE")
         try:
-            for plan, events in ((one.plan, one.events) for one in accepted):
+            puts: list[tuple[str, str, int, bytes]] = []
+            lines: list[tuple[int, bytes]] = []
+            events: list[tuple[int, int, bytes]] = []
+            for one in accepted:
+                plan = one.plan
                 revision += 1 if plan.changed else 0
-                rows = [(record.table, record.key, revision, records.encode(record)) for record in plan.puts]
-                database.executemany(_PUT, rows)
+                puts += [(record.table, record.key, revision, records.encode(record)) for record in plan.puts]
                 database.executemany("DELETE FROM records WHERE tbl = ? AND key = ?", plan.deletes)
-                lines = [(newest + nth, records.encode_line(line)) for nth, line in enumerate(plan.story, start=1)]
-                database.executemany("INSERT INTO story (seq, line) VALUES (?, ?)", lines)
-                newest += len(lines)
-                self._events.add(revision, events)
+                lines += [(newest + nth, records.encode_line(line)) for nth, line in enumerate(plan.story, start=1)]
+                newest += len(plan.story)
+                events += [(revision, nth, event) for nth, event in enumerate(one.events)]
+            # No two plans of a batch change one record, so their order among each other is free.
+            bulk.insert(database, _PUT, puts)
+            bulk.insert(database, "INSERT INTO story (seq, line) VALUES {rows}", lines)
+            self._events.add(events)
             if newest - self._trimmed_at >= min(STORY_TRIM_EVERY, self._lines_kept):
                 database.execute("DELETE FROM story WHERE seq <= ?", (newest - self._lines_kept,))
                 self._trimmed_at = newest

@@ -1,7 +1,7 @@
 """Placement beside a plain loop in Python, and commits beside bare SQLite, in one run: `make bench-placement`.
 
-Every line is a ratio of two figures of this run on this machine. *One by one*: requests for one copy each, decided by
-the engine and booked in its columns, each seeing those before; beside it the tests' oracle doing the same in plain lists.
+Every line is a ratio of two figures of one run. *One by one*: requests for one copy each, decided by the engine and
+booked in its columns, each seeing those before; beside it the tests' oracle doing the same in plain lists.
 *Identical*: 10,000 copies of one request. *Decided and durable*: draft, placement, records, story, events, check and
 fsync, as a caller of the API has it; beside it rows of the same size, in transactions as large, by bare SQLite.
 Only a decision that differs can fail it.
@@ -10,6 +10,7 @@ Only a decision that differs can fail it.
 import argparse
 import asyncio
 import contextlib
+import gc
 import sqlite3
 import statistics
 import sys
@@ -21,6 +22,7 @@ from random import Random
 from rich.console import Console
 from rich.table import Table
 
+from controlplane.__main__ import GARBAGE_ALLOCATIONS
 from controlplane.core import lifecycle
 from controlplane.core.model import Cluster, Instance, Task, TaskDefinition
 from controlplane.core.names import Names
@@ -31,7 +33,7 @@ from controlplane.core.plan import Conflict, Plan
 from controlplane.core.state import State
 from controlplane.core.view import Draft
 from controlplane.events.emitter import Emitter
-from controlplane.store import records, sqlite
+from controlplane.store import bulk, records, sqlite
 from wire.arn import ArnMaker
 from wire.holds import Hold
 from wire.resources import Amounts
@@ -48,6 +50,7 @@ PACKED: Strategy = (
 )
 CONSTRAINT = ({"type": "memberOf", "expression": "attribute:ecs.instance-type == m5.large and attribute:rack != r7"},)
 NAMES = Names(ArnMaker("us-east-1", "123456789012"), Random(1))
+BARE_ROWS = 500
 WRITERS = 200
 """Callers at once of the durable rounds."""
 
@@ -137,7 +140,7 @@ def as_a_group(state: State, strategy: Strategy, count: int, rounds: int) -> flo
 
 
 def bare_commits(path: Path, body: bytes, seconds: float) -> float:
-    """Records a second that bare SQLite makes durable: our schema, as many in a transaction as our store takes."""
+    """Records a second that bare SQLite makes durable: our schema and statements, BARE_ROWS in a transaction."""
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=FULL")
@@ -145,9 +148,9 @@ def bare_commits(path: Path, body: bytes, seconds: float) -> float:
     rows, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
         database.execute("BEGIN IMMEDIATE")
-        for _ in range(sqlite.BATCH_PLANS_MAX):
-            rows += 1
-            database.execute(sqlite._PUT, ("tasks", NAMES.task("c"), rows, body))
+        values = [("tasks", NAMES.task("c"), rows + nth, body) for nth in range(BARE_ROWS)]
+        bulk.insert(database, sqlite._PUT, values)
+        rows += BARE_ROWS
         database.execute("COMMIT")
     database.close()
     return rows / (time.perf_counter() - began)
@@ -162,6 +165,8 @@ async def durable(path: Path, size: int, copies: int, seconds: float) -> tuple[f
     # Callers that decide on one view pack the same instance and meet there; spread is what services ask for.
     wanted = request(copies, SERVICE_DEFAULT)
     dice, tasks = Random(1), 0
+    gc.freeze()  # as the control plane does when it starts
+    gc.set_threshold(GARBAGE_ALLOCATIONS)
     until = time.perf_counter() + seconds
 
     async def write() -> None:
@@ -193,7 +198,7 @@ def differing(seeds: int) -> int:
 
 
 def beside_naive(instances: int, strategy: Strategy, rounds: int) -> tuple[float, float, float]:
-    """Medians of the engine's one by one, its groups of 10,000 and the oracle, in turns so that all share one weather."""
+    """Medians of the engine one by one, its groups of 10,000, and the oracle; in turns, as machines have moods."""
     rates = []
     for _ in range(rounds):
         naive, expected = naively(state_of(instances), strategy, 200)

@@ -1,15 +1,24 @@
-"""Requests made from botocore's model of ECS, well-formed ones and what becomes of them in bad hands."""
+"""Requests made from botocore's models of ECS and its neighbours, well-formed and what becomes of them in bad hands."""
 
 import json
+from functools import cache
 from typing import Any, NamedTuple
 
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
 from hypothesis import strategies as st
 
-from wire import ecs_shapes
+from wire import ecs_shapes, events, logs
 from wire.envelope import request_headers
 
 NAMES = ["default", "web", "web:1", "job", "host-1", "", "a/b", "arn:aws:ecs:us-east-1:123456789012:cluster/default"]
-WORDS = st.one_of(st.sampled_from(NAMES), st.text(max_size=12), st.sampled_from(["10", "2048", "0.5 vCPU", "-1"]))
+NUMERALS = ["10", "2048", "0.5 vCPU", "-1", "9" * 30, "9" * 5000, "9" * 400 + " GB", "web:" + "9" * 5000, "\u00b2"]
+WORDS = st.one_of(st.sampled_from(NAMES), st.text(max_size=12), st.sampled_from(NUMERALS))
+NEIGHBOURS = [
+    *("PutRule", "PutTargets", "ListRules", "DescribeRule", "ListTargetsByRule", "ListRuleNamesByTarget"),
+    *("EnableRule", "DisableRule", "RemoveTargets", "DeleteRule", "CreateLogGroup", "CreateLogStream"),
+    *("DescribeLogGroups", "DescribeLogStreams", "PutLogEvents", "GetLogEvents", "FilterLogEvents"),
+]
 WHOLE = st.one_of(st.integers(-2, 12), st.sampled_from([80, 2048, 65536, 2**31, -(2**63), 2**64]))
 WRONG = st.sampled_from(
     [
@@ -22,6 +31,8 @@ WRONG = st.sampled_from(
         10**30,
         "",
         "x" * 300_000,
+        "9" * 5000,
+        '{"a":' + "[" * 4000,
         "\x00",
         "\ud7ff\U0001f6a2",
         [],
@@ -36,10 +47,26 @@ ITEMS_MAX = 2
 DEPTHS = st.sampled_from([30, 200, 2_000, 100_000])
 
 
+@cache
+def _operations() -> list[tuple[str, Any, dict[str, str]]]:
+    """Name, input shape and headers of every operation; those of the neighbours are one in six."""
+    names = sorted(ecs_shapes.operations())
+    ecs = [
+        (name, ecs_shapes.service_model().operation_model(name).input_shape, request_headers(name)) for name in names
+    ]
+    found = ecs * 2
+    for service, prefix in (("events", events.TARGET_PREFIX), ("logs", logs.TARGET_PREFIX)):
+        model = ServiceModel(Loader().load_service_model(service, "service-2"), service)
+        served = [name for name in NEIGHBOURS if name in model.operation_names]
+        found += [("", model.operation_model(name).input_shape, request_headers(name, prefix)) for name in served] * 2
+    return found
+
+
 class Sent(NamedTuple):
     """One request as it goes out."""
 
     operation: str
+    """Of ECS; "" for a neighbour's."""
     headers: dict[str, str]
     body: bytes
 
@@ -80,10 +107,8 @@ def _member(name: str, shape: Any, known: dict[str, list[str]]) -> st.SearchStra
 @st.composite
 def requests(draw: st.DrawFn, known: dict[str, list[str]]) -> Sent:
     """Any operation, as it should be in one of three, else spoilt in one way."""
-    operation = draw(st.sampled_from(sorted(ecs_shapes.operations())))
-    shape = ecs_shapes.service_model().operation_model(operation).input_shape
+    operation, shape, headers = draw(st.sampled_from(_operations()))
     body = draw(values(shape, known))
-    headers = request_headers(operation)
     spoil = draw(st.sampled_from(["", "", "value", "value", "member", "missing", "nested", "truncated", "headers"]))
     if spoil == "value":
         body = _changed(draw, body, draw(WRONG))

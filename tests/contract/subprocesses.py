@@ -15,8 +15,10 @@ START_SECONDS = 20
 class Program:
     """`python -m controlplane`; the second start takes the port of the first."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, program: tuple[str, ...] = ("-m", "controlplane")) -> None:
+        """`program`: what Python runs; a test may put a few lines around it."""
         self._arguments = arguments
+        self.program = program
         self._process: asyncio.subprocess.Process | None = None
         self.first_line = ""
         self.port = "0"
@@ -34,11 +36,23 @@ class Program:
             await self.end(signal.SIGKILL)
 
     async def start(self) -> None:
-        self._process = await run(*self._arguments, "--port", self.port)
+        self._process = await run(*self._arguments, "--port", self.port, program=self.program)
+        self.first_line = await self.line()
+        self.port = self.first_line.split()[2].rpartition(":")[2]
+
+    async def line(self) -> str:
+        """The next thing that it says."""
+        assert self._process is not None
         assert self._process.stdout is not None
         async with asyncio.timeout(START_SECONDS):
-            self.first_line = (await self._process.stdout.readline()).decode()
-        self.port = self.first_line.split()[2].rpartition(":")[2]
+            return (await self._process.stdout.readline()).decode()
+
+    async def ended(self) -> int:
+        """Wait until it has ended by itself; the exit code."""
+        process, self._process = self._process, None
+        assert process is not None
+        async with asyncio.timeout(START_SECONDS):
+            return await process.wait()
 
     async def end(self, number: signal.Signals) -> int:
         """Send a signal; the exit code."""
@@ -50,11 +64,13 @@ class Program:
         return process.returncode
 
 
-async def run(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
+async def run(
+    *arguments: str, program: tuple[str, ...] = ("-m", "controlplane"), **environment: str
+) -> asyncio.subprocess.Process:
     """Start the program, without any BERTH_ setting but those given."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("BERTH_")}
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "controlplane", *arguments),
+        *(sys.executable, *program, *arguments),
         cwd=ROOT,
         env=clean | environment,
         stdout=subprocess.PIPE,

@@ -62,9 +62,11 @@ async def test_a_keys_file_without_keys_is_one_sentence(tmp_path: Path, text: st
 async def test_with_keys_what_is_ours_is_signed_too(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = Keys("AKIDTEST", "secret")
     async with running(Config(port=0, keys=KeyRing((keys,)))) as plane, aiohttp.ClientSession() as session:
-        for path in ("/_berth/story", "/_berth/telemetry", "/anything/else"):
+        for path in ("/_berth/story", "/_berth/telemetry", "/_berth/exec/s", "/events", "/anything/else"):
             async with session.get(plane.url + path) as answer:
                 assert (answer.status, "MissingAuthenticationTokenException" in await answer.text()) == (403, True)
+        async with session.post(f"{plane.url}/_berth/reset") as answer:
+            assert "MissingAuthenticationTokenException" in await answer.text()
         for path in ("/_berth/health", "/metrics"):
             async with session.get(plane.url + path) as answer:
                 assert answer.status == 200

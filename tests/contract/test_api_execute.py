@@ -1,90 +1,18 @@
 """ExecuteCommand: who is refused, and how; and a session, spoken by a client and an agent that know only the layout."""
 
 import asyncio
-import hashlib
 import json
-import struct
-import uuid
 from typing import Any
 
 import aiohttp
 import pytest
 from apiside import Ecs, definition, until
 from botocore.exceptions import ClientError
+from public_client import WAIT_SECONDS, Client, token
 from scripted_agent import ScriptedAgent
 
+from controlplane.agents import executing
 from controlplane.server import ControlPlane
-
-HEADER = 116
-WAIT_SECONDS = 20
-
-
-def packed(  # noqa: PLR0917 - the order of the layout
-    kind: str, number: int, payload_type: int, payload: bytes, message_id: bytes, flags: int = 0
-) -> bytes:
-    """A message by its offsets, as the public client lays it out."""
-    frame = bytearray(HEADER + 4 + len(payload))
-    struct.pack_into(">I", frame, 0, HEADER)
-    frame[4:36] = kind.encode().ljust(32)
-    struct.pack_into(">I", frame, 36, 1)
-    struct.pack_into(">QqQ", frame, 40, 1_800_000_000_000, number, flags)
-    frame[64:72], frame[72:80] = message_id[8:], message_id[:8]
-    frame[80:112] = hashlib.sha256(payload).digest()
-    struct.pack_into(">II", frame, 112, payload_type, len(payload))
-    frame[120:] = payload
-    return bytes(frame)
-
-
-class Client:
-    """As much of the public client as a test needs: it acknowledges by hand."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.socket = socket
-        self.sent = 0
-        self.acknowledged: list[int] = []
-
-    async def say(self, payload_type: int, payload: bytes, *, number: int | None = None) -> bytes:
-        message_id = uuid.uuid4().bytes
-        number = self.sent if number is None else number
-        self.sent = max(self.sent, number + 1)
-        await self.socket.send_bytes(packed("input_stream_data", number, payload_type, payload, message_id))
-        return message_id
-
-    async def hear(self, *, acknowledges: bool = True) -> tuple[str, int, int, bytes]:
-        """Kind, number, payload type and payload of the next message that is no acknowledgement."""
-        while True:
-            frame = await self.socket.receive_bytes(timeout=WAIT_SECONDS)
-            assert struct.unpack_from(">I", frame, 0)[0] == HEADER
-            kind = frame[4:36].decode().strip()
-            number, _flags = struct.unpack_from(">qQ", frame, 48)
-            payload_type, length = struct.unpack_from(">II", frame, 112)
-            payload = frame[120:]
-            assert len(payload) == length
-            assert frame[80:112] == hashlib.sha256(payload).digest()
-            if kind == "acknowledge":
-                self.acknowledged.append(json.loads(payload)["AcknowledgedMessageSequenceNumber"])
-                continue
-            if kind == "output_stream_data" and acknowledges:
-                content = {
-                    "AcknowledgedMessageType": kind,
-                    "AcknowledgedMessageId": str(uuid.UUID(bytes=frame[72:80] + frame[64:72])),
-                    "AcknowledgedMessageSequenceNumber": number,
-                    "IsSequentialMessage": True,
-                }
-                payload_out = json.dumps(content).encode()
-                await self.socket.send_bytes(packed("acknowledge", 0, 0, payload_out, uuid.uuid4().bytes, 3))
-            return kind, number, payload_type, payload
-
-    async def shake_hands(self) -> None:
-        _, number, payload_type, payload = await self.hear()
-        assert (number, payload_type) == (0, 5)
-        (action,) = json.loads(payload)["RequestedClientActions"]
-        assert action["ActionType"] == "SessionType"
-        done = [{"ActionType": "SessionType", "ActionStatus": 1, "ActionResult": None, "Error": ""}]
-        answer = {"ClientVersion": "1.2.0.0", "ProcessedClientActions": done, "Errors": None}
-        await self.say(6, json.dumps(answer).encode())
-        _, number, payload_type, _ = await self.hear()
-        assert (number, payload_type) == (1, 7)
 
 
 async def opened(ecs: Ecs, **more: Any) -> tuple[str, dict[str, Any]]:
@@ -93,11 +21,6 @@ async def opened(ecs: Ecs, **more: Any) -> tuple[str, dict[str, Any]]:
     task = (await ecs.run_task(taskDefinition="web", enableExecuteCommand=True))["tasks"][0]["taskArn"]
     await ecs.wait("tasks_running", tasks=[task])
     return task, await ecs.execute_command(task=task, command="sh -c 'echo hi'", interactive=True, **more)
-
-
-def token(answer: dict[str, Any], **wrong: str) -> str:
-    opening = {"MessageSchemaVersion": "1.0", "RequestId": str(uuid.uuid4()), "ClientId": str(uuid.uuid4())}
-    return json.dumps(opening | {"TokenValue": answer["session"]["tokenValue"], "ClientVersion": "1.2.0.0"} | wrong)
 
 
 async def test_a_session_from_the_token_to_the_end(plane: ControlPlane, ecs: Ecs) -> None:
@@ -178,11 +101,31 @@ async def test_who_is_refused_and_how(plane: ControlPlane, ecs: Ecs) -> None:
                 await ecs.execute_command(**{"command": "sh", "interactive": True} | members)
         await agent.disconnect()
         await until(plane, lambda state: not any(i.agent_connected for i in state.instances("default")))
-        with pytest.raises(ClientError, match=r"\(TargetNotConnectedException\).*internal error. Try again later"):
+        with pytest.raises(
+            ClientError,
+            match=r"\(TargetNotConnectedException\).*internal error. Try again later. \(The agent .* not connected",
+        ):
             await ecs.execute_command(task=task, command="sh", interactive=True)
 
 
 async def test_an_agent_that_cannot_execute_is_never_asked(plane: ControlPlane, ecs: Ecs) -> None:
     async with ScriptedAgent(plane.url):
-        with pytest.raises(ClientError, match="TargetNotConnectedException"):
+        with pytest.raises(ClientError, match=r"TargetNotConnectedException.*runs no commands"):
             await opened(ecs)
+
+
+async def test_a_handshake_that_nobody_answers_ends_the_session(
+    plane: ControlPlane, ecs: Ecs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executing, "HANDSHAKE_SECONDS", 0.2)
+    async with ScriptedAgent(plane.url, executes=True) as agent, aiohttp.ClientSession() as http:
+        _, answer = await opened(ecs)
+        async with http.ws_connect(answer["session"]["streamUrl"]) as socket:
+            await socket.send_str(token(answer))
+            asked = await asyncio.wait_for(agent.executions.get(), WAIT_SECONDS)
+            url = f"{plane.url}/_berth/exec/{asked['sessionId']}"
+            async with http.ws_connect(url, params={"token": asked["token"]}):
+                client = Client(socket)
+                assert (await client.hear())[2] == 5
+                kind, _, _, payload = await client.hear()
+                assert (kind, json.loads(payload)["Output"]) == ("channel_closed", "The handshake was not answered.")

@@ -58,6 +58,11 @@ class Side:
         service = made["service"]["serviceArn"]
         clusters, tasks = ["default", "arn:aws:ecs:us-east-1:123456789012:cluster/default"], [task, task[-32:]]
         self.known = {
+            **{name: ["web"] for name in ("Name", "Rule", "logGroupName", "logStreamName")},
+            "EventPattern": ['{"source": ["aws.ecs"]}'],
+            "ScheduleExpression": ["rate(1 hour)"],
+            "Arn": ["arn:aws:ecs:us-east-1:123456789012:cluster/default"],
+            "TaskDefinitionArn": ["web"],
             "cluster": clusters,
             "clusters": clusters,
             "taskDefinition": ["web", "web:1", defined],
@@ -122,7 +127,7 @@ def hold(side: Side, sent: Sent) -> None:
     assert status < 500, shown
     answer: dict[str, Any] = msgspec.json.decode(body)
     if status == 200:
-        if sent.headers.get("X-Amz-Target", "").endswith(f".{sent.operation}"):
+        if sent.operation and sent.headers.get("X-Amz-Target", "").endswith(f".{sent.operation}"):
             assert ecs_shapes.response_faults(sent.operation, answer) == [], shown
         return
     assert answer["__type"], shown

@@ -125,7 +125,7 @@ async def test_a_default_strategy_is_not_passed_over(plane: ControlPlane, ecs: E
             refused = await ecs.run_task(taskDefinition="web", **members)
             assert refused["tasks"] == [], "the host is not the provider's, and without managed scaling nobody waits"
         answer = await ecs.run_task(taskDefinition="web", launchType="EC2")
-        assert [task["containerInstanceArn"] for task in answer["tasks"]] == [agent.arn]
+        assert [task["containerInstanceArn"] for task in answer["tasks"]] == [agent.arn], answer
 
 
 async def test_tags_are_handed_on(plane: ControlPlane, ecs: Ecs) -> None:

@@ -40,8 +40,8 @@ async def refused(ask: Ask, made: Any) -> tuple[str, str]:
     [
         ("ec2", "ec2", lambda ec2: ec2.describe_instances()),
         ("s3", "s3", lambda s3: s3.list_objects_v2(Bucket="b")),
-        ("sqs", "AmazonSQS", lambda sqs: sqs.list_queues()),
-        ("dynamodb", "DynamoDB_20120810", lambda db: db.list_tables()),
+        ("sqs", "sqs", lambda sqs: sqs.list_queues()),
+        ("dynamodb", "dynamodb", lambda db: db.list_tables()),
         ("iam", "iam", lambda iam: iam.list_roles()),
         ("autoscaling", "autoscaling", lambda scaling: scaling.describe_auto_scaling_groups()),
         ("elbv2", "elasticloadbalancing", lambda elb: elb.describe_load_balancers()),
@@ -55,7 +55,7 @@ async def test_another_service_is_told_so_in_its_own_protocol(
     code, message = await refused(ask, client(service, plane.url))
     assert code == "UnknownOperationException"
     assert message == (
-        f"This request is for {named}, and only ECS is served here. "
+        f"This request is for {named}, which is not served here. "
         "Point only ECS here, with AWS_ENDPOINT_URL_ECS instead of AWS_ENDPOINT_URL."
     )
 

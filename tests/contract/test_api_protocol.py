@@ -24,7 +24,7 @@ from controlplane.server import ControlPlane, running
 from wire.envelope import request_headers
 
 KEYS = Keys("AKIDTEST", "secret")
-ONLY_ECS = "and only ECS is served here. Point only ECS here, with AWS_ENDPOINT_URL_ECS instead of AWS_ENDPOINT_URL."
+ONLY_ECS = "which is not served here. Point only ECS here, with AWS_ENDPOINT_URL_ECS instead of AWS_ENDPOINT_URL."
 
 
 async def test_every_answer_has_a_request_id_and_amazons_type(plane: ControlPlane) -> None:
@@ -80,12 +80,35 @@ async def test_what_is_no_good_request_is_one_sentence(
     assert answer[1]["message"].startswith(sentence)
 
 
+@pytest.mark.parametrize(
+    ("operation", "members"),
+    [
+        ("DescribeTaskDefinition", {"taskDefinition": "web:" + "1" * 5000}),
+        ("RegisterTaskDefinition", definition() | {"cpu": "9" * 30}),
+        ("RegisterTaskDefinition", definition() | {"cpu": "9" * 400 + " vCPU"}),
+        ("RegisterTaskDefinition", definition() | {"memory": "9" * 400 + " GB"}),
+        ("RegisterTaskDefinition", definition(resourceRequirements=[{"type": "GPU", "value": "1" * 5000}])),
+        ("Logs_20140328.DescribeLogGroups", {"nextToken": "²"}),
+        ("Logs_20140328.FilterLogEvents", {"logGroupName": "g", "nextToken": "f/" + "9" * 30 + "/1"}),
+    ],
+)
+async def test_a_number_beyond_all_numbers_is_the_callers_fault(
+    plane: ControlPlane, operation: str, members: dict[str, object]
+) -> None:
+    await plane.logs.create_group("g", 1)
+    prefix, _, name = operation.rpartition(".")
+    headers = request_headers(name, prefix) if prefix else request_headers(name)
+    status, answer, _ = await post(plane.url, json.dumps(members).encode(), **headers)
+    assert (status, answer["__type"] in ("ClientException", "InvalidParameterException")) == (400, True)
+    assert len(answer["message"]) < 300
+
+
 async def test_another_service_that_is_pointed_here_is_told_so(plane: ControlPlane) -> None:
     def list_clusters() -> None:
         keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
         boto3.client("eks", endpoint_url=plane.url, **keys).list_clusters()
 
-    with pytest.raises(ClientError, match="This request is for eks, and only ECS is served here"):
+    with pytest.raises(ClientError, match="This request is for eks, which is not served here"):
         await asyncio.to_thread(list_clusters)
 
 

@@ -6,6 +6,7 @@ from scripted_agent import ScriptedAgent
 
 from controlplane import reset
 from controlplane.config import Config
+from controlplane.core.scaling.metrics import Metric, Samples
 from controlplane.server import ControlPlane, running
 
 
@@ -33,8 +34,11 @@ async def test_an_agent_that_registers_once_keeps_its_instance() -> None:
 
 async def test_a_host_that_does_not_come_back_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reset, "RETURN_SECONDS_MAX", 0.2)
+    measured = Metric(namespace="AWS/ECS", name="CPUUtilization")
     async with running(Config(port=0, allow_reset=True)) as plane, ScriptedAgent(plane.url) as agent:
+        plane._book.put(measured, Samples(count=1, total=1, least=1, most=1), 1)
         status, body, _ = await post(f"{plane.url}/_berth/reset", b"")
         assert (status, body["__type"]) == (504, "ResetIncompleteException")
+        assert not plane._book.knows(measured), "all the same"
         assert agent.arn in body["message"]
         assert plane.store.view().instances("default") == []

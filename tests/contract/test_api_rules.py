@@ -143,6 +143,32 @@ async def test_what_cannot_be_is_refused_as_aws_does(plane: ControlPlane, events
     assert "Input is no JSON object" in message
 
 
+@pytest.mark.parametrize(
+    ("operation", "members"),
+    [
+        ("list_rules", {"NextToken": "²"}),
+        ("list_rules", {"NextToken": "9" * 2000}),
+        ("put_rule", {"Name": "a", "EventPattern": '{"a":' + "[" * 4000}),
+        ("put_targets", {"Rule": "a", "Targets": [{**TARGET, "Input": '{"a":' + "[" * 8000}]}),
+    ],
+)
+async def test_what_reads_as_no_number_and_no_json_is_the_callers_fault(
+    events: Events, operation: str, members: dict[str, Any]
+) -> None:
+    await events.put_rule(Name="a", ScheduleExpression="rate(1 hour)")
+    code, _ = await events.refused(operation, **members)
+    assert code in ("ValidationException", "InvalidEventPatternException")
+
+
+async def test_pages_of_rules_stay_right_while_rules_come_and_go(events: Events) -> None:
+    for name in ("b", "c", "d"):
+        await events.put_rule(Name=name, ScheduleExpression="rate(1 hour)")
+    first = await events.list_rules(Limit=2)
+    await events.put_rule(Name="a", ScheduleExpression="rate(1 hour)")
+    await events.delete_rule(Name="c")
+    assert [rule["Name"] for rule in (await events.list_rules(NextToken=first["NextToken"]))["Rules"]] == ["d"]
+
+
 async def test_an_event_starts_a_task(plane: ControlPlane, ecs: Ecs, events: Events) -> None:
     async with ScriptedAgent(plane.url):
         await ecs.register_task_definition(**definition("web"))
@@ -181,6 +207,16 @@ async def test_berth_schedule(plane: ControlPlane, ecs: Ecs) -> None:
     _, out, _ = await berth("list")
     assert "often  ENABLED  rate(5 minutes)  2 x job in default" in out
     code, _, err = await berth("create", "bad", "rate(1 minutes)", "job")
-    assert (code, err) == (2, "The control plane refused: Parameter ScheduleExpression is not valid.\n")
+    assert (code, err) == (
+        2,
+        "The control plane refused: ValidationException: Parameter ScheduleExpression is not valid.\n",
+    )
+    for words, sentence in (
+        (("nojob",), "There is no task definition 'nojob'.\n"),
+        (("job", "--cluster", "nowhere"), "There is no cluster 'nowhere'.\n"),
+        (("job", "--input", "{"), '--input is no JSON object, such as {"containerOverrides": [...]}.\n'),
+    ):
+        assert await berth("create", "bad", "rate(1 hour)", *words) == (2, "", sentence)
+    assert [rule.name for rule in plane.store.view().records(Rule)] == ["often"]
     assert (await berth("remove", "often"))[1] == "often is removed.\n"
     assert list(plane.store.view().records(Rule)) == []

@@ -12,68 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import boto3
 import pytest
-from apiside import Ecs, definition, until
-from botocore.config import Config as ClientConfig
-from botocore.exceptions import ClientError
+from apiside import Ecs, until
+from scalingside import WEB, Client, register, serve
 from scripted_agent import ScriptedAgent
 from wire_player import Inbox
 
 from controlplane.config import Config
 from controlplane.core.rollouts import Alarm
 from controlplane.core.scaling.model import ScalableTarget, ScalingActivity, ScheduledAction, Status
-from controlplane.scaling import models
 from controlplane.server import ControlPlane, running
 from wire.status import TaskStatus
 
 AWS = Path(sys.executable).parent / "aws"
-WEB = {
-    "ServiceNamespace": "ecs",
-    "ResourceId": "service/default/web",
-    "ScalableDimension": "ecs:service:DesiredCount",
-}
 SCOPE = ("--service-namespace", "ecs", "--resource-id", "service/default/web")
 DIMENSION = ("--scalable-dimension", "ecs:service:DesiredCount")
 ORDERS = {"MetricName": "Orders", "Namespace": "Shop", "Statistic": "Average"}
 SCALE = 240
 """A minute of the scaler takes a quarter of a second."""
 MINUTE_SECONDS = 60 / SCALE
-
-
-class Client:
-    """A boto3 client as coroutines; answers are held against the model."""
-
-    def __init__(self, service: str, url: str) -> None:
-        self._client = boto3.client(
-            service,
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
-            config=ClientConfig(retries={"max_attempts": 0}),
-        )
-        self._client.meta.events.register(f"before-parse.{service}", partial(_check, service))
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._client, name)
-
-        async def call(**members: Any) -> Any:
-            return await asyncio.to_thread(partial(method, **members))
-
-        return call
-
-    async def refused(self, name: str, **members: Any) -> tuple[str, str]:
-        with pytest.raises(ClientError) as refusal:
-            await getattr(self, name)(**members)
-        error = refusal.value.response["Error"]
-        return error["Code"], error["Message"]
-
-
-def _check(service: str, operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
-    if response_dict["status_code"] == 200:
-        faults = models.answer_faults(service, operation_model.name, json.loads(response_dict["body"]))
-        assert not faults, faults
 
 
 @pytest.fixture
@@ -90,20 +47,6 @@ def scaling(plane: ControlPlane) -> Client:
 @pytest.fixture
 def cloudwatch(plane: ControlPlane) -> Client:
     return Client("cloudwatch", plane.url)
-
-
-async def serve(ecs: Ecs, desired: int = 1, **container: Any) -> str:
-    await ecs.register_task_definition(**definition(**{"cpu": 64, "memory": 64, **container}))
-    made = await ecs.create_service(serviceName="web", taskDefinition="web", desiredCount=desired)
-    arn: str = made["service"]["serviceArn"]
-    return arn
-
-
-async def register(scaling: Client, least: int = 1, most: int = 8, **members: Any) -> str:
-    arn: str = (await scaling.register_scalable_target(**WEB, MinCapacity=least, MaxCapacity=most, **members))[
-        "ScalableTargetARN"
-    ]
-    return arn
 
 
 async def track(scaling: Client, target: float = 10, **members: Any) -> Any:
@@ -361,86 +304,3 @@ async def test_a_session_of_the_aws_cli(plane: ControlPlane, ecs: Ecs) -> None:
     assert (code, out, err) == (0, "Shop Orders 3.5\n", "")
     await autoscaling("deregister-scalable-target", *SCOPE, *DIMENSION)
     assert not (await autoscaling("describe-scaling-policies", "--service-namespace", "ecs"))["ScalingPolicies"]
-
-
-STEP = {"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}
-
-
-NO_GAPS = {"AdjustmentType": "ExactCapacity", "StepAdjustments": [STEP, STEP]}
-TRACK = {"PolicyName": "p", "PolicyType": "TargetTrackingScaling"}
-REFUSED = [
-    (
-        "register_scalable_target",
-        {"ResourceId": "service/default/none", "MinCapacity": 1, "MaxCapacity": 2},
-        "ECS service doesn't exist: service/default/none",
-    ),
-    (
-        "register_scalable_target",
-        {"ResourceId": "web"},
-        "Unsupported resource ID 'web': it should be service/CLUSTER/NAME.",
-    ),
-    (
-        "register_scalable_target",
-        {"MinCapacity": 3, "MaxCapacity": 2},
-        "Maximum capacity cannot be less than minimum capacity",
-    ),
-    (
-        "put_scaling_policy",
-        {"PolicyName": "p", "PolicyType": "PredictiveScaling"},
-        "Predictive scaling is not served here; target tracking and step scaling are.",
-    ),
-    (
-        "put_scaling_policy",
-        {"PolicyName": "p", "PolicyType": "StepScaling", "StepScalingPolicyConfiguration": NO_GAPS},
-        "StepAdjustment intervals can't overlap.",
-    ),
-    (
-        "put_scaling_policy",
-        {**TRACK, "TargetTrackingScalingPolicyConfiguration": {"TargetValue": 1}},
-        "Exactly one of PredefinedMetricSpecification and CustomizedMetricSpecification must be given.",
-    ),
-    (
-        "put_scheduled_action",
-        {"ScheduledActionName": "a", "Schedule": "at(noon)", "ScalableTargetAction": {"MinCapacity": 1}},
-        "Schedule or Timezone is not valid: at(yyyy-mm-ddThh:mm:ss), rate(...) or cron(...).",
-    ),
-]
-
-
-async def test_what_is_not_right_changes_nothing(plane: ControlPlane, ecs: Ecs, scaling: Client) -> None:
-    await serve(ecs)
-    await register(scaling)
-    revision = plane.store.view().revision
-    for operation, members, expected in REFUSED:
-        assert await scaling.refused(operation, **{**WEB, **members}) == ("ValidationException", expected)
-    assert plane.store.view().revision == revision
-
-
-async def test_what_is_not_there_is_not_found(ecs: Ecs, scaling: Client) -> None:
-    await serve(ecs)
-    where = "service namespace: ecs, resource ID: service/default/web, scalable dimension: ecs:service:DesiredCount"
-    none = ("ObjectNotFoundException", f"No scalable target registered for {where}")
-    assert await scaling.refused("deregister_scalable_target", **WEB) == none
-    assert await scaling.refused("put_scaling_policy", **WEB, PolicyName="p", PolicyType="StepScaling") == none
-    arn = await register(scaling, Tags={"a": "1"})
-    await scaling.tag_resource(ResourceARN=arn, Tags={"b": "2"})
-    await scaling.untag_resource(ResourceARN=arn, TagKeys=["a"])
-    assert (await scaling.list_tags_for_resource(ResourceARN=arn))["Tags"] == {"b": "2"}
-    code, _ = await scaling.refused("delete_scaling_policy", **WEB, PolicyName="p")
-    assert code == "ObjectNotFoundException"
-    code, _ = await scaling.refused("delete_scheduled_action", **WEB, ScheduledActionName="p")
-    assert code == "ObjectNotFoundException"
-
-
-async def test_metrics_that_are_none(cloudwatch: Client) -> None:
-    put = partial(cloudwatch.refused, "put_metric_data")
-    assert await put(Namespace="AWS/ECS", MetricData=[{"MetricName": "m", "Value": 1}]) == (
-        "InvalidParameterValue",
-        "The value AWS/ for parameter Namespace is invalid.",
-    )
-    for datum in ({}, {"Value": 1, "Values": [1]}, {"Values": [1], "Counts": [1, 2]}, {"Value": 1, "Timestamp": 0}):
-        code, _ = await put(Namespace="Shop", MetricData=[{"MetricName": "m", **datum}])
-        assert code == "InvalidParameterValue"
-    code, message = await cloudwatch.refused("list_metrics")
-    assert code == "UnknownOperationException"
-    assert message.startswith("CloudWatch's ListMetrics is not served here")

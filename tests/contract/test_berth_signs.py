@@ -15,7 +15,7 @@ from controlplane.server import running
 
 KEYS = Keys("AKIDTEST", "secret")
 MISMATCH = "The request signature we calculated does not match"
-WORDS = {"changes": "ecs-2026"}
+WORDS = {"changes": "ecs-2026", "value": "1"}
 """Arguments for which not any word will do."""
 OPTIONS = {("group", "create"): ("--max", "1"), ("group", "set"): ("--min", "1")}
 ENDLESS = {("group", "run")}

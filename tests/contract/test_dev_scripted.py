@@ -1,5 +1,6 @@
 """A whole story by boto3 on `berth dev --runtime scripted`: no engine, no Docker library, real programs and agents."""
 
+import os
 import subprocess
 import sys
 import urllib.error
@@ -147,3 +148,19 @@ def test_reset_is_refused_to_web_pages(dev: Dev) -> None:
         urllib.request.urlopen(page)
     assert refused.value.code == 403
     refused.value.close()
+
+
+def test_the_first_test_of_ones_own_is_true() -> None:
+    """The example that README and docs/testing.md send people to."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "examples/test_nightly_job.py"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout
+    assert "2 passed" in ran.stdout

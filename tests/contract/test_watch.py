@@ -5,6 +5,7 @@ from apiside import Ecs, definition, until
 from scripted_agent import ScriptedAgent
 
 from berth.cli.watch import _watch
+from berth.client import EcsClient
 from berth.watching import Ending
 from controlplane.core.rollouts import ServiceDeployment
 from controlplane.server import ControlPlane
@@ -21,12 +22,17 @@ async def settled(plane: ControlPlane) -> None:
     await until(plane, lambda view: any(c.status == "SUCCESSFUL" for c in view.records(ServiceDeployment)))
 
 
+async def watch(plane: ControlPlane, patience_seconds: float) -> Ending:
+    async with EcsClient(plane.url) as client:
+        return await _watch(client, "default", "web", patience_seconds)
+
+
 async def test_stable(plane: ControlPlane, ecs: Ecs, capsys: pytest.CaptureFixture[str]) -> None:
     async with ScriptedAgent(plane.url):
         await make(ecs)
         await settled(plane)
         await ecs.update_service(service="web", forceNewDeployment=True)
-        assert await _watch(plane.url, "default", "web", 60) is Ending.STABLE
+        assert await watch(plane, 60) is Ending.STABLE
     told = capsys.readouterr().out
     assert "deployment completed." in told
     assert "service deployment SUCCESSFUL" in told
@@ -40,7 +46,7 @@ async def test_failed(plane: ControlPlane, ecs: Ecs, capsys: pytest.CaptureFixtu
         agent.obedient = False
         answer = await ecs.update_service(service="web", forceNewDeployment=True)
         await ecs.stop_service_deployment(serviceDeploymentArn=answer["service"]["currentServiceDeployment"])
-        assert await _watch(plane.url, "default", "web", 60) is Ending.FAILED
+        assert await watch(plane, 60) is Ending.FAILED
     assert "rolling back to deployment" in capsys.readouterr().out
 
 
@@ -60,7 +66,7 @@ async def test_blocked(
         if is_protected:
             await ecs.update_task_protection(cluster="default", tasks=[task], protectionEnabled=True)
         await ecs.update_service(service="web", forceNewDeployment=True)
-        assert await _watch(plane.url, "default", "web", 1) is Ending.BLOCKED
+        assert await watch(plane, 1) is Ending.BLOCKED
     told = capsys.readouterr().out
     if is_protected:
         assert f"BLOCKED (protection): by {task[-32:][:8]}, until" in told

@@ -1,6 +1,8 @@
 """ExecuteCommand into a real container: in a pipe, from a terminal, and as any client of the API would."""
 
+import asyncio
 import fcntl
+import json
 import os
 import pty
 import struct
@@ -8,7 +10,12 @@ import subprocess
 import sys
 import termios
 
+import aiohttp
 import pytest
+from public_client import Client, token
+
+OUTPUT, SIZE = 1, 3
+"""Payload types of the public layout."""
 
 pytestmark = pytest.mark.docker
 
@@ -45,6 +52,22 @@ def in_a_terminal(host, task, *command, typed, columns, rows):
         os.close(ours)
 
 
+async def by_the_public_client(host, task):
+    """boto3 opens the session, and a client that knows the public layout alone talks in it."""
+    opened = host.ecs.execute_command(task=task, command="sh", interactive=True)
+    async with aiohttp.ClientSession() as http, http.ws_connect(opened["session"]["streamUrl"]) as socket:
+        await socket.send_str(token(opened))
+        client = Client(socket)
+        await client.shake_hands()
+        await client.say(SIZE, b'{"cols":101,"rows":23}')
+        await client.say(OUTPUT, b"stty size; cat /etc/hostname; exit 5\r")
+        seen = b""
+        while (heard := await client.hear())[0] != "channel_closed":
+            seen += heard[3]
+    assert b"23 101" in seen
+    assert json.loads(heard[3])["SessionId"] == opened["session"]["sessionId"]
+
+
 def test_a_command_in_a_running_container(host):
     definition = host.define(family="shell")
     task, docker_id = host.running(definition, enableExecuteCommand=True)
@@ -68,6 +91,8 @@ def test_a_command_in_a_running_container(host):
     assert code == 3
     assert b"said hello" in seen
     assert b"37 133" in seen
+
+    asyncio.run(by_the_public_client(host, task))
 
     plain = host.run_task(definition)
     code, _, err = in_a_pipe(host, plain, "true")

@@ -36,6 +36,13 @@ def test_both_examples_run_containers(world, tmp_path):
         docker_id = world.wait_task(task, "RUNNING")["containers"][0]["runtimeId"]
         assert world.state(docker_id)["Running"]
 
+    berth(world, "policy", "set", "default", "scheduler=all-at-once")
+    world.ecs.create_service(serviceName="moved", taskDefinition=small, desiredCount=1)
+    (moved,) = world.until(lambda: world.ecs.list_tasks(serviceName="moved")["taskArns"], "a task of the service")
+    assert world.state(world.wait_task(moved, "RUNNING")["containers"][0]["runtimeId"])["Running"]
+    world.ecs.delete_service(service="moved", force=True)
+    world.wait_task(moved, "STOPPED")
+
     program = [sys.executable, ROOT / "examples/external_scheduler.py", "small", "2", "--until-there"]
     keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "us-east-1"}
     subprocess.run([*program, "--endpoint", world.endpoint], env=os.environ | keys, check=True, timeout=60)

@@ -113,12 +113,14 @@ class TwoSchedulers(RuleBasedStateMachine):
     @rule(which=st.integers(0, 10))
     def commit_one(self, which: int) -> None:
         draft, tasks = self.held.pop(which % len(self.held))
+        takes_all = all(self.state.instance(t.instance).status is InstanceStatus.ACTIVE for t in tasks)
         before = {record.arn for record in self.state.records(Task)}
         try:
             self.commit(draft.plan())
         except Conflict:
             assert {record.arn for record in self.state.records(Task)} == before, "refused is refused whole"
         else:
+            assert takes_all, "an instance that drains takes no tasks"
             self.promised |= {task.arn for task in tasks}
 
     @precondition(lambda self: self.promised)

@@ -13,6 +13,8 @@ from controlplane.core.placement.field import Field, Hashes
 from controlplane.core.placement.strategies import Binpack, Level, Resource, Spread
 from controlplane.core.roster import Integers
 
+Keys = list[Integers | Hashes]
+
 
 def is_groupable(chain: tuple[Level, ...], domains: list[Integers]) -> bool:
     """Whether the sort gives what one by one would."""
@@ -40,8 +42,8 @@ def choose(field: Field, domains: list[Integers], binpack: Binpack | None, rank:
     nth = np.arange(len(slots)) - np.repeat(np.cumsum(caps) - caps, caps)
     # The last key of lexsort is the first to count. Inside of its domain an instance is filled to the end; between
     # domains the head slots compare, by what is left at that point.
-    fill = [nth, rank[slots], free[slots]]
-    keys = [rank[slots], free[slots] - nth * cost]
+    fill: Keys = [nth, rank[slots], free[slots]]
+    keys: Keys = [rank[slots], free[slots] - nth * cost]
     for domain in reversed(domains):
         base = np.bincount(domain, weights=field.counts).astype(np.int64)
         position = _position(domain[slots], fill if domain is outer else keys)
@@ -51,7 +53,7 @@ def choose(field: Field, domains: list[Integers], binpack: Binpack | None, rank:
     return chosen
 
 
-def _position(domain: Integers, keys: list[Integers]) -> Integers:
+def _position(domain: Integers, keys: Keys) -> Integers:
     """Place of each slot in the sequence of its own domain, from 0."""
     order = np.lexsort([*keys, domain])
     in_order = domain[order]

@@ -1,11 +1,12 @@
 """A standing: who of a cluster takes the next copy of one kind of request. It is kept, and follows the roster.
 
-A decision then costs what has changed since the last one, and one search: not a look at every instance. The instances
-that share all values that the chain spreads over are a *cell*; within a cell one number per instance says who is first.
-Equal numbers are a tie, for the dice. What it does not take (`is_followed`) is placed by the field, with the same result.
+A decision then costs what has changed since the last one, and one search: no look at every instance. The instances that
+share all values that the chain spreads over are a *cell*; in a cell, one number per instance says who is first. Equal
+numbers are a tie, for the dice. What it does not take (`is_followed`) is placed by the field, with the same result.
 """
 
 import copy
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -53,8 +54,9 @@ def order_of(chain: tuple[Level, ...]) -> Order | None:
 
 def is_followed(request: Request) -> bool:
     """Whether its answer hangs on nothing but the columns of the roster; the constraints are asked for besides."""
-    amounts = request.amounts
-    return request.caution is Caution.NONE and not request.avoid and not amounts.ports and not amounts.ports_udp
+    looks_at_all = not request.avoid and request.only is None
+    wants_no_port = not request.amounts.ports and not request.amounts.ports_udp
+    return looks_at_all and wants_no_port and request.caution is Caution.NONE
 
 
 def key_of(request: Request) -> bytes:
@@ -86,7 +88,7 @@ class Standing:
         self._place_of[self._members] = np.arange(len(self._members))
         self._scattered = scattered(self._members)
         edges = np.searchsorted(cell_of[self._members], np.arange(cell_of.max() + 2)).tolist()
-        self._cells = [slice(start, end) for start, end in zip(edges[:-1], edges[1:], strict=True)]
+        self._cells = [slice(start, end) for start, end in pairwise(edges)]
         first = self._members[edges[:-1]]
         self._domains = domains
         self._domains_of_cells = [domain[first] for domain in domains]
@@ -97,9 +99,12 @@ class Standing:
     def forked(self, roster: Roster) -> "Standing":
         other = copy.copy(self)
         other.roster = roster
-        other._counted, other._numbers, other._best = self._counted.copy(), self._numbers.copy(), self._best.copy()
-        other._totals = [total.copy() for total in self._totals]
+        other._unshare()  # noqa: SLF001 - it is of this class
         return other
+
+    def _unshare(self) -> None:
+        self._counted, self._numbers, self._best = self._counted.copy(), self._numbers.copy(), self._best.copy()
+        self._totals = [total.copy() for total in self._totals]
 
     def catch_up(self) -> bool:
         """Take in what has changed in the roster; False where too much has, and a new one must be made."""

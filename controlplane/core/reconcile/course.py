@@ -5,6 +5,7 @@ Source: ECS Developer Guide, "Deployment circuit breaker", "Deployment alarms", 
 
 import msgspec
 
+from controlplane.core.model import Deployment
 from controlplane.core.reconcile import blocks, breaker, deployments, events, failures, rollout, stages, throttle
 from controlplane.core.reconcile.deployments import Cause
 from controlplane.core.reconcile.health import Soundness
@@ -24,15 +25,24 @@ def current(look: Look) -> ServiceDeployment | None:
 def take_in(look: Look) -> None:
     """Count what has failed since the last look, and judge the deployment by it."""
     pairs = [(task, look.sound[task.arn]) for task in look.live]
-    look.service, unhealthy = failures.mark_unhealthy(look.draft, look.service, pairs, look.names)
-    own = failures.own_tasks(look.service.deployments[0], look.tasks)
-    healthy = sum(look.is_(task, Soundness.HEALTHY) for task in own)
-    look.service, seen = failures.count(look.draft, look.service, own, unhealthy=unhealthy, healthy=healthy)
+    look.service, turned = failures.mark_unhealthy(look.draft, look.service, pairs, look.names)
+    newest, *others = look.service.deployments
+    for task_set in others if newest.task_set is not None else ():
+        _count(look, task_set, turned[task_set.id])
+    seen = _count(look, newest, turned[newest.id])
     course = current(look)
     if course is not None:
+        own = failures.own_tasks(newest, look.tasks)
         course = failures.count_for_breaker(look.draft, deployments.start(look.draft, course), own, seen)
         _judge(look, course)
     look.read()
+
+
+def _count(look: Look, deployment: Deployment, unhealthy: int) -> failures.Seen:
+    own = failures.own_tasks(deployment, look.tasks)
+    healthy = sum(look.is_(task, Soundness.HEALTHY) for task in own)
+    look.service, seen = failures.count(look.draft, look.service, deployment, own, unhealthy=unhealthy, healthy=healthy)
+    return seen
 
 
 def _judge(look: Look, course: ServiceDeployment) -> None:
@@ -74,7 +84,7 @@ def _tell_trouble(look: Look, formation: Formation) -> None:
     if blocks.is_deadlocked(look, formation):
         look.say(events.deadlocked(look.service), since=primary.created_at)
     blocks.tell_protected(look, formation)
-    if throttle.failed_rounds(primary, look.service.desired_count) >= throttle.IMPAIRED_ROUNDS:
+    if throttle.is_impaired(primary, look.service.desired_count):
         look.say(events.impaired(look.service))
     course = current(look)
     if course is not None:

@@ -64,6 +64,13 @@ def is_news(draft: Draft, service: Service, sentence: Sentence, *, since: float 
     return True
 
 
+def repeat_at(service: Service, sentence: Sentence) -> float:
+    """When a sentence that was said is news again, if nothing else changes (epoch seconds); 0: it was not said."""
+    said = _INSTANCE.sub("", sentence.message)
+    told_at = (event.created_at for event in service.events if _INSTANCE.sub("", event.message) == said)
+    return next((at + REPEAT_AFTER_SECONDS for at in told_at), 0.0)
+
+
 def started(draft: Draft, service: Service, tasks: Sequence[Task], names: Names, *, replaced: int = 0) -> Service:
     """Say `(service S) has started 2 tasks: (task a) (task b).`, in as many sentences as it takes.
 

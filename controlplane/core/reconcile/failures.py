@@ -1,8 +1,11 @@
 """What has failed since the last look: tasks that never started, tasks whose checks fail. Each is counted once.
 
+Each deployment has its own count, and so has each task set.
+
 Source: API reference, `Deployment.failedTasks`; ECS Developer Guide, "Service throttle logic".
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -17,7 +20,7 @@ from wire.status import HealthStatus, StopCode
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What one look at the newest deployment has found."""
+    """What one look at a deployment has found."""
 
     unstarted: int
     unhealthy: int
@@ -27,45 +30,46 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 def mark_unhealthy(
     draft: Draft, service: Service, tasks: Sequence[tuple[Task, Soundness]], names: Names
-) -> tuple[Service, int]:
-    """Mark the tasks that have turned unhealthy, or are so no more, and say so. Returns also how many of the newest."""
-    newest = service.deployments[0].id
-    count = 0
+) -> tuple[Service, Counter[str | None]]:
+    """Mark the tasks that have turned unhealthy, or are so no more, and say so. Returns also how many of whose."""
+    turned: Counter[str | None] = Counter()
     for task, soundness in tasks:
         is_unhealthy = soundness is Soundness.UNHEALTHY
         if is_unhealthy == (task.unhealthy_at is not None) or soundness is Soundness.GONE:
             continue
         draft.put(msgspec.structs.replace(task, unhealthy_at=draft.now if is_unhealthy else None))
         if is_unhealthy:
-            count += task.deployment == newest
+            turned[task.deployment] += 1
             service = _tell(draft, service, task, names)
-    return service, count
+    return service, turned
 
 
-def count(draft: Draft, service: Service, own: Sequence[Task], *, unhealthy: int, healthy: int) -> tuple[Service, Seen]:
-    """Count the failures of the newest deployment, whose tasks are `own`; one that ran sets the count to 0."""
-    primary = service.deployments[0]
+def count(
+    draft: Draft, service: Service, deployment: Deployment, own: Sequence[Task], *, unhealthy: int, healthy: int
+) -> tuple[Service, Seen]:
+    """Count the failures of a deployment, whose tasks are `own`; one that ran sets the count to 0."""
     last_start = max((task.started_at for task in own if task.started_at is not None), default=-1.0)
     new = [
         task.stopped_at
         for task in own
         if task.stop_code is StopCode.TASK_FAILED_TO_START
         and task.stopped_at is not None
-        and draft.revision_of((Task.table, task.arn)) > primary.failures_seen
+        and draft.revision_of((Task.table, task.arn)) > deployment.failures_seen
     ]
     lasting = [at for at in new if at > last_start]
-    is_standing = primary.failed_at is None or primary.failed_at > last_start
+    is_standing = deployment.failed_at is None or deployment.failed_at > last_start
     counted = msgspec.structs.replace(
-        primary,
-        unstarted_tasks=(primary.unstarted_tasks if is_standing else 0) + len(lasting),
-        unhealthy_tasks=(0 if healthy and not unhealthy else primary.unhealthy_tasks) + unhealthy,
-        failed_at=max(lasting, default=primary.failed_at),
+        deployment,
+        unstarted_tasks=(deployment.unstarted_tasks if is_standing else 0) + len(lasting),
+        unhealthy_tasks=(0 if healthy and not unhealthy else deployment.unhealthy_tasks) + unhealthy,
+        failed_at=max(lasting, default=deployment.failed_at),
     )
     seen = Seen(unstarted=len(new), unhealthy=unhealthy, healthy=healthy)
-    if counted == primary and not new:
+    if counted == deployment and not new:
         return service, seen
     counted = msgspec.structs.replace(counted, failures_seen=draft.revision, updated_at=draft.now)
-    service = msgspec.structs.replace(service, deployments=(counted, *service.deployments[1:]))
+    changed = tuple(counted if each.id == counted.id else each for each in service.deployments)
+    service = msgspec.structs.replace(service, deployments=changed)
     draft.put(service)
     return service, seen
 

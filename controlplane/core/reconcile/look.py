@@ -32,9 +32,13 @@ RELEASE_EXPECTED_SECONDS = 5.0
 """An agent that releases eagerly does so at once; as long as it may, a lack of room is not worth a sentence."""
 
 
-def floor_of(service: Service) -> int:
-    """Healthy tasks that must stay: desired x minimumHealthyPercent, rounded up; more than desired makes no sense."""
-    return min(service.desired_count, -(-service.desired_count * service.minimum_healthy_percent // 100))
+def floor_of(service: Service, wanted: int | None = None) -> int:
+    """Healthy tasks that must stay: desired x minimumHealthyPercent, rounded up; more than desired makes no sense.
+
+    `wanted`: of so many instead of the desired count.
+    """
+    wanted = service.desired_count if wanted is None else wanted
+    return min(wanted, -(-wanted * service.minimum_healthy_percent // 100))
 
 
 def ceiling_of(service: Service) -> int:
@@ -147,10 +151,11 @@ class Look:
         self.service = events.tell(self.draft, self.service, sentence, self.names)
 
     def say(self, sentence: events.Sentence, *, since: float = 0) -> bool:
-        """Say a sentence about a state, where it is news."""
+        """Say a sentence about a state, where it is news. It is again after six hours, if it still holds then."""
         is_news = events.is_news(self.draft, self.service, sentence, since=since)
         if is_news:
             self.tell(sentence)
+        self.times.append(events.repeat_at(self.service, sentence))
         return is_news
 
     # -- what it does --------------------------------------------------------------------------------------------------

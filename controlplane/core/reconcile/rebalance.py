@@ -13,7 +13,7 @@ from controlplane.core.placement.constraints import MEMBER_OF
 from controlplane.core.placement.engine import place
 from controlplane.core.reconcile import events
 from controlplane.core.reconcile.health import Soundness
-from controlplane.core.reconcile.look import Look
+from controlplane.core.reconcile.look import Look, floor_of
 from controlplane.core.reconcile.replica import Formation
 from wire.extensions import ZONE_ATTRIBUTE
 from wire.status import InstanceStatus
@@ -43,7 +43,10 @@ def move(look: Look, formation: Formation) -> None:
     by_arn = {task.arn: task for task in team.tasks}
     for task in team.tasks:
         former = by_arn.get(task.replaces or "") if task.is_move else None
-        if former is not None and look.is_(task, Soundness.HEALTHY) and not look.is_held(former):
+        if former is None or not look.is_(task, Soundness.HEALTHY) or look.is_held(former):
+            continue
+        if not look.is_(former, Soundness.HEALTHY) or len(look.healthy) > floor_of(service):
+            look.lean_on(look.healthy)
             look.tell(events.stopped_to_balance(look.service, [former], _zone(look, former) or "?"))
             look.stop([former], quietly=True)
             return

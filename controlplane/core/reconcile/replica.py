@@ -63,10 +63,13 @@ def move(look: Look, wanted: dict[str, int]) -> Formation:
 
 
 def surplus(look: Look, team: Team) -> list[Task]:
-    """More than wanted: those that do not run first, then those not healthy yet, then by rule; never protected ones."""
+    """More than wanted: those that do not run first, then those not healthy yet, then by rule; never protected ones.
+
+    Healthy ones go only as far as the floor of their own team allows: it may be the protected that are not healthy.
+    """
     count = len(team.counted) - team.wanted
     free = [task for task in team.counted if count > 0 and not look.is_held(task)]
-    chosen = _least_missed(look, free, count)
+    chosen = _least_missed(look, team, free, count)
     if len(chosen) < count:
         held = len(team.counted) - len(free)
         look.say(events.held_by_protection(look.service, team.deployment.id, held))
@@ -143,12 +146,17 @@ def _may_start(look: Look, team: Team) -> bool:
     return True
 
 
-def _least_missed(look: Look, tasks: list[Task], count: int) -> list[Task]:
+def _least_missed(look: Look, team: Team, tasks: list[Task], count: int) -> list[Task]:
     chosen: list[Task] = []
-    for kinds in ((Soundness.STARTING,), (Soundness.SETTLING, Soundness.UNHEALTHY), (Soundness.HEALTHY,)):
+    for kinds in ((Soundness.STARTING,), (Soundness.SETTLING, Soundness.UNHEALTHY)):
         group = [task for task in tasks if look.is_(task, *kinds)]
         chosen += look.choose(group, min(count - len(chosen), len(group)))
-    return chosen
+    healthy = [task for task in team.tasks if look.is_(task, Soundness.HEALTHY)]
+    spare = len(healthy) - floor_of(look.service, team.wanted)
+    old = look.choose([task for task in tasks if task in healthy], min(count - len(chosen), spare))
+    if old:
+        look.lean_on(healthy)
+    return chosen + old
 
 
 def move_waiting(look: Look, team: Team) -> None:

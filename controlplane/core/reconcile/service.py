@@ -4,7 +4,7 @@ from functools import partial
 
 from controlplane.core.model import Controller, Scheduling, Service
 from controlplane.core.names import Dice, Names
-from controlplane.core.reconcile import course, daemon, rebalance, replica, rollout, stages, taskset
+from controlplane.core.reconcile import course, daemon, foreign, rebalance, replica, rollout, stages, taskset
 from controlplane.core.reconcile.look import Look
 from controlplane.core.view import Draft, View
 
@@ -33,6 +33,9 @@ def reconcile(draft: Draft, service: str, *, names: Names, dice: Dice) -> float 
         numbers = taskset.wanted(look.service)
         look.extra_room = sum(numbers.values())
         taskset.finish(look, replica.move(look, numbers))
+    elif not stages.is_staged(course.current(look)) and (own := foreign.reconcile_of(look)) is not None:
+        foreign.move(look, own)
+        course.finish(look, replica.form(look, _wanted(look)))
     else:
         formation = replica.move(look, _wanted(look))
         rebalance.move(look, formation)

@@ -23,8 +23,7 @@ WHOLE_PERCENT = 100.0
 _ORDER = tuple(Stage)
 _GREEN_FROM = _ORDER.index(Stage.SCALE_UP)
 _BLUE_UNTIL = _ORDER.index(Stage.CLEAN_UP)
-_PASSED = frozenset({"SUCCEEDED"})
-_LOST = frozenset({"FAILED"})
+_OPEN = frozenset({"AWAITING_ACTION", "IN_PROGRESS"})
 
 
 def is_staged(course: ServiceDeployment | None) -> bool:
@@ -50,14 +49,13 @@ def go_on(look: Look, formation: Formation, course: ServiceDeployment) -> Servic
         course = _enter(look, course, Stage.RECONCILE_SERVICE if len(course.sources) > 1 else Stage.PRE_SCALE_UP)
     while course.stage is not Stage.CLEAN_UP:
         course = _expire(look, course)
-        states = {run.status for run in _here(course)}
-        if states & _LOST:
+        if any(_is_lost(course, run) for run in _here(course)):
             look.service = deployments.fail(look.draft, look.service, course, Cause.HOOK, look.names)
             return course
         if look.draft.now >= course.stage_since + STAGE_SECONDS_MAX:
             look.service = deployments.fail(look.draft, look.service, course, Cause.STAGE_TIMEOUT, look.names)
             return course
-        if not states <= _PASSED or not _is_reached(look, formation, course):
+        if any(run.status in _OPEN for run in _here(course)) or not _is_reached(look, formation, course):
             look.times.append(course.stage_since + STAGE_SECONDS_MAX)
             return course
         course = _enter_next(look, course)
@@ -161,15 +159,21 @@ def _here(course: ServiceDeployment) -> list[HookRun]:
     return [run for run in course.hooks if run.stage is course.stage and run.step == course.steps_done]
 
 
+def _is_lost(course: ServiceDeployment, run: HookRun) -> bool:
+    """Whether a hook ends the deployment: it failed, or its time has gone by and its `timeoutConfiguration` says so."""
+    if run.status != "TIMED_OUT":
+        return run.status == "FAILED"
+    hook = course.settings.hooks[run.hook]
+    return hook.kind is not HookKind.PAUSE or hook.timeout_action != "CONTINUE"
+
+
 def _expire(look: Look, course: ServiceDeployment) -> ServiceDeployment:
-    """Hooks whose time has gone by: TIMED_OUT, and as their `timeoutConfiguration` says FAILED or passed."""
+    """Hooks whose time has gone by: TIMED_OUT."""
     runs = []
     for run in course.hooks:
-        is_open = run.status in {"AWAITING_ACTION", "IN_PROGRESS"}
+        is_open = run.status in _OPEN
         if is_open and look.draft.now >= run.expires_at:
-            hook = course.settings.hooks[run.hook]
-            goes_on = hook.kind is HookKind.PAUSE and hook.timeout_action == "CONTINUE"
-            runs.append(msgspec.structs.replace(run, status="SUCCEEDED" if goes_on else "FAILED"))
+            runs.append(msgspec.structs.replace(run, status="TIMED_OUT"))
             look.draft.tell(
                 Kind.DEPLOYMENT_HOOK, course.service, service_deployment=course.arn, hook=run.id, status="TIMED_OUT"
             )

@@ -7,7 +7,7 @@ reference, `TaskSet`.
 import msgspec
 
 from controlplane.core.model import Deployment, Service, Task
-from controlplane.core.reconcile import events, rollout
+from controlplane.core.reconcile import events, rollout, throttle
 from controlplane.core.reconcile.health import Soundness
 from controlplane.core.reconcile.look import Look, Team
 from controlplane.core.reconcile.replica import Formation
@@ -45,6 +45,8 @@ def finish(look: Look, formation: Formation) -> None:
         look.draft.put(look.service)
     if changed and all(deployment.task_set is not None and deployment.task_set.is_steady for deployment in changed):
         look.say(events.steady(look.service))
+    if any(throttle.is_impaired(deployment, look.service.desired_count) for deployment in changed):
+        look.say(events.impaired(look.service))
 
 
 def is_steady(view: View, tasks: list[Task], computed: int) -> bool:

@@ -21,6 +21,11 @@ def failed_rounds(deployment: Deployment, wanted: int) -> int:
     return -(-deployment.unstarted_tasks // max(1, wanted))
 
 
+def is_impaired(deployment: Deployment, wanted: int) -> bool:
+    """Whether people are to be told that its tasks do not start."""
+    return failed_rounds(deployment, wanted) >= IMPAIRED_ROUNDS
+
+
 def retry_at(deployment: Deployment, wanted: int, policy: Policy) -> float:
     """When tasks may be started again (epoch seconds): 10 s to 27 min after the last failure, doubling."""
     rounds = failed_rounds(deployment, wanted)

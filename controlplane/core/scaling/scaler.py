@@ -91,7 +91,10 @@ def settle(draft: Draft) -> None:
     for activity in list(draft.records(ScalingActivity)):
         target = targets.get(activity.resource)
         service = draft.service(target.service) if target is not None else None
-        if activity.status is not Status.IN_PROGRESS or service is None:
+        if activity.status is not Status.IN_PROGRESS:
+            continue
+        if service is None:
+            draft.put(msgspec.structs.replace(activity, status=Status.OVERRIDDEN, ended_at=draft.now))
             continue
         live = [task for task in draft.tasks_of(service.arn) if task.is_live]
         if len(live) == activity.desired and all(task.last_status is TaskStatus.RUNNING for task in live):
@@ -206,7 +209,7 @@ def _pause(service: Service, target: ScalableTarget) -> Pause:
     if target.is_in_suspended:
         return Pause.SUSPENDED
     is_rolling = any(deployment.rollout_state == "IN_PROGRESS" for deployment in service.deployments)
-    if service.controller is Controller.ECS and (is_rolling or len(service.deployments) > 1):
+    if service.controller is Controller.ECS and is_rolling:
         return Pause.DEPLOYMENT
     return Pause.NONE
 

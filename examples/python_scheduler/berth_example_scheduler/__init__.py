@@ -1,6 +1,9 @@
-"""A scheduler that keeps the tasks of a group in one rack as long as there is room."""
+"""Two schedulers: one that keeps the tasks of a group in one rack, and one that moves whole services besides."""
 
 from collections import Counter
+from random import SystemRandom
+
+from controlplane.core.placement.request import service_request
 
 
 class SameRack:
@@ -35,3 +38,23 @@ class SameRack:
             racks[instances[best].attribute("rack")] += 1
             chosen.append(best)
         return chosen
+
+
+class AllAtOnce(SameRack):
+    """Deploys without a floor: every old task goes at once, protected or not, and new ones come as room is there."""
+
+    def reconcile(self, service, view, now):
+        """What to start and to stop for one service, now or whenever it is asked."""
+        del now
+        newest = service.deployments[0]
+        live = [task for task in view.tasks_of(service.arn) if task.is_live]
+        current = [task for task in live if task.deployment == newest.id]
+        for task in live:
+            if task not in current[: service.desired_count]:
+                view.stop(task, f"AllAtOnce: not among the {service.desired_count} of {newest.id}")
+        missing = service.desired_count - len(current)
+        if missing > 0:
+            request = service_request(service, view.task_definition(newest.task_definition), missing)
+            for instance in self.place([request], view, SystemRandom())[0]:
+                view.start(instance)
+        return view.plan()

@@ -160,3 +160,17 @@ def test_no_room_and_tasks_that_never_start_are_blocks() -> None:
     world.deploy(service, world.define(SMALL))
     world.run(60)
     assert blocked(world)[-1]["why"] == "failing"
+
+
+def test_scale_in_waits_for_protected_tasks_that_are_not_healthy_yet() -> None:
+    world, service = small(2, policy=Policy(healthy_after_seconds=40))
+    world.run(60)
+    healthy = arns(world, service)
+    world.update(service, desired_count=4)
+    world.run(1)
+    for arn in arns(world, service) - healthy:
+        world.protect(arn, 600)
+    world.update(service, desired_count=2)
+    assert arns(world, service) > healthy, "without them nobody healthy would be left"
+    world.run(60)
+    assert arns(world, service).isdisjoint(healthy)

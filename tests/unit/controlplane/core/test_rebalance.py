@@ -8,6 +8,7 @@ from toy_cluster import ToyCluster
 from controlplane.core.model import Service
 from controlplane.core.reconcile.rebalance import why_not
 from wire.resources import Amounts
+from wire.status import HealthStatus
 
 SMALL = Amounts(64, 64)
 ZONE = "attribute:ecs.availability-zone"
@@ -91,3 +92,19 @@ def test_one_that_is_off_stays_as_it_is() -> None:
     world.add_host()
     world.run(60)
     assert zones(world, service) == {"us-east-1a": 4}
+
+
+def test_a_task_is_not_moved_away_while_the_floor_needs_it() -> None:
+    world, service = lopsided(2, minimum_healthy_percent=100, is_balanced=True)
+    first, second = world.live(service)
+    for task in (first, second):
+        world.target(task.arn, HealthStatus.HEALTHY)
+    world.add_host()
+    world.run(5)
+    [third] = [task for task in world.live(service) if task.is_move]
+    stays = next(task for task in (first, second) if task.arn != third.replaces)
+    world.target(stays.arn, HealthStatus.UNHEALTHY)
+    world.target(third.arn, HealthStatus.HEALTHY)
+    assert third.replaces in {task.arn for task in world.live(service)}
+    world.target(stays.arn, HealthStatus.HEALTHY)
+    assert third.replaces not in {task.arn for task in world.live(service)}

@@ -80,3 +80,13 @@ def test_one_standing_serves_every_request_of_its_kind() -> None:
     state.apply(Plan(cause="", puts=(task(1, "i/02", Amounts(64, 64)),)), 2)
     assert place(state, wanted, Random(1)).placed == ("i/02",)
     assert state.roster("c").follower(key_of(wanted)) is kept
+
+
+def test_what_narrows_the_choice_is_no_matter_of_a_standing() -> None:
+    """`only` and `avoid` are no part of what a standing is kept under."""
+    state = state_of(instance(1), instance(2))
+    wanted = request(1, ("binpack", "memory"))
+    for nth in range(20):
+        assert place(state, wanted, Random(nth)).placed[0] in {"i/01", "i/02"}
+        assert place(state, msgspec.structs.replace(wanted, only=frozenset({"i/02"})), Random(nth)).placed == ("i/02",)
+        assert place(state, msgspec.structs.replace(wanted, avoid=frozenset({"i/02"})), Random(nth)).placed == ("i/01",)

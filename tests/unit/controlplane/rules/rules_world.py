@@ -30,11 +30,13 @@ class World:
         firing = Firing(self.store, committer, Account(names, Policy()), lambda: self.now)
         self.committer = committer
         self.api = RulesApi(self.store, committer, names)
-        self.events = EventRules(self.store, firing)
+        self.firing = firing
+        self.slept: list[float] = []
 
-        async def sleep(_: float) -> None:
-            raise AssertionError("nobody waits here")
+        async def sleep(seconds: float) -> None:
+            self.slept.append(seconds)
 
+        self.events = EventRules(self.store, firing, sleep=sleep)
         self.ticker = Ticker(self.store, committer, firing, clock=lambda: self.now, sleep=sleep)
 
     @classmethod
@@ -64,14 +66,16 @@ class World:
         self,
         schedule: str,
         *,
+        name: str = "nightly",
         wanted: dict[str, Any] | None = None,
         count: int = 1,
         given: dict[str, Any] | None = None,
         **parameters: Any,
     ) -> None:
-        """The rule `nightly` with one target."""
-        how = {"ScheduleExpression": schedule} if schedule else {"EventPattern": json.dumps(wanted)}
-        await self.api.serve("PutRule", {"Name": "nightly", **how})
+        """A rule with one target."""
+        how = {"ScheduleExpression": schedule} if schedule else {}
+        how |= {"EventPattern": json.dumps(wanted)} if wanted else {}
+        await self.api.serve("PutRule", {"Name": name, **how})
         target: dict[str, Any] = {
             "Id": "one",
             "Arn": CLUSTER,
@@ -79,7 +83,7 @@ class World:
         }
         if given is not None:
             target["Input"] = json.dumps(given)
-        await self.api.serve("PutTargets", {"Rule": "nightly", "Targets": [target]})
+        await self.api.serve("PutTargets", {"Rule": name, "Targets": [target]})
 
     async def look(self) -> float | None:
         return await self.ticker.look()

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from rules_world import EVENT, World
 
+from controlplane.committing import ATTEMPTS_MAX
+from controlplane.core.plan import Conflict, Plan
+from controlplane.core.rules import Rule
 from controlplane.rules import firing as module
 from controlplane.store.memory import MemoryStore
 
@@ -114,8 +117,51 @@ async def test_a_rule_does_not_wait_for_what_was_before_it(world: World) -> None
     assert world.events.is_idle()
     await world.rule("", wanted={"source": ["aws.ecs"]})
     assert not world.events.is_idle()
-    await world.events.deliver(world.store.view().revision, json.dumps(EVENT).encode())
+    await world.events.deliver(world.store.view().revision - 1, json.dumps(EVENT).encode())
     assert world.tasks() == []
+
+
+async def test_a_tick_does_not_make_the_same_rule_deaf(world: World) -> None:
+    """An event that was committed before a tick and is delivered after it."""
+    await world.rule("rate(5 minutes)", wanted={"source": ["aws.ecs"]})
+    sequence = world.store.view().revision + 1
+    world.now += 300
+    await world.look()
+    await world.events.deliver(sequence, json.dumps(EVENT).encode())
+    assert len(world.tasks()) == 2, "one by the clock, one by the event"
+
+
+async def test_a_rule_that_breaks_keeps_no_other_waiting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("broken", "whole"):
+        await world.rule("rate(5 minutes)", name=name, wanted={"source": ["aws.ecs"]})
+    fire = world.firing.fire
+
+    async def breaks(rule: Rule, occasion: str) -> None:
+        if rule.name == "broken":
+            raise RuntimeError
+        await fire(rule, occasion)
+
+    monkeypatch.setattr(world.firing, "fire", breaks)
+    world.now += 300
+    await world.look()
+    await world.events.deliver(world.store.view().revision, json.dumps(EVENT).encode())
+    assert [task.started_by for task in world.tasks()] == ["events-rule/whole"] * 2
+    assert world.slept == []
+
+
+async def test_an_event_outlasts_a_busy_store(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.rule("", wanted={"source": ["aws.ecs"]})
+    commit, refusals = world.store.commit, [Conflict("busy")] * ATTEMPTS_MAX
+
+    async def busy(plan: Plan) -> int:
+        if refusals:
+            raise refusals.pop()
+        return await commit(plan)
+
+    monkeypatch.setattr(world.store, "commit", busy)
+    await world.events.deliver(world.store.view().revision + 1, json.dumps(EVENT).encode())
+    assert len(world.tasks()) == 1
+    assert len(world.slept) == 1
 
 
 @pytest.fixture

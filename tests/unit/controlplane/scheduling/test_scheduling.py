@@ -1,6 +1,7 @@
 """Worker and sweeper over a memory store, on a clock that jumps: commits lead to looks, time leads to the rest."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
@@ -117,7 +118,7 @@ def test_a_conflict_is_decided_anew_from_a_fresh_view(monkeypatch: pytest.Monkey
         commit, refused = plane.store.commit, []
 
         async def contended(plan: Plan) -> int:
-            if len(refused) < 7 and any(line.kind == "evaluation" for line in plan.story):
+            if len(refused) < 3 and any(line.kind == "evaluation" for line in plan.story):
                 refused.append(plan)
                 raise Conflict("somebody was quicker")
             return await commit(plan)
@@ -126,7 +127,37 @@ def test_a_conflict_is_decided_anew_from_a_fresh_view(monkeypatch: pytest.Monkey
         async with running(plane):
             await plane.create(2)
             assert len(plane.live()) == 2
-            assert len(refused) == 7
+            assert len(refused) == 3
+
+    run_virtual(main())
+
+
+def test_a_plan_that_conflicts_for_ever_is_tried_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds of a few tries with waits that double up to a minute; and once it passes, all is as before."""
+
+    async def main() -> None:
+        plane = Plane()
+        commit, tried, is_blocked = plane.store.commit, [], True
+
+        async def contended(plan: Plan) -> int:
+            if is_blocked and any(line.kind == "evaluation" for line in plan.story):
+                tried.append(epoch())
+                raise Conflict("always")
+            return await commit(plan)
+
+        monkeypatch.setattr(plane.store, "commit", contended)
+        async with running(plane):
+            await plane.create(2)
+            await asyncio.sleep(300)
+            rounds = sorted(set(tried))
+            assert len(tried) == worker_module.TRIES_MAX * len(rounds)
+            assert 5 <= len(rounds) <= 15
+            waits = [later - sooner for sooner, later in itertools.pairwise(rounds)]
+            assert waits[-1] >= worker_module.PAUSE_SECONDS_MAX
+            assert all(later >= sooner - 0.01 for sooner, later in itertools.pairwise(waits))
+            is_blocked = False
+            await asyncio.sleep(worker_module.PAUSE_SECONDS_MAX + 2)
+            assert len(plane.live()) == 2
 
     run_virtual(main())
 
