@@ -6,10 +6,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-from apiside import Ecs, definition
+from apiside import Ecs, definition, until
 from botocore.exceptions import ClientError
+from scripted_agent import ScriptedAgent
 
+from controlplane.core.model import Task
 from controlplane.server import ControlPlane
+from wire.status import TaskStatus
+from wire.story import Kind
 
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="there is no haproxy here")
 HTTP_OK, BAD, MISSING = 200, 400, 404
@@ -142,3 +146,23 @@ async def test_groups_that_do_not_suit(plane: ControlPlane, ecs: Ecs, group: dic
             serviceName="web", taskDefinition="web", desiredCount=1, loadBalancers=[balancer(made["targetGroupArn"])]
         )
     assert sentence in refused.value.response["Error"]["Message"]
+
+
+async def test_the_agent_hears_of_a_stop_when_the_delay_is_over(plane: ControlPlane, ecs: Ecs) -> None:
+    group = await make(plane, listen=[free_port()], deregistrationDelaySeconds=1)
+    registered = {**definition(portMappings=[{"containerPort": 80}]), "networkMode": "host"}
+    await ecs.register_task_definition(**registered)
+    async with ScriptedAgent(plane.url):
+        await ecs.create_service(
+            serviceName="web", taskDefinition="web", desiredCount=1, loadBalancers=[balancer(group["targetGroupArn"])]
+        )
+        await until(plane, lambda view: [t.last_status for t in view.records(Task)] == [TaskStatus.RUNNING])
+        await ecs.update_service(service="web", desiredCount=0)
+        await until(plane, lambda view: [t.last_status for t in view.records(Task)] == [TaskStatus.STOPPED])
+    lines, _ = await plane.store.story(0, 1000)
+    came = [line.data["last"] for _, line in lines if line.kind == Kind.TASK_STATUS]
+    assert came == ["PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "STOPPED"]
+    (deferred,) = [line.at for _, line in lines if line.data.get("state") == "draining"]
+    told = [line.at for _, line in lines if line.kind == Kind.TASK_TOLD and line.data["desired"] == "STOPPED"]
+    assert len(told) == 1
+    assert told[0] - deferred >= 1
