@@ -182,6 +182,7 @@ async def _serve(
         credentials=credentials,
         doctor=doctor,
         sends_metrics=config.sends_metrics,
+        cpu_units=registered.cpu,
         execute=executions.begin,
         set_policy=setter(journal, config.settings, engine.go_by),
         renew=renew,

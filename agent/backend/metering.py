@@ -40,8 +40,8 @@ class _Sum:
 class Meter:
     """The samples of one container."""
 
-    def __init__(self, cores: int) -> None:
-        """`cores` of the whole machine: CPU is told in percent of it."""
+    def __init__(self, cores: float) -> None:
+        """`cores` of the whole instance: CPU is told in percent of it."""
         self._cores = cores
         self._last: Reading | None = None
         self._begin()

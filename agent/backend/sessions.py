@@ -45,6 +45,7 @@ def sessions(
     doctor: Doctor,
     cgroups: Cgroups | None = None,
     sends_metrics: bool = True,
+    cpu_units: int = 0,
     execute: Callable[[ExecuteCommandMessage], None] = lambda _message: None,
     set_policy: Callable[[str, str, str], None],
     renew: Callable[[], Awaitable[None]],
@@ -70,6 +71,7 @@ def sessions(
         cgroups=cgroups or Cgroups(),
         clock=time.time,
         sends_metrics=sends_metrics,
+        cpu_units=cpu_units,
     )
     return (
         AcsSession(client, endpoints, desk, speaker, renew=renew),

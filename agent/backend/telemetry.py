@@ -16,6 +16,7 @@ from agent.backend.metering import Meter
 from agent.core.ladder import Known
 from agent.core.state import ContainerState, TaskState
 from agent.machine.doctor import Doctor
+from agent.machine.size import CPU_UNITS_PER_CORE
 from agent.machine.stats import Cgroups
 from wire import tcs_shapes
 from wire.tcs_shapes import TASKS_MAX, Publication
@@ -62,8 +63,11 @@ class Telemetry:
         cgroups: Cgroups,
         clock: Callable[[], float],
         sends_metrics: bool = True,
+        cpu_units: int = 0,
     ) -> None:
         """`instance` is the container instance's ARN; `clock` tells epoch seconds.
+
+        `cpu_units` are what the host has registered, 1024 a core: CPU is told in per cent of them. 0: of the machine.
 
         Without metrics (`ECS_DISABLE_METRICS`) health is told all the same, and no cgroup is read.
         """
@@ -76,7 +80,7 @@ class Telemetry:
         self._clock = clock
         self._sends_metrics = sends_metrics
         self._meters: dict[str, Meter] = {}
-        self._cores = os.cpu_count() or 1
+        self._cores = cpu_units / CPU_UNITS_PER_CORE or os.cpu_count() or 1
 
     async def sample(self) -> None:
         """Read what every running container uses, one after the other, with a breath between them."""

@@ -104,7 +104,7 @@ class Cgroups:
         return None
 
 
-def cpu_percent(before: Reading, after: Reading, cores: int) -> float | None:
+def cpu_percent(before: Reading, after: Reading, cores: float) -> float | None:
     """CPU between two readings, percent of the whole machine; None where no time has passed, or it ran backwards."""
     elapsed = (after.at - before.at) * NANOSECONDS
     used = after.cpu_nanoseconds - before.cpu_nanoseconds

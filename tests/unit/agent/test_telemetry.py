@@ -157,7 +157,7 @@ def outcomes(states):
     return [SimpleNamespace(task=s.spec.arn, container="c", health=outcome) for s in states]
 
 
-def telemetry(states, ping=None):
+def telemetry(states, ping=None, **members):
     async def pong():
         return None
 
@@ -169,7 +169,20 @@ def telemetry(states, ping=None):
         doctor=Doctor(ping or pong, lambda: 1.0),
         cgroups=Readings(),
         clock=lambda: 1.0,
+        **members,
     )
+
+
+async def test_cpu_is_told_in_per_cent_of_what_the_host_has_registered():
+    told = []
+    for cpu_units in (512, 2048):
+        source = telemetry(tasks(1), cpu_units=cpu_units)
+        for _ in range(2):
+            await source.sample()
+        [message] = source.metrics()
+        told.append(message.task_metrics[0].container_metrics[0].cpu_stats_set.sum)
+    assert told[0] == pytest.approx(4 * told[1])
+    assert told[1] > 0
 
 
 async def test_ten_tasks_a_message_and_the_last_is_the_end_of_the_round():

@@ -127,7 +127,7 @@ ALARM = MetricAlarm(
         ([], True, True),  # never measured: as somebody set it
     ],
 )
-def test_an_alarm_over_two_of_three_datapoints(values: list[float], was: bool, rings: bool) -> None:  # noqa: FBT001
+def test_an_alarm_over_two_of_three_datapoints(values: list[float], *, was: bool, rings: bool) -> None:
     book, toy = Book(), ToyCluster()
     for minute, value in enumerate(values, start=1):
         book.put(ORDERS, one(value), minute)
