@@ -147,28 +147,14 @@ class ControlPlane:
         self.alarms = Alarms(store=store, committer=self._committer, new_id=names.uuid)
         self.worker = Worker(store, clock=time.time, names=names, dice=names.dice)
         firing = Firing(store, self._committer, self.account, time.time)
-        self.balancer = Balancer(
-            store, self._committer, HaProxy(config.haproxy, config.host), names=names, clock=time.time
-        )
-        self.target_groups = TargetGroups(
-            store=store,
-            committer=self._committer,
-            names=names,
-            host=config.host,
-            program=config.haproxy,
-            trouble=lambda: self.balancer.trouble,
-        )
+        self.balancer = Balancer(store, self._committer, HaProxy(config.haproxy, config.host), names, time.time)
+        self.target_groups = TargetGroups(store, self._committer, names, config, lambda: self.balancer.trouble)
         self.ticker = Ticker(store, self._committer, firing, clock=time.time, sleep=asyncio.sleep)
         self._sinks: list[Sink] = [EventRules(store, firing, sleep=asyncio.sleep), *_sinks(config)]
         self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
         self.reset = Reset(
-            store,
-            self._committer,
-            self.logs,
-            self._new_cluster,
-            forget=self._book.clear,
-            is_allowed=config.allow_reset,
+            store, self._committer, self.logs, self._new_cluster, forget=book.clear, is_allowed=config.allow_reset
         )
         self.capacity = Capacity(store, clock=time.time, names=names, dice=names.dice, pace=pace)
         self.hooks = Hooks(store, self._committer, clock=time.time)
@@ -250,11 +236,7 @@ class ControlPlane:
         app.router.add_get("/_berth/story", self.feed.handle)
         app.router.add_post("/_berth/alarms", self.alarms.set)
         app.router.add_get("/_berth/alarms", self.alarms.list)
-        app.router.add_get("/_berth/target-groups", self.target_groups.list)
-        app.router.add_post("/_berth/target-groups", self.target_groups.create)
-        app.router.add_get("/_berth/target-groups/{name}", self.target_groups.show)
-        app.router.add_put("/_berth/target-groups/{name}", self.target_groups.set)
-        app.router.add_delete("/_berth/target-groups/{name}", self.target_groups.delete)
+        app.add_routes(self.target_groups.routes())
         app.router.add_post("/_berth/metrics", self.monitoring.post)
         app.router.add_get("/_berth/explain", partial(self.dispatcher.handle, ours=EXPLAIN_PLACEMENT))
         app.router.add_get("/_berth/policy", partial(self.dispatcher.handle, ours=GET_POLICY))

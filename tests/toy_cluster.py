@@ -6,12 +6,12 @@ TERM. Every commit goes through the same check as in the real store, and everyth
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from random import Random
 
 import msgspec
+from toy_parts import PORT, STEPS_MAX, Behaviour, Host
 
 from controlplane.core import health, lifecycle
 from controlplane.core.assignment import assignments
@@ -38,36 +38,7 @@ from wire.story import Kind, StoryLine
 
 R5_LARGE = Amounts(2048, 15731)
 TASK = Amounts(1024, 7372)
-PORT = 8080
-GROUP = "arn:tg"
-BALANCED = {"loadBalancers": [{"targetGroupArn": GROUP, "containerName": "app", "containerPort": PORT}]}
-"""`body` of a service whose tasks are targets."""
 EPOCH = 1_800_000_000.0
-STEPS_MAX = 500
-"""Evaluations that one change may lead to before it counts as a loop."""
-
-
-@dataclass
-class Host:
-    """An agent and its host."""
-
-    arn: str
-    release: Release
-    ledger: Ledger
-    queue: list[str] = field(default_factory=list)
-    known: dict[str, str] = field(default_factory=dict)
-    """Task ARN to queued, running, stopping or stopped."""
-
-
-@dataclass
-class Behaviour:
-    """What a task's container does. Seconds."""
-
-    starts_in: float = 0.3
-    quits_in: float = 2.0
-    """After TERM."""
-    fails: bool = False
-    """Never runs."""
 
 
 class ToyCluster:
@@ -173,14 +144,13 @@ class ToyCluster:
         """The load balancer finds the task so."""
 
         def found(draft: Draft) -> None:
+            seen = {"state": TargetState(status.lower()), "reason": reason}
             task = draft.task(arn)
-            seen = (msgspec.structs.replace(t, state=TargetState(status.lower()), reason=reason) for t in task.targets)
-            targets.change(draft, task, tuple(seen))
+            targets.change(draft, task, tuple(msgspec.structs.replace(target, **seen) for target in task.targets))
 
         self.decide("target", found)
 
     def balance(self, service: str) -> None:
-        """Whatever is due for the targets of a service."""
         self.decide("balance", lambda draft: targets.settle(draft, [t.arn for t in self.tasks(service)], self.names))
 
     def alarm(self, name: str, *, rings: bool) -> None:

@@ -1,7 +1,8 @@
 """The cluster on paper with capacity: groups whose machines come and go, a scaler that looks once a minute."""
 
 import msgspec
-from toy_cluster import EPOCH, Host, ToyCluster
+from toy_cluster import EPOCH, ToyCluster
+from toy_parts import Host
 
 from controlplane.core.capacity import leaving
 from controlplane.core.capacity.attachment import PROVIDER_MEMBER

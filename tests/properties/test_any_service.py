@@ -4,7 +4,8 @@ import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from toy_cluster import EPOCH, Behaviour, ToyCluster
+from toy_cluster import EPOCH, ToyCluster
+from toy_parts import Behaviour
 
 from controlplane.core.model import Instance, Release, Scheduling, Task
 from controlplane.core.policy import CountsStopping, Policy, ProtectionCovers, UnhealthyInRollout

@@ -5,7 +5,8 @@ from functools import partial
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from toy_cluster import Behaviour, ToyCluster
+from toy_cluster import ToyCluster
+from toy_parts import Behaviour
 
 from controlplane.core.model import Release
 from controlplane.core.policy import CountsStopping, HoldEnds, Policy

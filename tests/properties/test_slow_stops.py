@@ -11,7 +11,8 @@ import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from toy_cluster import EPOCH, Behaviour, ToyCluster
+from toy_cluster import EPOCH, ToyCluster
+from toy_parts import Behaviour
 
 from controlplane.core.model import Release, Task
 from controlplane.core.policy import CountsStopping, Policy

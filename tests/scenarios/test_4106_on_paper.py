@@ -7,7 +7,8 @@ hold the numbers, the check-list of what an observer sees, and what each remedy 
 
 import msgspec
 import pytest
-from toy_cluster import R5_LARGE, TASK, Behaviour, ToyCluster
+from toy_cluster import R5_LARGE, TASK, ToyCluster
+from toy_parts import Behaviour
 
 from agent.core.queueing import Host, QueuePolicy
 from controlplane.core.model import Release, Task

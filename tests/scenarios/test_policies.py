@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from toy_cluster import EPOCH, TASK, Behaviour, ToyCluster
+from toy_cluster import EPOCH, TASK, ToyCluster
+from toy_parts import Behaviour
 
 from controlplane.core.model import Release
 from controlplane.core.policy import PRESETS, AgentPolicy, Policy

@@ -1,7 +1,8 @@
 """DAEMON services: one task on each instance that matches; first to start, last to stop; a roll-over in place."""
 
 import msgspec
-from toy_cluster import Behaviour, ToyCluster
+from toy_cluster import ToyCluster
+from toy_parts import Behaviour
 
 from controlplane.core.model import Instance, Scheduling, Task
 from controlplane.core.policy import Policy

@@ -3,7 +3,8 @@
 from itertools import pairwise
 
 import pytest
-from toy_cluster import Behaviour, ToyCluster
+from toy_cluster import ToyCluster
+from toy_parts import Behaviour
 
 from controlplane.core.model import Task
 from controlplane.core.policy import Policy

@@ -2,7 +2,8 @@
 
 import msgspec
 import pytest
-from toy_cluster import EPOCH, Behaviour, ToyCluster
+from toy_cluster import EPOCH, ToyCluster
+from toy_parts import Behaviour
 
 from controlplane.core.model import Instance, Release
 from controlplane.core.policy import Policy, ProtectionCovers

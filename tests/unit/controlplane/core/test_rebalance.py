@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 from toy_cluster import ToyCluster
+from toy_parts import BALANCED
 
 from controlplane.core.model import Service
 from controlplane.core.reconcile.rebalance import why_not
@@ -95,12 +96,14 @@ def test_one_that_is_off_stays_as_it_is() -> None:
 
 
 def test_a_task_is_not_moved_away_while_the_floor_needs_it() -> None:
-    world, service = lopsided(2, minimum_healthy_percent=100, is_balanced=True)
+    world, service = lopsided(2, minimum_healthy_percent=100, body=BALANCED)
+    world.balance(service)
     first, second = world.live(service)
     for task in (first, second):
         world.target(task.arn, HealthStatus.HEALTHY)
     world.add_host()
     world.run(5)
+    world.balance(service)
     [third] = [task for task in world.live(service) if task.is_move]
     stays = next(task for task in (first, second) if task.arn != third.replaces)
     world.target(stays.arn, HealthStatus.UNHEALTHY)

@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from toy_cluster import EPOCH, Behaviour, ToyCluster
+from toy_cluster import EPOCH, ToyCluster
+from toy_parts import Behaviour
 
 from controlplane.core import lifecycle
 from controlplane.core.batch import Batch

@@ -5,7 +5,8 @@ Each test deploys at second 5 over four tasks of which three quit 2 s after TERM
 """
 
 import pytest
-from toy_cluster import Behaviour, ToyCluster
+from toy_cluster import ToyCluster
+from toy_parts import Behaviour
 
 from controlplane.core.model import Release, Task
 from controlplane.core.policy import CountsStopping, HoldEnds, Policy

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from toy_cluster import BALANCED, Behaviour, ToyCluster
+from toy_cluster import ToyCluster
+from toy_parts import BALANCED, Behaviour
 
 from controlplane.core.model import Task
 from controlplane.core.policy import Policy, ProtectionCovers, UnhealthyInRollout

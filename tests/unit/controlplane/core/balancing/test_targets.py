@@ -2,7 +2,8 @@
 
 import msgspec
 import pytest
-from toy_cluster import BALANCED, EPOCH, GROUP, PORT, ToyCluster
+from toy_cluster import EPOCH, ToyCluster
+from toy_parts import BALANCED, GROUP, PORT
 
 from controlplane.core import lifecycle
 from controlplane.core.assignment import assignments

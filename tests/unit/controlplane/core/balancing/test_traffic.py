@@ -1,7 +1,8 @@
 """Which groups the revisions of a service take, and how listeners share their traffic while it is deployed."""
 
 import pytest
-from toy_cluster import BALANCED, PORT, ToyCluster
+from toy_cluster import ToyCluster
+from toy_parts import BALANCED, PORT
 
 from controlplane.core.balancing.records import Listener, TargetGroup
 from controlplane.core.balancing.traffic import shares

@@ -2,8 +2,8 @@
 
 import msgspec
 import pytest
-from toy_cluster import Behaviour
 from toy_fleet import STRATEGY, ToyFleet
+from toy_parts import Behaviour
 
 from controlplane.core.capacity.model import Hook, Machine, MachineState, Transition
 from controlplane.core.capacity.pace import Pace

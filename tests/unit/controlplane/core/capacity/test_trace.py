@@ -1,8 +1,8 @@
 """Runs on paper: the scaler's decisions are those that sections 5 and 10 of the reference work out."""
 
 import pytest
-from toy_cluster import Behaviour
 from toy_fleet import ToyFleet
+from toy_parts import Behaviour
 
 from controlplane.core.capacity.model import MachineState
 from controlplane.core.model import Release, Task
