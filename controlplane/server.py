@@ -104,14 +104,10 @@ class ControlPlane:
         self.feed = Feed(store, self.metrics)
         self.events = EventStream(store, self.metrics)
         self.logs = LogStore(config.data_dir / LOGS_FILE if config.data_dir is not None else None)
-        self._committer = Committer(store, clock=time.time, on_conflict=self._met)
+        self._committer = committer = Committer(store, clock=time.time, on_conflict=self._met)
+        mint = Mint(config.keys.first.secret_access_key if config.keys else token_hex())
         self.sessions = Sessions(
-            store=store,
-            committer=self._committer,
-            account=self.account,
-            clock=time.time,
-            metrics=self.metrics,
-            mint=Mint(config.keys.first.secret_access_key if config.keys else token_hex()),
+            store=store, committer=committer, account=self.account, clock=time.time, metrics=self.metrics, mint=mint
         )
         self.executing = Executing(self.sessions.send, time.time)
         self.telemetry = Telemetry(store=store, committer=self._committer)
