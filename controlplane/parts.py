@@ -117,14 +117,9 @@ class Parts:
 
     def _for_traffic(self) -> None:
         proxy = HaProxy(self.config.haproxy, self.config.host)
-        self.balancer = Balancer(self.store, self.committer, proxy, names=self.names, clock=time.time)
+        self.balancer = Balancer(self.store, self.committer, proxy, self.names, time.time)
         self.target_groups = TargetGroups(
-            store=self.store,
-            committer=self.committer,
-            names=self.names,
-            host=self.config.host,
-            program=self.config.haproxy,
-            trouble=lambda: self.balancer.trouble,
+            self.store, self.committer, self.names, self.config, lambda: self.balancer.trouble
         )
 
     def _for_callers(self) -> None:

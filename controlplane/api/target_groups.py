@@ -6,7 +6,7 @@ Load Balancing's where they can be; times may be shorter than AWS allows, so tha
 
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +15,7 @@ from aiohttp import web
 from controlplane.agents.refusal import refused_by
 from controlplane.balancing.haproxy import not_found
 from controlplane.committing import Committer
+from controlplane.config import Config
 from controlplane.core.balancing.records import Listener, Protocol, TargetGroup, TargetState, TargetType
 from controlplane.core.balancing.traffic import shares
 from controlplane.core.model import Service, Task
@@ -25,6 +26,7 @@ from wire.errors import AwsError
 from wire.story import Kind
 
 GROUPS_MAX = 100
+_PATH = "/_berth/target-groups"
 LISTENERS_MAX = 50
 NAME_PATTERN = "^[A-Za-z0-9](-?[A-Za-z0-9]){0,31}$"
 
@@ -71,21 +73,22 @@ class TargetGroups:
     """Serves target groups. `trouble` says what keeps the proxy from serving."""
 
     def __init__(
-        self,
-        *,
-        store: Store,
-        committer: Committer,
-        names: Names,
-        host: str,
-        program: str,
-        trouble: Callable[[], str],
+        self, store: Store, committer: Committer, names: Names, config: Config, trouble: Callable[[], str]
     ) -> None:
         self._store = store
         self._committer = committer
         self._names = names
-        self._host = host
-        self._program = program
+        self._host = config.host
+        self._program = config.haproxy
         self._trouble = trouble
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        """Where they are served."""
+        yield web.get(_PATH, self.list)
+        yield web.post(_PATH, self.create)
+        yield web.get(_PATH + "/{name}", self.show)
+        yield web.put(_PATH + "/{name}", self.set)
+        yield web.delete(_PATH + "/{name}", self.delete)
 
     async def list(self, _: web.Request) -> web.Response:
         """All groups, by name."""

@@ -32,7 +32,7 @@ class Balancer:
     """Balances for as long as `run` runs."""
 
     def __init__(
-        self, store: Store, committer: Committer, proxy: Proxy, *, names: Names, clock: Callable[[], float]
+        self, store: Store, committer: Committer, proxy: Proxy, names: Names, clock: Callable[[], float]
     ) -> None:
         self.trouble = ""
         """What keeps the proxy from serving, one sentence; "": nothing does."""

@@ -120,7 +120,7 @@ class HaProxy:
                 raise ProxyError(not_found(self._program, error.strerror or "")) from None
         try:
             await self._wait_ready(process, log)
-        except ProxyError:
+        except BaseException:  # a cancelled start leaves no process behind either
             await _end(process)
             raise
         self._process = process

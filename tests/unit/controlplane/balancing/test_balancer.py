@@ -34,7 +34,7 @@ class Place:
         self.committer = Committer(self.store, clock=time.time)
         self.proxy = ScriptedProxy()
         names = Names(ArnMaker("us-east-1", "1"), Random(1))
-        self.balancer = Balancer(self.store, self.committer, self.proxy, names=names, clock=time.time)
+        self.balancer = Balancer(self.store, self.committer, self.proxy, names, time.time)
 
     async def put(self, port: int) -> None:
         binding = {"containerPort": 80, "hostPort": port}

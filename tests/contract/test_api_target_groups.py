@@ -1,0 +1,168 @@
+"""Target groups over HTTP, and services that name them: what is taken, what is refused, in which words."""
+
+import shutil
+import socket
+from typing import Any
+
+import aiohttp
+import pytest
+from apiside import Ecs, definition, until
+from botocore.exceptions import ClientError
+from scripted_agent import ScriptedAgent
+
+from controlplane.core.model import Task
+from controlplane.server import ControlPlane
+from wire.status import TaskStatus
+from wire.story import Kind
+
+pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="there is no haproxy here")
+HTTP_OK, BAD, MISSING = 200, 400, 404
+
+
+async def ask(plane: ControlPlane, method: str, group: str = "", /, **members: Any) -> tuple[int, dict[str, Any]]:
+    url = f"{plane.url}/_berth/target-groups" + (f"/{group}" if group else "")
+    async with aiohttp.ClientSession() as session, session.request(method, url, json=members or None) as answer:
+        return answer.status, await answer.json(content_type=None)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def make(plane: ControlPlane, name: str = "web", **members: Any) -> dict[str, Any]:
+    status, group = await ask(plane, "POST", name=name, **members)
+    assert status == HTTP_OK, group
+    return group
+
+
+def balancer(arn: str, **members: Any) -> dict[str, Any]:
+    return {"targetGroupArn": arn, "containerName": "main", "containerPort": 80, **members}
+
+
+async def test_a_group_is_made_changed_shown_and_deleted(plane: ControlPlane) -> None:
+    port = free_port()
+    made = await make(plane, listen=[port], healthCheckPath="/health", matcher="200-299")
+    assert made["targetGroupArn"].startswith("arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/")
+    assert (made["deregistrationDelaySeconds"], made["healthCheckPath"]) == (300, "/health")
+    (listener,) = made["listeners"]
+    assert (listener["port"], listener["percent"]) == (port, {"web": 100})
+    _, changed = await ask(plane, "PUT", "web", deregistrationDelaySeconds=5)
+    assert (changed["deregistrationDelaySeconds"], changed["matcher"]) == (5, "200-299")
+    await make(plane, "green")
+    await ask(plane, "PUT", "green", listen=[port])
+    assert (await ask(plane, "GET", "green"))[1]["listeners"][0]["port"] == port
+    assert (await ask(plane, "DELETE", "web"))[0] == HTTP_OK
+    assert [group["targetGroupName"] for group in (await ask(plane, "GET"))[1]["targetGroups"]] == ["green"]
+
+
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ({"name": "web"}, "A target group with the name 'web' exists."),
+        ({"name": "a b"}, "The target group is not right"),
+        ({"name": "x", "healthCheckPath": "/ }\nserver x"}, "healthCheckPath"),
+        ({"name": "x", "matcher": "200\nbind :1"}, "matcher"),
+        ({"name": "x", "deregistrationDelaySeconds": 3601}, "deregistrationDelaySeconds"),
+        ({"name": "x", "what": 1}, "unknown field `what`"),
+    ],
+)
+async def test_bad_groups_are_one_sentence(plane: ControlPlane, members: dict[str, Any], sentence: str) -> None:
+    await make(plane)
+    status, said = await ask(plane, "POST", **members)
+    assert status == BAD
+    assert sentence in said["message"]
+    assert len((await ask(plane, "GET"))[1]["targetGroups"]) == 1
+    assert (await ask(plane, "GET", "none"))[0] == MISSING
+
+
+async def test_a_port_that_is_taken_is_refused_and_nothing_is_made(plane: ControlPlane) -> None:
+    status, said = await ask(plane, "POST", name="web", listen=[plane.port])
+    assert (status, said["message"]) == (BAD, f"Port {plane.port} of 127.0.0.1 is taken: listen on another one.")
+    assert (await ask(plane, "GET"))[1]["targetGroups"] == []
+
+
+async def test_a_service_shows_its_load_balancers_and_keeps_its_group(plane: ControlPlane, ecs: Ecs) -> None:
+    group = await make(plane, listen=[free_port()])
+    await ecs.register_task_definition(**definition(portMappings=[{"containerPort": 80}]))
+    given = [balancer(group["targetGroupArn"])]
+    made = await ecs.create_service(serviceName="web", taskDefinition="web", desiredCount=0, loadBalancers=given)
+    assert made["service"]["loadBalancers"] == given
+    assert made["service"]["healthCheckGracePeriodSeconds"] == 0
+    revision = made["service"]["currentServiceRevisions"][0]["arn"]
+    (shown,) = (await ecs.describe_service_revisions(serviceRevisionArns=[revision]))["serviceRevisions"]
+    assert shown["resolvedConfiguration"]["loadBalancers"] == [{"targetGroupArn": group["targetGroupArn"]}]
+    status, said = await ask(plane, "DELETE", "web")
+    assert (status, said["message"]) == (BAD, "Target group 'web' is in use by service 'web'.")
+    updated = await ecs.update_service(service="web", loadBalancers=[])
+    assert updated["service"]["loadBalancers"] == []
+    assert len(updated["service"]["deployments"]) > 1 or updated["service"]["deployments"][0]["status"] == "PRIMARY"
+    assert (await ask(plane, "DELETE", "web"))[0] == HTTP_OK
+
+
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ({"targetGroupArn": "arn:none"}, "The target group arn:none does not exist."),
+        ({"containerName": "other"}, "The container other does not exist in the task definition."),
+        ({"containerPort": 81}, "The container main did not have a container port 81 defined."),
+        ({"loadBalancerName": "classic"}, "Classic Load Balancers are not served"),
+        ({"advancedConfiguration": {"alternateTargetGroupArn": "arn:none"}}, "needs alternateTargetGroupArn"),
+    ],
+)
+async def test_services_name_what_there_is(
+    plane: ControlPlane, ecs: Ecs, members: dict[str, Any], sentence: str
+) -> None:
+    group = await make(plane, listen=[free_port()])
+    await ecs.register_task_definition(**definition(portMappings=[{"containerPort": 80}]))
+    with pytest.raises(ClientError) as refused:
+        await ecs.create_service(
+            serviceName="web",
+            taskDefinition="web",
+            desiredCount=1,
+            loadBalancers=[balancer(group["targetGroupArn"], **members)],
+        )
+    assert sentence in refused.value.response["Error"]["Message"]
+    assert (await ecs.list_services())["serviceArns"] == []
+
+
+@pytest.mark.parametrize(
+    ("group", "sentence"),
+    [
+        ({}, "does not have an associated load balancer"),
+        (
+            {"targetType": "ip", "listen": True},
+            "has target type ip, which is incompatible with the bridge",
+        ),
+    ],
+)
+async def test_groups_that_do_not_suit(plane: ControlPlane, ecs: Ecs, group: dict[str, Any], sentence: str) -> None:
+    made = await make(plane, **{**group, **({"listen": [free_port()]} if group else {})})
+    await ecs.register_task_definition(**definition(portMappings=[{"containerPort": 80}]))
+    with pytest.raises(ClientError) as refused:
+        await ecs.create_service(
+            serviceName="web", taskDefinition="web", desiredCount=1, loadBalancers=[balancer(made["targetGroupArn"])]
+        )
+    assert sentence in refused.value.response["Error"]["Message"]
+
+
+async def test_the_agent_hears_of_a_stop_when_the_delay_is_over(plane: ControlPlane, ecs: Ecs) -> None:
+    group = await make(plane, listen=[free_port()], deregistrationDelaySeconds=1)
+    registered = {**definition(portMappings=[{"containerPort": 80}]), "networkMode": "host"}
+    await ecs.register_task_definition(**registered)
+    async with ScriptedAgent(plane.url):
+        await ecs.create_service(
+            serviceName="web", taskDefinition="web", desiredCount=1, loadBalancers=[balancer(group["targetGroupArn"])]
+        )
+        await until(plane, lambda view: [t.last_status for t in view.records(Task)] == [TaskStatus.RUNNING])
+        await ecs.update_service(service="web", desiredCount=0)
+        await until(plane, lambda view: [t.last_status for t in view.records(Task)] == [TaskStatus.STOPPED])
+    lines, _ = await plane.store.story(0, 1000)
+    came = [line.data["last"] for _, line in lines if line.kind == Kind.TASK_STATUS]
+    assert came == ["PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "STOPPED"]
+    (deferred,) = [line.at for _, line in lines if line.data.get("state") == "draining"]
+    told = [line.at for _, line in lines if line.kind == Kind.TASK_TOLD and line.data["desired"] == "STOPPED"]
+    assert len(told) == 1
+    assert told[0] - deferred >= 1
