@@ -149,12 +149,7 @@ class ControlPlane:
         self._pumps = [Pump(store, sink, Cursor(_cursor_file(config, sink))) for sink in self._sinks]
         self.sweeper = Sweeper(store, self.worker, clock=time.time, sleep=asyncio.sleep)
         self.reset = Reset(
-            store,
-            self._committer,
-            self.logs,
-            self._new_cluster,
-            forget=self._book.clear,
-            is_allowed=config.allow_reset,
+            store, self._committer, self.logs, self._new_cluster, forget=book.clear, is_allowed=config.allow_reset
         )
         self.capacity = Capacity(store, clock=time.time, names=names, dice=names.dice, pace=pace)
         self.hooks = Hooks(store, self._committer, clock=time.time)
