@@ -119,6 +119,7 @@ class Executing:
 
     async def serve_client(self, request: web.Request) -> web.StreamResponse:
         """The data channel of a session: `GET /v1/data-channel/SESSION`. The token in its first frame lets it in."""
+        self._forget_unjoined()
         session_id = request.match_info["session"]
         session = self._sessions.get(session_id)
         if session is None or session.is_joined:

@@ -81,6 +81,17 @@ async def test_a_wrong_token_opens_nothing(plane: ControlPlane, ecs: Ecs) -> Non
         assert agent.executions.empty()
 
 
+async def test_a_session_that_nobody_joins_in_time_is_gone(
+    plane: ControlPlane, ecs: Ecs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ScriptedAgent(plane.url, executes=True), aiohttp.ClientSession() as http:
+        _, answer = await opened(ecs)
+        monkeypatch.setattr(executing, "JOIN_SECONDS", -1)
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(answer["session"]["streamUrl"])
+        assert refused.value.status == 404
+
+
 async def test_who_is_refused_and_how(plane: ControlPlane, ecs: Ecs) -> None:
     async with ScriptedAgent(plane.url, executes=True) as agent:
         task, _ = await opened(ecs)
