@@ -28,6 +28,7 @@ PAUSE_MINUTES, PAUSE_MINUTES_MAX = 1440, 20160
 PERCENT_MAX = 100
 STEP_PERCENT_MIN = 3.0
 CANARY_PERCENT_MIN = 0.1
+_OF_ONE_STRATEGY = ("linearConfiguration", "canaryConfiguration", "earlySuccessCriteria")
 _NO_PAUSE = {Stage.TEST_TRAFFIC_SHIFT, Stage.PRODUCTION_TRAFFIC_SHIFT}
 _NO_WEBHOOK = {Stage.SCALE_UP, Stage.BAKE_TIME, Stage.CLEAN_UP}
 
@@ -65,8 +66,10 @@ def read(body: Mapping[str, Any], standing: RolloutSettings, *, floor_percent: i
 
 
 def render(service: Service) -> dict[str, Any]:
-    """`deploymentConfiguration` of a service."""
+    """`deploymentConfiguration` of a service; what was given for another strategy is given back as it came."""
+    given = service.body.get("deploymentConfiguration", {})
     return {
+        **{member: given[member] for member in _OF_ONE_STRATEGY if member in given},
         **show(service.rollout),
         "maximumPercent": service.maximum_percent,
         "minimumHealthyPercent": service.minimum_healthy_percent,
