@@ -56,7 +56,8 @@ class Stack:
 
     def _hosts_are_there(self) -> bool:
         try:
-            return len(self.ecs.list_container_instances(cluster=CLUSTER)["containerInstanceArns"]) == 2
+            there = self.ecs.list_container_instances(cluster=CLUSTER, filter="agentConnected == true")
+            return len(there["containerInstanceArns"]) == 2
         except Exception:  # noqa: BLE001  # it is not up yet, whichever way that shows
             return False
 
