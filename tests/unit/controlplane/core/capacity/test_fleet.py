@@ -5,6 +5,7 @@ import pytest
 from toy_cluster import Behaviour
 from toy_fleet import STRATEGY, ToyFleet
 
+from controlplane.core.capacity import leaving
 from controlplane.core.capacity.model import Hook, Machine, MachineState, Transition
 from controlplane.core.capacity.pace import Pace
 from controlplane.core.capacity.provisioning import PROVISIONING_MAX
@@ -194,12 +195,14 @@ def test_where_the_policy_says_so_the_instance_goes_under_a_stopping_task_and_it
     assert lost.stop_code == "UserInitiated", "the first code stands"
 
 
-def test_a_drain_leaves_standalone_tasks_alone_until_the_ceiling() -> None:
+def test_a_drain_leaves_standalone_tasks_alone_until_the_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert leaving.DRAINING_SECONDS_MAX == 48 * HOUR
+    monkeypatch.setattr(leaving, "DRAINING_SECONDS_MAX", 3 * HOUR)  # 48 are seven seconds of looks on paper
     world = fleet(desired=1)
     task = world.run_task(world.define(), world.registered[world.in_service()[0].id])
     world.run(5)
     shrink(world, 0)
-    world.run(47.9 * HOUR)
+    world.run(2.9 * HOUR)
     assert world.state.task(task.arn).is_live
     assert world.state.task(task.arn).last_status is TaskStatus.RUNNING
     world.run(0.2 * HOUR)
