@@ -6,7 +6,9 @@ is gone afterwards; a test that leaves a container or a process behind fails.
 
 import contextlib
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,6 +26,18 @@ from agent.runtime.connection import sweep
 ROOT = Path(__file__).parents[2]
 STUBBORN = "berth/stubborn:latest"
 R5_LARGE = "r5.large"
+HERE = socket.gethostname()
+
+
+def pytest_sessionstart():
+    """What a test process of this machine left, killed before it could clean up, goes when the next one begins."""
+    client = docker.APIClient(version="auto", timeout=30)
+    with contextlib.closing(client):
+        runs = {row["Labels"]["berth.run"] for row in client.containers(all=True, filters={"label": "berth.run"})}
+    for run in runs:
+        made_by = re.fullmatch(rf"test-{re.escape(HERE)}-(\d+)-[0-9a-f]+", run)
+        if made_by and not Path(f"/proc/{made_by[1]}").exists():
+            sweep(run)
 
 
 class World:
@@ -34,7 +48,7 @@ class World:
     def __init__(self, path, port):
         self.path = path
         self.port = port
-        self.run = f"test-{uuid.uuid4().hex[:12]}"
+        self.run = f"test-{HERE}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
         self.endpoint = f"http://127.0.0.1:{port}"
         self.processes = {}
         self.program = {}
