@@ -23,8 +23,8 @@ _INFO_EXIT = 1 << 3
 REAP_TRIES = 40
 REAP_WAIT_SECONDS = 0.0005
 """The shim reaps within a millisecond or two; after some twenty, Docker's event will do."""
-STAMP_WAIT_SECONDS = 0.001
-"""Between the reaping and `State.FinishedAt`: the shim looks at its clock when its thread runs again. Measured: without
+STAMP_WAIT_SECONDS = 0.002
+"""Between the reaping and `State.FinishedAt`: the shim looks at its clock when its thread runs again. Seen: without
 the wait one end in twenty was told before Docker's own time of it, on a busy machine."""
 WATCHED_MAX = 4096
 
