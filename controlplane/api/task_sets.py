@@ -37,7 +37,7 @@ def create_task_set(draft: Draft, call: Call) -> Answer:
         raise AwsError(f"A service has at most {TASK_SETS_MAX} task sets.", code="LimitExceededException")
     limits.refuse_unserved(call.body, limits.TASK_SET_REQUEST, call.operation)
     definition = find_active(draft, call, call.body["taskDefinition"])
-    limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
+    limits.refuse_unrunnable(definition)
     load_balancers.check(draft, call.body.get("loadBalancers", ()), definition.body)
     network.check(definition.body, call.body.get("networkConfiguration"))
     made = Deployment(
