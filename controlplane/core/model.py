@@ -135,7 +135,7 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
         return None
 
 
-class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A container of a task, as last reported."""
 
     name: str
