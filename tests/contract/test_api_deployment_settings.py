@@ -85,7 +85,7 @@ async def test_constraints_of_a_task_definition_go_with_it(plane: ControlPlane, 
         )
 
 
-async def test_each_deployment_shows_the_network_of_its_own_revision(plane: ControlPlane, ecs: Ecs) -> None:
+async def test_each_deployment_shows_the_network_of_its_own_revision(ecs: Ecs) -> None:
     await ecs.register_task_definition(**definition(**SMALL), networkMode="awsvpc")
 
     def network(subnet: str) -> dict[str, Any]:
