@@ -9,7 +9,7 @@ HOLD_MOVES = 2
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Something that the store keeps under (`table`, `key`). A tree, no cycle, so the garbage collector passes it by."""
+    """Something that the store keeps under (`table`, `key`). A tree without cycles: the collector passes it by."""
 
     table: ClassVar[str]
 
