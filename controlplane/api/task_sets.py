@@ -39,7 +39,7 @@ def create_task_set(draft: Draft, call: Call) -> Answer:
     check_tags(call.body.get("tags", ()))
     limits.refuse_unserved(call.body, limits.TASK_SET_REQUEST, call.operation)
     definition = find_active(draft, call, call.body["taskDefinition"])
-    limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
+    limits.refuse_unrunnable(definition)
     load_balancers.check(draft, call.body.get("loadBalancers", ()), definition.body)
     network.check(definition.body, call.body.get("networkConfiguration"))
     made = Deployment(

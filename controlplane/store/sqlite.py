@@ -46,13 +46,12 @@ WAITING_PLANS_MAX = 10_000
 FORMAT = 2
 """Of the file, as its `user_version` says."""
 
-_SCHEMA = f"""
+_SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
     place INTEGER PRIMARY KEY, tbl TEXT NOT NULL, revision INTEGER NOT NULL, body BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS newest (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER, line INTEGER);
 INSERT OR IGNORE INTO newest VALUES (1, 0, 0);
-PRAGMA user_version = {FORMAT};
 """
 # A record keeps its place, so records load in the order of their making; which place is whose, the process knows:
 # an index of the keys, which come in no order, would cost as much as all the rest.
@@ -110,7 +109,7 @@ class SqliteStore:
         (format_,) = self._database.execute("PRAGMA user_version").fetchone()
         if format_ != FORMAT and self._database.execute("SELECT 1 FROM sqlite_schema").fetchone():
             raise StoreForeign(f"{self._path} is a file of another version of berth; choose another folder.")
-        self._database.executescript(_SCHEMA)
+        self._database.executescript(f"{_SCHEMA} PRAGMA user_version = {FORMAT};")
         revision, self._newest_line = self._database.execute("SELECT revision, line FROM newest").fetchone()
         self._state.load(self._placed(), revision)
         self._next_place = max(self._place_of.values(), default=0) + 1
