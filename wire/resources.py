@@ -14,7 +14,7 @@ from wire.numerals import whole
 PORT_MAX = 65535
 
 
-class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
+class Amounts(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """CPU units (1024 = one vCPU), memory in MiB, and host ports."""
 
     cpu: int = 0
@@ -43,7 +43,7 @@ class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
-class Room(msgspec.Struct, frozen=True):
+class Room(msgspec.Struct, frozen=True, gc=False):
     """What is free: numbers that are left, ports that are taken."""
 
     cpu: int

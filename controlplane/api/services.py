@@ -13,7 +13,7 @@ from controlplane.api.service_shapes import render
 from controlplane.api.tag_rules import check_tags
 from controlplane.api.task_definitions import find, find_active
 from controlplane.core.model import Cluster, Controller, Scheduling, Service, TaskDefinition
-from controlplane.core.reconcile import deployments
+from controlplane.core.reconcile import daemon, deployments
 from controlplane.core.view import Draft, View
 from wire.arn import parse, short_id
 from wire.errors import (
@@ -60,6 +60,8 @@ def create_service(draft: Draft, call: Call) -> Answer:
         **wanted,
     )
     begun = deployments.begin(draft, service, task_definition=definition.arn, names=call.names)
+    if begun.scheduling is Scheduling.DAEMON:
+        begun = daemon.counted(draft, begun, call.names.dice)
     return {"service": render(draft, begun)}
 
 

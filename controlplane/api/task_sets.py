@@ -11,6 +11,7 @@ from controlplane.api import limits, load_balancers, network
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.services import arn_of
+from controlplane.api.tag_rules import check_tags
 from controlplane.api.task_definitions import find_active
 from controlplane.api.task_set_shapes import render
 from controlplane.core.model import Controller, Deployment, Service
@@ -35,6 +36,7 @@ def create_task_set(draft: Draft, call: Call) -> Answer:
             return {"taskSet": render(draft, service, standing)}
     if len(service.deployments) >= TASK_SETS_MAX:
         raise AwsError(f"A service has at most {TASK_SETS_MAX} task sets.", code="LimitExceededException")
+    check_tags(call.body.get("tags", ()))
     limits.refuse_unserved(call.body, limits.TASK_SET_REQUEST, call.operation)
     definition = find_active(draft, call, call.body["taskDefinition"])
     limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")

@@ -135,7 +135,7 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
         return None
 
 
-class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A container of a task, as last reported."""
 
     name: str
@@ -202,6 +202,8 @@ class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     """End of its scale-in protection; None or past: it is not protected."""
     targets: tuple[Target, ...] = ()
     """Its places in target groups, by load balancer of the service."""
+    is_counted: bool = False
+    """It never started, and that has been counted."""
     unhealthy_at: float | None = None
     """When the scheduler found that it fails its checks; None: it does not."""
     replaces: str | None = None

@@ -8,8 +8,8 @@ HOLD_MOVES = 2
 """A hold begins and ends: each moves its instance's version."""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that the store keeps under (`table`, `key`)."""
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Something that the store keeps under (`table`, `key`). A tree, no cycle, so the garbage collector passes it by."""
 
     table: ClassVar[str]
 

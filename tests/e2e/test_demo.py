@@ -26,7 +26,7 @@ def record() -> Iterator[DockerEvents]:
 
 
 EVENT_LAG_SECONDS = 0.3
-"""Docker's `die` comes some 35 ms after the end of the process, more on a busy machine; the kernel tells it at once."""
+"""Docker's `die` comes some 35 ms after the end of the process, more on a busy machine; containerd tells it before."""
 
 
 def play(tmp: Path, *options: str, seconds: float = 120) -> tuple[Berth, list[dict[str, Any]]]:

@@ -117,7 +117,7 @@ def test_an_exit_by_itself_is_told_with_its_code(host):
     stopped = host.wait_task(task, "STOPPED")
     docker_id = stopped["containers"][0]["runtimeId"]
     assert stopped["stopCode"] == "EssentialContainerExited"
-    died = host.events.at("die", docker_id)  # waits for it: Docker learns of an end after the kernel
+    died = host.events.at("die", docker_id)  # waits for it: Docker learns of an end after containerd
     assert stopped["containers"][0]["exitCode"] == host.state(docker_id)["ExitCode"] == 3
     assert -0.001 <= stopped["stoppedAt"].timestamp() - died < 1
 
