@@ -1,6 +1,7 @@
 """Target groups over HTTP, and services that name them: what is taken, what is refused, in which words."""
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import time
@@ -212,8 +213,10 @@ async def test_a_service_follows_the_requests_that_its_targets_get() -> None:
         )
         load = asyncio.create_task(_ask_steadily(f"http://127.0.0.1:{port}/"))
         arn = made["service"]["serviceArn"]
-        await until(plane, lambda view: (service := view.service(arn)) is not None and service.desired_count == 2)
-        load.cancel()
+        try:
+            await until(plane, lambda view: (service := view.service(arn)) is not None and service.desired_count == 2)
+        finally:
+            load.cancel()
         _, _, label = listener["resourceLabel"].partition("/targetgroup/")
         of_group = metric(BALANCER_METRICS, "RequestCountPerTarget", {"TargetGroup": f"targetgroup/{label}"})
         newest = lambda: plane.book.datapoints(  # noqa: E731
@@ -234,5 +237,7 @@ async def _ok(_: web.Request) -> web.Response:
 async def _ask_steadily(url: str) -> None:
     async with aiohttp.ClientSession() as session:
         while True:
-            async with session.get(url):
-                await asyncio.sleep(60 / PER_MINUTE)
+            with contextlib.suppress(aiohttp.ClientConnectorError):  # the proxy may not listen yet
+                async with session.get(url):
+                    pass
+            await asyncio.sleep(60 / PER_MINUTE)
