@@ -1,13 +1,13 @@
 """Target groups over HTTP, and services that name them: what is taken, what is refused, in which words."""
 
 import shutil
-import socket
 from typing import Any
 
 import aiohttp
 import pytest
 from apiside import Ecs, definition, until
 from botocore.exceptions import ClientError
+from ports import free_port
 from scripted_agent import ScriptedAgent
 
 from controlplane.core.model import Task
@@ -23,13 +23,6 @@ async def ask(plane: ControlPlane, method: str, group: str = "", /, **members: A
     url = f"{plane.url}/_berth/target-groups" + (f"/{group}" if group else "")
     async with aiohttp.ClientSession() as session, session.request(method, url, json=members or None) as answer:
         return answer.status, await answer.json(content_type=None)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def make(plane: ControlPlane, name: str = "web", **members: Any) -> dict[str, Any]:
@@ -165,4 +158,4 @@ async def test_the_agent_hears_of_a_stop_when_the_delay_is_over(plane: ControlPl
     (deferred,) = [line.at for _, line in lines if line.data.get("state") == "draining"]
     told = [line.at for _, line in lines if line.kind == Kind.TASK_TOLD and line.data["desired"] == "STOPPED"]
     assert len(told) == 1
-    assert told[0] - deferred >= 1
+    assert told[0] - deferred >= 0.95, "a timer's clock and the story's"
