@@ -16,9 +16,11 @@ from agent.core.health import HealthStatus
 from agent.core.spec import ContainerSpec, Port, TaskSpec
 from agent.runtime.connection import sweep
 from agent.runtime.docker import DockerRuntime
+from agent.runtime.inspected import OUT_OF_MEMORY
 from agent.runtime.port import ContainerLife, NotRunningError, RuntimeCallError
 from agent.runtime.scripted import ScriptedRuntime
 from agent.runtime.shipping import _Reader
+from agent.runtime.watch import EventStream
 
 WAIT_SECONDS = 60
 
@@ -235,6 +237,32 @@ async def test_docker_a_port_is_free_again_when_the_exit_is_told(free_port):
             found = await running(runtime, spec(name, ports=port))
             await runtime.signal(found.docker_id, "SIGKILL")
             await exits.next()
+    finally:
+        await runtime.close()
+        sweep(run)
+
+
+@pytest.mark.docker
+async def test_docker_out_of_memory_is_said_though_docker_tells_it_after_the_end(monkeypatch):
+    read = EventStream._read
+
+    def late(stream, event):
+        if event["Action"] == "oom":
+            threading.Timer(0.3, read, (stream, event)).start()
+        else:
+            read(stream, event)
+
+    monkeypatch.setattr(EventStream, "_read", late)
+    run = uuid.uuid4().hex
+    runtime = DockerRuntime({"berth.run": run})
+    exits = Exits(runtime)
+    try:
+        await asyncio.wait_for(exits.gaps.wait(), WAIT_SECONDS)
+        task = spec()
+        grows = msgspec.structs.replace(task.containers[0], command=("sh", "-c", "exec tail /dev/zero"), memory_mib=10)
+        await running(runtime, msgspec.structs.replace(task, containers=(grows,)))
+        told = await exits.next()
+        assert (told.exit_code, told.error) == (137, OUT_OF_MEMORY)
     finally:
         await runtime.close()
         sweep(run)
