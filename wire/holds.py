@@ -33,7 +33,7 @@ class Proof(StrEnum):
     """Every container of the task has been seen to exit."""
 
 
-class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
+class Hold(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Room that one subject (a task ARN) holds on one ledger."""
 
     subject: str

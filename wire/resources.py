@@ -17,7 +17,7 @@ GPU = "GPU"
 """Name of the resource, and type of the device. API reference, `Resource`, `PlatformDevice`, `ResourceRequirement`."""
 
 
-class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
+class Amounts(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """CPU units (1024 = one vCPU), memory in MiB, host ports, and GPUs."""
 
     cpu: int = 0
@@ -50,7 +50,7 @@ class Amounts(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
-class Room(msgspec.Struct, frozen=True):
+class Room(msgspec.Struct, frozen=True, gc=False):
     """What is free: numbers and GPUs that are left, ports that are taken."""
 
     cpu: int

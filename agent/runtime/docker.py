@@ -358,7 +358,7 @@ class DockerRuntime:
     async def close(self) -> None:
         if self._stream is not None:
             self._stream.stop()
-        self._exits.close()
+        await self._exits.close()
         if self._shipper is not None:
             await self._shipper.close()
         for pool in (self._pool, self._pulls, self._clearing):

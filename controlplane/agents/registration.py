@@ -7,8 +7,9 @@ Source: amazon-ecs-agent `ecs-agent/api/ecs/client/ecs_client.go` (registerConta
 import msgspec
 
 from controlplane.api.call import Answer, Call
-from controlplane.api.clusters import DEFAULT_CLUSTER, cluster_name, cluster_of, ensure_cluster
+from controlplane.api.clusters import DEFAULT_CLUSTER, cluster_of, ensure_cluster
 from controlplane.api.container_instances import render
+from controlplane.api.references import short_name
 from controlplane.api.tag_rules import check_tags
 from controlplane.core.capacity.model import Group, Machine
 from controlplane.core.model import Cluster, Instance, Release
@@ -35,7 +36,7 @@ class Identity(msgspec.Struct, rename="camel", frozen=True):
 
 def register_container_instance(draft: Draft, call: Call) -> Answer:
     """RegisterContainerInstance. The cluster `default` is made where it is missing; no other is."""
-    name = cluster_name(call.text("cluster") or DEFAULT_CLUSTER)
+    name = short_name(call, "cluster", call.text("cluster") or DEFAULT_CLUSTER)
     cluster = ensure_cluster(draft, call, name) if name == DEFAULT_CLUSTER else cluster_of(draft, call)
     check_tags(call.body.get("tags", ()))
     known = _known(draft, call, cluster)

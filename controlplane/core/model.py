@@ -12,7 +12,7 @@ import msgspec
 
 from controlplane.core.balancing.records import Target
 from controlplane.core.policy import AgentPolicy, Policy
-from controlplane.core.record import Record
+from controlplane.core.record import Record, following
 from controlplane.core.services import Controller, Deployment, Scheduling, Service, ServiceEvent
 from wire.holds import Hold
 from wire.resources import Amounts
@@ -129,13 +129,15 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     def attribute(self, name: str) -> str | None:
         """Value of an attribute; "" where it has none, None where it is missing."""
-        for attribute in self.attributes:
-            if attribute["name"] == name:
-                return attribute.get("value", "")
-        return None
+        return _attributes_of(self).get(name)
 
 
-class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+@following
+def _attributes_of(instance: Instance) -> dict[str, str]:
+    return {attribute["name"]: attribute.get("value", "") for attribute in reversed(instance.attributes)}
+
+
+class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A container of a task, as last reported."""
 
     name: str
@@ -206,6 +208,8 @@ class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     """End of its scale-in protection; None or past: it is not protected."""
     targets: tuple[Target, ...] = ()
     """Its places in target groups, by load balancer of the service."""
+    is_counted: bool = False
+    """It never started, and that has been counted."""
     unhealthy_at: float | None = None
     """When the scheduler found that it fails its checks; None: it does not."""
     replaces: str | None = None

@@ -64,7 +64,7 @@ async def running(runtime, task):
 
 
 async def ended(runtime, found):
-    """The container when Docker knows of its end, too: the kernel may have told it before."""
+    """The container when Docker knows of its end, too: containerd may have told it before."""
     while (inspected := await runtime.inspect(found.docker_id)).life is not ContainerLife.EXITED:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     return inspected
@@ -181,7 +181,7 @@ async def test_a_start_by_hand_is_told(runtime):
     await asyncio.wait_for(exits.gaps.wait(), 10)
     found = await running(runtime, spec(RUN_SECONDS="0.5"))
     exited = await exits.next()
-    await ended(runtime, found)  # the kernel told it; a start would do nothing before Docker knows
+    await ended(runtime, found)  # containerd told it; a start would do nothing before Docker knows
     while not exits.changes.empty():
         exits.changes.get_nowait()
     if isinstance(runtime, ScriptedRuntime):
