@@ -147,7 +147,7 @@ async def _kill(runtime: Runtime, docker_id: str) -> None:
         await runtime.signal(docker_id, "SIGKILL")
     except RuntimeCallError as error:
         log.info("%s was not killed: %s", docker_id[:12], error)
-    await asyncio.sleep(0.05)  # Docker's list follows the kernel
+    await asyncio.sleep(0.05)  # Docker's list follows later
 
 
 async def set_draining(client: EcsClient, cluster: str, instance: str) -> None:

@@ -1,17 +1,16 @@
-"""Who tells an exit first: the kernel where it can be believed, else Docker's event. Both may; one is enough.
+"""Who tells an exit first: containerd where it can be heard, else Docker's event. Both may; one is enough.
 
 Not believed is a SIGKILL that nobody here sent (Docker will say whether memory ran out), and the end of a container
 with published ports (they are free when Docker says so, not when the process is gone).
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from agent.runtime.containerd import ExitEvents
 from agent.runtime.inspected import epoch_seconds
-from agent.runtime.pidfd import ProcessWatch
 from agent.runtime.port import ContainerLife, Found
 from agent.runtime.spec import CONTAINER_LABEL, TASK_LABEL
 
@@ -20,23 +19,23 @@ KILLED = 137
 
 
 class Exits:
-    """Watches the first processes of containers that run. `on_end` is told what the kernel knows."""
+    """Follows containers that run. `on_end` is told what containerd knows."""
 
     def __init__(self, on_end: Callable[[Found], None]) -> None:
         self._on_end = on_end
-        self._processes = ProcessWatch()
+        self._events = ExitEvents()
         self._started_at: dict[str, float] = {}
         self._killed: set[str] = set()
         self._told: set[str] = set()
 
     def follow(self, inspected: dict[str, Any]) -> None:
-        """A container as Docker has it; watched where it runs. Following it twice changes nothing."""
+        """A container as Docker has it; followed where it runs. Following it twice changes nothing."""
         docker_id, state = inspected["Id"], inspected["State"]
         started_at = epoch_seconds(state["StartedAt"])
         if not state["Running"] or started_at is None:
             return
         if self._started_at.get(docker_id) != started_at:
-            self._processes.forget(docker_id)
+            self._events.forget(docker_id)
             self._killed.discard(docker_id)
             self._told.discard(docker_id)
             self._started_at[docker_id] = started_at
@@ -49,11 +48,15 @@ class Exits:
             container=labels.get(CONTAINER_LABEL, ""),
             life=ContainerLife.EXITED,
         )
-        self._processes.watch(docker_id, state["Pid"], lambda status: self._ended(found, status))
+        self._events.follow(docker_id, state["Pid"], lambda code, at: self._ended(found, code, at))
 
     def killed(self, docker_id: str) -> None:
         """We are about to send SIGKILL."""
         self._killed.add(docker_id)
+
+    def is_strange(self, docker_id: str, exit_code: int | None) -> bool:
+        """Whether it ended by a SIGKILL that nobody here sent."""
+        return exit_code == KILLED and docker_id not in self._killed
 
     def is_old(self, docker_id: str, at: float) -> bool:
         """Whether a `die` of that time (epoch seconds, Docker's) is of a life before, or has been told of this one."""
@@ -61,17 +64,20 @@ class Exits:
 
     def forget(self, docker_id: str) -> None:
         """The container is removed."""
-        self._processes.forget(docker_id)
+        self._events.forget(docker_id)
         self._started_at.pop(docker_id, None)
         self._killed.discard(docker_id)
         self._told.discard(docker_id)
 
-    def close(self) -> None:
-        """Watch nothing any more."""
-        self._processes.close()
+    async def close(self) -> None:
+        """Follow nothing any more."""
+        await self._events.close()
 
-    def _ended(self, found: Found, status: int) -> None:
-        if status == KILLED and found.docker_id not in self._killed:
+    def _ended(self, found: Found, code: int, at: float) -> None:
+        if self.is_old(found.docker_id, at):
+            return
+        self._events.forget(found.docker_id)
+        if code == KILLED and found.docker_id not in self._killed:
             return
         self._told.add(found.docker_id)
-        self._on_end(msgspec.structs.replace(found, exit_code=status, finished_at=time.time()))
+        self._on_end(msgspec.structs.replace(found, exit_code=code, finished_at=at))

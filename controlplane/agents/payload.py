@@ -73,6 +73,11 @@ def run_payload(
         service_name=short_id(task.service) if task.service else "",
         group=task.group,
         launch_type="EC2",
+        associations=[
+            acs_shapes.Association(name=gpu, type=acs_shapes.GPU_ASSOCIATION, containers=[container.name])
+            for container in task.containers
+            for gpu in container.gpu_ids
+        ],
         task_definition_account_id=account,
         role_credentials=role,
     )

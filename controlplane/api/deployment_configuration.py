@@ -3,7 +3,7 @@
 Source: API reference, `DeploymentConfiguration` and its members; ranges as given there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,7 +24,10 @@ from controlplane.core.rollouts import (
 from wire.errors import InvalidParameterException
 
 BAKE_MINUTES_MAX = 1440
-PAUSE_MINUTES, PAUSE_MINUTES_MAX = 1440, 20160
+HOOK_MINUTES = 1440
+HOOKS_MAX = 10
+"""Of each type. Source: ECS Developer Guide, "Pause hooks"."""
+TIMEOUT_MINUTES_MAX = {HookKind.WEBHOOK: 1440, HookKind.PAUSE: 20160}
 PERCENT_MAX = 100
 STEP_PERCENT_MIN = 3.0
 CANARY_PERCENT_MIN = 0.1
@@ -45,12 +48,10 @@ def read(body: Mapping[str, Any], standing: RolloutSettings, *, floor_percent: i
         breaker=_breaker(body["deploymentCircuitBreaker"]) if "deploymentCircuitBreaker" in body else standing.breaker,
         alarms=_alarms(body["alarms"]) if "alarms" in body else standing.alarms,
         early_success=(
-            _early(body["earlySuccessCriteria"], floor_percent)
-            if "earlySuccessCriteria" in body
-            else standing.early_success
+            _early(body["earlySuccessCriteria"]) if "earlySuccessCriteria" in body else standing.early_success
         ),
         bake_minutes=_minutes(body, "bakeTimeInMinutes", standing.bake_minutes),
-        hooks=tuple(map(_hook, body["lifecycleHooks"])) if "lifecycleHooks" in body else standing.hooks,
+        hooks=_hooks(body["lifecycleHooks"]) if "lifecycleHooks" in body else standing.hooks,
     )
     linear, canary = body.get("linearConfiguration", {}), body.get("canaryConfiguration", {})
     settings = msgspec.structs.replace(
@@ -60,8 +61,7 @@ def read(body: Mapping[str, Any], standing: RolloutSettings, *, floor_percent: i
         canary_percent=_percent(canary, "canaryPercent", settings.canary_percent, CANARY_PERCENT_MIN),
         canary_bake_minutes=_minutes(canary, "canaryBakeTimeInMinutes", settings.canary_bake_minutes),
     )
-    if settings.early_success.is_enabled and settings.strategy is not Strategy.ROLLING:
-        raise InvalidParameterException("earlySuccessCriteria is valid only for the ROLLING deployment strategy.")
+    _check_early(settings, floor_percent)
     return settings
 
 
@@ -114,8 +114,9 @@ def _breaker(body: Mapping[str, Any]) -> Breaker:
     threshold = body.get("thresholdConfiguration", {})
     kind = Threshold(threshold.get("type", Threshold.BOUNDED_PERCENT))
     value = threshold.get("value", Breaker().threshold_value)
-    if value < 1:
-        raise InvalidParameterException("The value of thresholdConfiguration should be 1 or more.")
+    if value < 1 or (kind is not Threshold.COUNT and value > PERCENT_MAX):
+        allowed = "1 or more" if kind is Threshold.COUNT else f"between 1 and {PERCENT_MAX}"
+        raise InvalidParameterException(f"The value of thresholdConfiguration should be {allowed} for type {kind}.")
     return Breaker(
         is_enabled=body["enable"],
         rolls_back=body["rollback"],
@@ -141,17 +142,33 @@ def _alarms(body: Mapping[str, Any]) -> AlarmSettings:
     return AlarmSettings(names=tuple(body["alarmNames"]), is_enabled=body["enable"], rolls_back=body["rollback"])
 
 
-def _early(body: Mapping[str, Any], floor_percent: int) -> EarlySuccess:
-    healthy_percent = body.get("healthyPercent", PERCENT_MAX)
-    if body["enable"] and not floor_percent <= healthy_percent <= PERCENT_MAX:
+def _early(body: Mapping[str, Any]) -> EarlySuccess:
+    missing = [member for member in ("healthyPercent", "sourceServiceRevisionCleanup") if member not in body]
+    if body["enable"] and missing:
+        raise InvalidParameterException(f"earlySuccessCriteria must specify {missing[0]} when it is enabled.")
+    return EarlySuccess(
+        is_enabled=body["enable"],
+        healthy_percent=body.get("healthyPercent", PERCENT_MAX),
+        cleanup=Cleanup(body.get("sourceServiceRevisionCleanup", Cleanup.BLOCKING)),
+    )
+
+
+def _check_early(settings: RolloutSettings, floor_percent: int) -> None:
+    early = settings.early_success
+    if early.is_enabled and settings.strategy is not Strategy.ROLLING:
+        raise InvalidParameterException("earlySuccessCriteria is valid only for the ROLLING deployment strategy.")
+    if early.is_enabled and not floor_percent <= early.healthy_percent <= PERCENT_MAX:
         raise InvalidParameterException(
             f"healthyPercent should be between minimumHealthyPercent ({floor_percent}) and {PERCENT_MAX}."
         )
-    return EarlySuccess(
-        is_enabled=body["enable"],
-        healthy_percent=healthy_percent,
-        cleanup=Cleanup(body.get("sourceServiceRevisionCleanup", Cleanup.BLOCKING)),
-    )
+
+
+def _hooks(bodies: Sequence[Mapping[str, Any]]) -> tuple[Hook, ...]:
+    hooks = tuple(map(_hook, bodies))
+    for kind in HookKind:
+        if sum(hook.kind is kind for hook in hooks) > HOOKS_MAX:
+            raise InvalidParameterException(f"A service has at most {HOOKS_MAX} lifecycle hooks of type {kind}.")
+    return hooks
 
 
 def _hook(body: Mapping[str, Any]) -> Hook:
@@ -168,9 +185,11 @@ def _hook(body: Mapping[str, Any]) -> Hook:
             "There is no Lambda here: hookTargetArn is the http(s) URL of a webhook that answers in Lambda's place."
         )
     timeout = body.get("timeoutConfiguration", {})
-    minutes = timeout.get("timeoutInMinutes", PAUSE_MINUTES)
-    if not 1 <= minutes <= PAUSE_MINUTES_MAX:
-        raise InvalidParameterException(f"timeoutInMinutes should be between 1 and {PAUSE_MINUTES_MAX}.")
+    minutes = timeout.get("timeoutInMinutes", HOOK_MINUTES)
+    if not 1 <= minutes <= TIMEOUT_MINUTES_MAX[kind]:
+        raise InvalidParameterException(
+            f"timeoutInMinutes of a hook of type {kind} should be between 1 and {TIMEOUT_MINUTES_MAX[kind]}."
+        )
     return Hook(
         kind=kind,
         target=target,
@@ -187,8 +206,7 @@ def _show_hook(hook: Hook) -> dict[str, Any]:
         shown["hookTargetArn"] = hook.target
     if hook.details is not None:
         shown["hookDetails"] = hook.details
-    if hook.kind is HookKind.PAUSE:
-        shown["timeoutConfiguration"] = {"timeoutInMinutes": hook.timeout_minutes, "action": hook.timeout_action}
+    shown["timeoutConfiguration"] = {"timeoutInMinutes": hook.timeout_minutes, "action": hook.timeout_action}
     return shown
 
 
@@ -203,4 +221,6 @@ def _percent(body: Mapping[str, Any], member: str, standing: float, least: float
     percent: float = body.get(member, standing)
     if not least <= percent <= PERCENT_MAX:
         raise InvalidParameterException(f"{member} should be between {least} and {PERCENT_MAX}.")
+    if round(percent, 1) != percent:
+        raise InvalidParameterException(f"{member} should be a multiple of 0.1.")
     return percent

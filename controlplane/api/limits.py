@@ -19,7 +19,7 @@ def _given(value: Any) -> bool:
 
 
 def _any_but_gpus(requirements: Any) -> bool:
-    """A GPU is refused at the placement: RESOURCE:GPU, as no instance has one."""
+    """Elastic inference accelerators are no more on AWS either."""
     return any(requirement.get("type") != "GPU" for requirement in requirements)
 
 
@@ -63,7 +63,6 @@ SERVICE_REQUEST: dict[str, Unserved] = {
 }
 TASK_SET_REQUEST: dict[str, Unserved] = {
     "launchType": _other_than("EC2"),
-    "capacityProviderStrategy": _given,
     "serviceRegistries": _given,
     "platformVersion": _given,
 }

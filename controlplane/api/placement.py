@@ -19,13 +19,14 @@ def strategy_of(body: Mapping[str, Any]) -> Steps:
     return _checked(body.get("placementStrategy", ()), strategies.refuse)
 
 
-def constraints_of(body: Mapping[str, Any], definition: TaskDefinition) -> Steps:
-    """`placementConstraints` of a request and of its task definition, together.
+def constraints_of(body: Mapping[str, Any], definition: TaskDefinition | None = None) -> Steps:
+    """`placementConstraints` of a request and of its task definition, where it names one, together.
 
     Raises:
         InvalidParameterException: one sentence about the first one that cannot be carried out.
     """
-    of_definition, at_run_time = definition.body.get("placementConstraints", ()), body.get("placementConstraints", ())
+    of_definition = definition.body.get("placementConstraints", ()) if definition is not None else ()
+    at_run_time = body.get("placementConstraints", ())
     _checked([*of_definition, *at_run_time], constraints.refuse)
     return constraints.together(of_definition, at_run_time)
 

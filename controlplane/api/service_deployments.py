@@ -13,12 +13,11 @@ from controlplane.api import deployment_configuration
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.paging import page
-from controlplane.api.services import arn_of
+from controlplane.api.references import ours, path_of, service_arn
 from controlplane.core.model import Service, Task
 from controlplane.core.policy import AbortStops
 from controlplane.core.reconcile import breaker, deployments
 from controlplane.core.rollouts import (
-    HookKind,
     Monitor,
     RolloutStatus,
     ServiceDeployment,
@@ -26,7 +25,6 @@ from controlplane.core.rollouts import (
     Stage,
 )
 from controlplane.core.view import Draft, View
-from wire.arn import parse
 from wire.errors import AwsError, InvalidParameterException, ServiceNotFoundException
 from wire.status import TaskStatus
 
@@ -90,7 +88,7 @@ def continue_service_deployment(draft: Draft, call: Call) -> Answer:
     """ContinueServiceDeployment: a paused deployment goes on, or goes back."""
     rollout = _open(draft, call, "continued")
     run = next((run for run in rollout.hooks if run.id == call.body["hookId"]), None)
-    if run is None or run.status != "AWAITING_ACTION":
+    if run is None or run.status != "AWAITING_ACTION" or rollout.is_rolling_back:
         raise InvalidParameterException(f"The service deployment waits for no hook {call.body['hookId'][:100]!r}.")
     is_going_on = call.text("action", "CONTINUE") == "CONTINUE"
     done = msgspec.structs.replace(run, status="SUCCEEDED" if is_going_on else "FAILED")
@@ -153,10 +151,12 @@ def _brief(view: View, rollout: ServiceDeployment) -> Answer:
 def _summary(view: View, service: Service | None, revision: str, rollout: ServiceDeployment) -> Answer:
     shown: Answer = {"arn": revision, **revision_counts(view, service, revision)}
     if rollout.stage is not None:
-        is_target = revision == rollout.target
-        weights = rollout.test_weight, rollout.production_weight
-        test, production = weights if is_target else (100 - weights[0], 100 - weights[1])
-        shown |= {"requestedTestTrafficWeight": test, "requestedProductionTrafficWeight": production}
+        is_blue = revision in rollout.sources[:1]
+        for member, weight in (
+            ("requestedTestTrafficWeight", rollout.test_weight),
+            ("requestedProductionTrafficWeight", rollout.production_weight),
+        ):
+            shown[member] = weight if revision == rollout.target else 100 - weight if is_blue else 0
     return shown
 
 
@@ -194,10 +194,9 @@ def _hook(rollout: ServiceDeployment, nth: int) -> Answer:
     run = rollout.hooks[nth]
     hook = rollout.settings.hooks[run.hook]
     shown: Answer = {"hookId": run.id, "targetType": str(hook.kind), "status": run.status, "expiresAt": run.expires_at}
+    shown["timeoutAction"] = hook.timeout_action
     if hook.target:
         shown["targetArn"] = hook.target
-    if hook.kind is HookKind.PAUSE:
-        shown["timeoutAction"] = hook.timeout_action
     return shown
 
 
@@ -206,7 +205,7 @@ def _revision(view: View, revision: ServiceRevision) -> Answer:
     definition = view.task_definition(revision.task_definition)
     containers = definition.body["containerDefinitions"] if definition is not None else ()
     return {
-        "launchType": "EC2",
+        **({} if revision.body.get("capacityProviderStrategy") else {"launchType": "EC2"}),
         **revision.body,
         **_resolved(revision),
         "serviceRevisionArn": revision.arn,
@@ -245,7 +244,7 @@ def _image(view: View, revision: ServiceRevision, container: Mapping[str, Any]) 
 
 def _service(view: View, call: Call) -> Service:
     cluster = cluster_of(view, call)
-    service = view.service(arn_of(call, cluster, call.body["service"]))
+    service = view.service(service_arn(call, cluster, call.body["service"]))
     if service is None or service.cluster != cluster.name:
         raise ServiceNotFoundException
     return service
@@ -259,7 +258,7 @@ def _found(call: Call, member: str, lookup: Callable[[str], R | None]) -> tuple[
         raise InvalidParameterException(f"{member} cannot have more than {DESCRIBE_MAX} elements.")
     found, failures = [], []
     for arn in references:
-        if parse(arn) is None:
+        if ours(call, arn) is None:
             raise InvalidParameterException("The ARN provided is invalid.")
         record = lookup(arn)
         if record is None:
@@ -272,6 +271,7 @@ def _found(call: Call, member: str, lookup: Callable[[str], R | None]) -> tuple[
 def _open(draft: Draft, call: Call, verb: str) -> ServiceDeployment:
     """The service deployment that a request names, one that is not over."""
     arn = call.body["serviceDeploymentArn"]
+    path_of(call, "service-deployment", arn)
     rollout = draft.record(ServiceDeployment, arn)
     if rollout is None:
         raise AwsError("Service deployment not found.", code="ServiceDeploymentNotFoundException")

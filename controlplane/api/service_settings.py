@@ -61,10 +61,12 @@ def read(call: Call, definition: TaskDefinition, standing: Service | None) -> di
     )
     if "placementStrategy" in body:
         settings["placement_strategy"] = strategy_of(body)
-    if "placementConstraints" in body or standing is None:
-        settings["placement_constraints"] = constraints_of(body, definition)
+    if "placementConstraints" in body:
+        settings["placement_constraints"] = tuple(body["placementConstraints"])
+    own = {"placementConstraints": settings["placement_constraints"]}
+    together = {**settings, "placement_constraints": constraints_of(own, definition)}
     _check(settings)
-    settings["rebalances"] = _rebalances(body, settings, standing)
+    settings["rebalances"] = _rebalances(body, together, standing)
     if settings["scheduling"] is Scheduling.DAEMON:
         _check_daemon(body, settings)
     return settings
@@ -100,6 +102,8 @@ def read_external(call: Call, standing: Service | None) -> dict[str, Any]:
     settings["health_grace_seconds"] = body.get("healthCheckGracePeriodSeconds", settings["health_grace_seconds"])
     if "placementStrategy" in body:
         settings["placement_strategy"] = strategy_of(body)
+    if "placementConstraints" in body:
+        settings["placement_constraints"] = constraints_of(body)
     _check({**settings, "minimum_healthy_percent": minimum, "maximum_percent": maximum})
     return settings
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from controlplane.api import deployment_configuration, task_set_shapes
 from controlplane.api.call import Answer
 from controlplane.core.model import Deployment, Service, Task
+from controlplane.core.rollouts import ServiceRevision
 from controlplane.core.view import View
 from wire.status import TaskStatus
 
@@ -40,7 +41,9 @@ def render(view: View, service: Service, *, with_tags: bool = True) -> Answer:
         "deploymentController": {"type": str(service.controller)},
         "deploymentConfiguration": deployment_configuration.render(service),
         "deployments": [
-            _deployment(service, deployment, tasks) for deployment in service.deployments if deployment.task_set is None
+            _deployment(view, service, deployment, tasks)
+            for deployment in service.deployments
+            if deployment.task_set is None
         ],
         "taskSets": [
             task_set_shapes.render(view, service, deployment)
@@ -91,7 +94,9 @@ def _task_counts(tasks: list[Task]) -> Answer:
     return {"runningTaskCount": counts["runningCount"], "pendingTaskCount": counts["pendingCount"]}
 
 
-def _deployment(service: Service, deployment: Deployment, tasks: Iterable[Task]) -> Answer:
+def _deployment(view: View, service: Service, deployment: Deployment, tasks: Iterable[Task]) -> Answer:
+    revision = view.record(ServiceRevision, deployment.revision)
+    own = revision.body if revision is not None else service.body
     return {
         "id": deployment.id,
         "status": deployment.status,
@@ -104,7 +109,7 @@ def _deployment(service: Service, deployment: Deployment, tasks: Iterable[Task])
         **_launch(service),
         "rolloutState": deployment.rollout_state,
         "rolloutStateReason": deployment.rollout_reason,
-        **{member: service.body[member] for member in _OF_DEPLOYMENTS if member in service.body},
+        **{member: own[member] for member in _OF_DEPLOYMENTS if member in own},
     }
 
 

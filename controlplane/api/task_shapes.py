@@ -82,6 +82,7 @@ def _container(task: Task, container: Container) -> Answer:
         "imageDigest": container.image_digest,
         "runtimeId": container.runtime_id,
         "exitCode": container.exit_code,
+        "gpuIds": list(container.gpu_ids) or None,
         "reason": container.reason,
         "managedAgents": _managed_agents(task) or None,
         "memory": None if container.memory_mib is None else str(container.memory_mib),

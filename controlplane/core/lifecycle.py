@@ -10,7 +10,7 @@ import msgspec
 
 from controlplane.core.balancing import targets
 from controlplane.core.balancing.records import Target
-from controlplane.core.cost import overridden, task_amounts
+from controlplane.core.cost import gpus_of, overridden, task_amounts
 from controlplane.core.model import Container, Release, Task, TaskDefinition
 from controlplane.core.names import Names
 from controlplane.core.placement import ledger
@@ -386,6 +386,7 @@ def _overridden(definition: TaskDefinition, overrides: dict[str, Any]) -> tuple[
             memory_mib=container.get("memory"),
             memory_reservation_mib=container.get("memoryReservation"),
             stop_timeout_seconds=container.get("stopTimeout"),
+            gpus=gpus_of(container),
             health_status=HealthStatus.UNKNOWN if container.get("healthCheck") else None,
         )
         for container in overridden(definition.body, overrides)

@@ -148,6 +148,10 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     memory_mib: int | None = None
     memory_reservation_mib: int | None = None
     stop_timeout_seconds: int | None = None
+    gpus: int = 0
+    """How many it asks for."""
+    gpu_ids: tuple[str, ...] = ()
+    """Those that it has got, from its placement on."""
     last_status: ContainerStatus = ContainerStatus.PENDING
     exit_code: int | None = None
     reason: str | None = None
@@ -204,6 +208,8 @@ class Task(Record, frozen=True, kw_only=True, omit_defaults=True):
     """End of its scale-in protection; None or past: it is not protected."""
     targets: tuple[Target, ...] = ()
     """Its places in target groups, by load balancer of the service."""
+    is_counted: bool = False
+    """It never started, and that has been counted."""
     unhealthy_at: float | None = None
     """When the scheduler found that it fails its checks; None: it does not."""
     replaces: str | None = None

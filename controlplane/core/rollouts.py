@@ -227,6 +227,10 @@ class HookRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Epoch seconds: when the webhook is to be asked (again)."""
     failed_calls: int = 0
     """Calls in a row that came to no answer."""
+    details: dict[str, Any] = {}
+    """What the webhook wants to be told at its next call."""
+    is_back: bool = False
+    """Asked on the way back: awaited, but it cannot fail the deployment again."""
 
 
 class ServiceDeployment(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -244,7 +248,7 @@ class ServiceDeployment(Record, frozen=True, kw_only=True, omit_defaults=True):
     target: str
     """ARN of the revision that it brings out."""
     sources: tuple[str, ...] = ()
-    """ARNs of the revisions that ran when it began."""
+    """ARNs of the revisions that ran when it began; the one that serves, blue, comes first."""
     settings: RolloutSettings = RolloutSettings()
     minimum_healthy_percent: int = 100
     maximum_percent: int = 200

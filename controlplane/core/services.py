@@ -30,8 +30,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Consecutive tasks that failed a health check."""
     failed_at: float | None = None
     """When the last task that never reached RUNNING stopped."""
-    failures_seen: int = 0
-    """Revision of the store up to which failures are counted, so that each is counted once."""
+    failures_before: int = 0
+    """Revision of the store at which it came to be the newest: what failed up to then is not held against it."""
     task_set: TaskSet | None = None
     """For the EXTERNAL controller; `status` is then PRIMARY, ACTIVE or DRAINING."""
     created_at: float = 0

@@ -13,7 +13,8 @@ import msgspec
 import structlog
 
 from controlplane.committing import Committer
-from controlplane.core.rollouts import HookKind, HookRun, ServiceDeployment
+from controlplane.core.reconcile import hooks
+from controlplane.core.rollouts import HookKind, HookRun, ServiceDeployment, Stage
 from controlplane.core.view import Draft
 from controlplane.store.port import Store
 from wire.story import Kind
@@ -28,6 +29,7 @@ FAILED_CALLS_MAX = 3
 LOOK_SECONDS = 0.5
 CALLS_AT_ONCE = 8
 ANSWER_BYTES_MAX = 64 * 1024
+_MOVE_PRODUCTION = frozenset({Stage.PRE_PRODUCTION_TRAFFIC_SHIFT, Stage.PRODUCTION_TRAFFIC_SHIFT})
 
 log = structlog.get_logger()
 
@@ -37,6 +39,7 @@ class Answer(msgspec.Struct):
 
     hookStatus: Literal["SUCCEEDED", "FAILED", "IN_PROGRESS"]  # noqa: N815 - Amazon's member
     callBackDelay: float = CALLBACK_SECONDS  # noqa: N815 - Amazon's member
+    hookDetails: dict[str, Any] = {}  # noqa: N815 - Amazon's member
 
 
 class Hooks:
@@ -63,7 +66,7 @@ class Hooks:
             if not course.status.is_over
             for run in course.hooks
             if run.status == "IN_PROGRESS"
-            and run.stage is course.stage
+            and run in hooks.here(course)
             and run.call_at <= now
             and course.settings.hooks[run.hook].kind is HookKind.WEBHOOK
         ]
@@ -78,7 +81,7 @@ class Hooks:
                 data=msgspec.json.encode(payload(course, run)),
                 headers={"Content-Type": "application/json"},
             ) as reply:
-                answer = msgspec.json.decode(await reply.content.read(ANSWER_BYTES_MAX), type=Answer)
+                answer = msgspec.json.decode(await _read(reply.content), type=Answer)
         except (aiohttp.ClientError, TimeoutError, ValueError, msgspec.MsgspecError) as error:
             log.warning("a lifecycle hook gave no answer", hook=run.id, error=str(error)[:200])
             answer = None
@@ -90,8 +93,8 @@ class Hooks:
         if course is None or course.status.is_over or run is None or run.status != "IN_PROGRESS":
             return
         noted = after(run, answer, draft.now)
-        hooks = tuple(noted if other.id == run_id else other for other in course.hooks)
-        draft.put(msgspec.structs.replace(course, hooks=hooks))
+        runs = tuple(noted if other.id == run_id else other for other in course.hooks)
+        draft.put(msgspec.structs.replace(course, hooks=runs))
         if noted.status != run.status:
             draft.tell(
                 Kind.DEPLOYMENT_HOOK,
@@ -111,11 +114,15 @@ def after(run: HookRun, answer: Answer | None, now: float) -> HookRun:
         status = "FAILED" if failed_calls >= FAILED_CALLS_MAX else run.status
         return msgspec.structs.replace(run, failed_calls=failed_calls, status=status, call_at=now + RETRY_SECONDS)
     delay = min(max(answer.callBackDelay, 0.0), CALLBACK_SECONDS_MAX)
-    return msgspec.structs.replace(run, failed_calls=0, status=answer.hookStatus, call_at=now + delay)
+    details = {**run.details, **answer.hookDetails}
+    return msgspec.structs.replace(run, failed_calls=0, status=answer.hookStatus, call_at=now + delay, details=details)
 
 
 def payload(course: ServiceDeployment, run: HookRun) -> dict[str, Any]:
-    """What a hook is told, in Amazon's shape."""
+    """What a hook is told, in Amazon's shape: weights only at the stages that move them, its own words of before."""
+    configured = course.settings.hooks[run.hook].details
+    details = {**configured, **run.details} if isinstance(configured, dict) else run.details or configured
+    is_test, is_production = run.stage is Stage.TEST_TRAFFIC_SHIFT, run.stage in _MOVE_PRODUCTION
     return {
         "executionId": run.id,
         "lifecycleStage": str(run.stage),
@@ -123,15 +130,21 @@ def payload(course: ServiceDeployment, run: HookRun) -> dict[str, Any]:
         "executionDetails": {
             "serviceArn": course.service,
             "targetServiceRevisionArn": course.target,
-            "testTrafficWeights": _weights(course, course.test_weight),
-            "productionTrafficWeights": _weights(course, course.production_weight),
+            "testTrafficWeights": _weights(course, course.test_weight) if is_test else {},
+            "productionTrafficWeights": _weights(course, course.production_weight) if is_production else {},
         },
-        "hookDetails": course.settings.hooks[run.hook].details,
+        **({"hookDetails": details} if details else {}),
     }
 
 
 def _weights(course: ServiceDeployment, of_target: float) -> dict[str, float]:
-    weights = {course.target: of_target}
-    if course.sources:
-        weights[course.sources[0]] = 100 - of_target
-    return weights
+    blue = course.sources[:1]
+    return {course.target: of_target, **dict.fromkeys(blue, 100 - of_target)}
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    """A whole answer, or as much of it as one may have."""
+    answer = b""
+    while len(answer) < ANSWER_BYTES_MAX and (part := await content.read(ANSWER_BYTES_MAX - len(answer))):
+        answer += part
+    return answer

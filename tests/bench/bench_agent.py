@@ -209,7 +209,7 @@ class Bench:
         row("the last of the 20", last, plain_last)
 
     def ended(self, docker_id):
-        """Docker's own State of a container that has ended; Docker learns of it a little after the kernel."""
+        """Docker's own State of a container that has ended; Docker learns of it a little after containerd."""
         while True:
             state = self.client.inspect_container(docker_id)["State"]
             if state["Status"] == "exited":

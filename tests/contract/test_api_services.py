@@ -157,6 +157,13 @@ async def test_bad_services_are_one_sentence(ecs: Ecs, members: dict[str, Any], 
     assert (await ecs.list_services())["serviceArns"] == []
 
 
+async def test_a_daemon_is_not_stable_before_it_has_begun(plane: ControlPlane, ecs: Ecs) -> None:
+    await ecs.register_task_definition(**definition(**SMALL))
+    async with ScriptedAgent(plane.url), ScriptedAgent(plane.url):
+        made = await ecs.create_service(serviceName="log", taskDefinition="web", schedulingStrategy="DAEMON")
+        assert (made["service"]["desiredCount"], made["service"]["runningCount"]) == (2, 0)
+
+
 async def test_unknown_services(ecs: Ecs) -> None:
     for operation in (ecs.update_service, ecs.delete_service):
         with pytest.raises(ecs.client.exceptions.ServiceNotFoundException):

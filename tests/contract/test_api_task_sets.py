@@ -75,6 +75,9 @@ async def test_task_sets_are_for_the_external_controller(ecs: Ecs) -> None:
         await ecs.create_service(
             **{**EXTERNAL, "serviceName": "x"}, desiredCount=1, deploymentConfiguration={"maximumPercent": 150}
         )
+    nonsense = [{"type": "memberOf", "expression": "(("}]
+    with pytest.raises(ClientError, match="expression"):
+        await ecs.create_service(**{**EXTERNAL, "serviceName": "x"}, desiredCount=1, placementConstraints=nonsense)
     await ecs.create_service(**{**EXTERNAL, "serviceName": "x"}, desiredCount=1)
     with pytest.raises(ecs.client.exceptions.TaskSetNotFoundException):
         await ecs.delete_task_set(cluster="default", service="x", taskSet="ecs-svc/1")

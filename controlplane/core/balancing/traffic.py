@@ -79,7 +79,8 @@ def _of_service(view: View, service: Service, nth: int, *, is_test: bool) -> Sha
     if course is None or course.status.is_over or course.settings.strategy is Strategy.ROLLING:
         return _whole(_group(view, serving_revision(service) or newest, nth))
     green = _group(view, course.target, nth)
-    blue = _group(view, service.settled or next(iter(course.sources), ""), nth)
+    back = course.rollback.revision if course.rollback is not None else ""
+    blue = _group(view, service.settled or back or next(iter(course.sources), ""), nth)
     if not blue or not green or blue == green:
         return _whole(blue or green)
     part = round(WHOLE * (course.test_weight if is_test else course.production_weight) / 100)

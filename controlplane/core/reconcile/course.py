@@ -6,7 +6,7 @@ Source: ECS Developer Guide, "Deployment circuit breaker", "Deployment alarms", 
 import msgspec
 
 from controlplane.core.model import Deployment
-from controlplane.core.reconcile import blocks, breaker, deployments, events, failures, rollout, stages, throttle
+from controlplane.core.reconcile import blocks, breaker, deployments, events, failures, hooks, rollout, stages, throttle
 from controlplane.core.reconcile.deployments import Cause
 from controlplane.core.reconcile.health import Soundness
 from controlplane.core.reconcile.look import Look
@@ -103,15 +103,18 @@ def _is_done(look: Look, formation: Formation, *, steady: bool) -> bool:
     if early is None or not early.is_enabled:
         return False
     newest = formation.teams[0]
-    needed = -(-newest.wanted * early.healthy_percent // 100)
+    needed = max(min(1, newest.wanted), -(-newest.wanted * early.healthy_percent // 100))
     healthy = sum(look.is_(task, Soundness.HEALTHY) for task in newest.tasks)
     return healthy >= needed and (early.cleanup is Cleanup.DEFERRED or not formation.leave)
 
 
 def _has_baked(look: Look, course: ServiceDeployment) -> bool:
-    """Whether the bake time is over; it begins when everything else is done."""
+    """Whether nothing is to be waited for any more: hooks on the way back, else the bake time, which begins now."""
+    if course.is_rolling_back:
+        course = hooks.expire(look, course)
+        return not any(run.status in hooks.OPEN for run in hooks.here(course))
     bake_seconds = course.settings.bake_minutes * MINUTE_SECONDS
-    if course.is_rolling_back or not bake_seconds or stages.is_staged(course):
+    if not bake_seconds or stages.is_staged(course):
         return True
     if course.baking_since is None:
         look.draft.put(msgspec.structs.replace(course, baking_since=look.draft.now))

@@ -14,7 +14,7 @@ from controlplane.core.reconcile import events, throttle, unhealthy
 from controlplane.core.reconcile.health import Soundness
 from controlplane.core.reconcile.look import Look, Team, definition_of, floor_of
 from controlplane.core.reconcile.replica import Formation
-from controlplane.core.view import View
+from controlplane.core.view import Draft, View
 from wire.resources import Amounts
 from wire.status import InstanceStatus, TaskStatus
 
@@ -36,6 +36,19 @@ def move(look: Look) -> Formation:
         look.stop([task], reason=reason)
     _start(look, wanted)
     return _form(look, wanted)
+
+
+def counted(draft: Draft, service: Service, dice: Dice) -> Service:
+    """A new service with its desired count, put into the draft.
+
+    At its creation, not at the first look at it: a waiter that begins in between must not find nothing wanted,
+    nothing running, all stable. Assumed.
+    """
+    counted = msgspec.structs.replace(
+        service, desired_count=len(_matching(draft, service, service.deployments[0], dice))
+    )
+    draft.put(counted)
+    return counted
 
 
 def awaiting(view: View, cluster: str, dice: Dice) -> frozenset[str]:

@@ -11,7 +11,7 @@ import msgspec
 from controlplane.core.balancing import traffic
 from controlplane.core.model import Deployment, Service
 from controlplane.core.names import Names
-from controlplane.core.reconcile import breaker, events
+from controlplane.core.reconcile import breaker, events, hooks
 from controlplane.core.rollouts import NEXT_STATUS, Monitor, Rollback, RolloutStatus, ServiceDeployment, ServiceRevision
 from controlplane.core.view import Draft
 from wire.story import Kind
@@ -60,6 +60,11 @@ class Cause(Enum):
     def reason(self) -> str:
         """For `statusReason`."""
         return self.value[2]
+
+    def rollback_reason(self, deployment: str) -> str:
+        """`rolloutStateReason` of the deployment (id) that is gone back to; recorded for the circuit breaker."""
+        who = self.rollout_reason.partition(":")[0].removesuffix(".")
+        return f"{who}: rolling back to deploymentId {deployment}."
 
 
 def begin(draft: Draft, service: Service, *, task_definition: str, names: Names) -> Service:
@@ -176,11 +181,13 @@ def roll_back(draft: Draft, service: Service, rollout: ServiceDeployment, cause:
     assert revision is not None, f"{service.arn} has nothing to go back to"
     standing = next((d for d in service.deployments[1:] if d.revision == revision.arn), None)
     target = standing or _newest(draft, revision, names)
-    reason = f"ECS deployment circuit breaker: rolling back to deploymentId {target.id}."
-    target = _in_state(target, "IN_PROGRESS", reason)
+    target = _in_state(target, "IN_PROGRESS", cause.rollback_reason(target.id))
     rest = tuple(d for d in service.deployments if d is not standing)
     back = _in_front(draft, msgspec.structs.replace(service, deployments=rest), target)
-    back = msgspec.structs.replace(back, task_definition=revision.task_definition, settled="")
+    own = {member: value for member, value in service.body.items() if member not in _REVISION_MEMBERS}
+    back = msgspec.structs.replace(
+        back, task_definition=revision.task_definition, settled="", body={**own, **revision.body}
+    )
     draft.put(back)
     tell(draft, back, back.deployments[0])
     if rollout.status is not RolloutStatus.ROLLBACK_REQUESTED:
@@ -200,6 +207,7 @@ def roll_back(draft: Draft, service: Service, rollout: ServiceDeployment, cause:
         test_weight=0,
         production_weight=0,
         baking_since=None,
+        hooks=(*rollout.hooks, *hooks.on_the_way_back(rollout, draft.now, names)),
         block=None,
     )
     return events.tell(draft, back, events.rolling_back(back, target.id), names)
@@ -269,7 +277,7 @@ def _in_front(draft: Draft, service: Service, deployment: Deployment) -> Service
         status="PRIMARY",
         unstarted_tasks=0,
         unhealthy_tasks=0,
-        failures_seen=draft.revision,
+        failures_before=draft.revision,
         updated_at=draft.now,
     )
     return msgspec.structs.replace(service, deployments=(newest, *former))
@@ -281,7 +289,8 @@ def _in_state(deployment: Deployment, state: str, reason: str) -> Deployment:
 
 def _sources(draft: Draft, service: Service) -> tuple[str, ...]:
     standing = {task.deployment for task in draft.tasks_of(service.arn) if task.is_live}
-    return tuple(d.revision for d in service.deployments if d.id in standing and d.revision)
+    running = [d.revision for d in service.deployments if d.id in standing and d.revision]
+    return tuple(sorted(running, key=lambda revision: revision != service.settled))
 
 
 def _rolls_back(rollout: ServiceDeployment, cause: Cause) -> bool:

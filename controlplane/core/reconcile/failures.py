@@ -49,14 +49,10 @@ def count(
 ) -> tuple[Service, Seen]:
     """Count the failures of a deployment, whose tasks are `own`; one that ran sets the count to 0."""
     last_start = max((task.started_at for task in own if task.started_at is not None), default=-1.0)
-    new = [
-        task.stopped_at
-        for task in own
-        if task.stop_code is StopCode.TASK_FAILED_TO_START
-        and task.stopped_at is not None
-        and draft.revision_of((Task.table, task.arn)) > deployment.failures_seen
-    ]
-    lasting = [at for at in new if at > last_start]
+    new = [task for task in own if _is_new(draft, deployment, task)]
+    for task in new:
+        draft.put(msgspec.structs.replace(task, is_counted=True))
+    lasting = [task.stopped_at for task in new if task.stopped_at is not None and task.stopped_at > last_start]
     is_standing = deployment.failed_at is None or deployment.failed_at > last_start
     counted = msgspec.structs.replace(
         deployment,
@@ -65,9 +61,9 @@ def count(
         failed_at=max(lasting, default=deployment.failed_at),
     )
     seen = Seen(unstarted=len(new), unhealthy=unhealthy, healthy=healthy)
-    if counted == deployment and not new:
+    if counted == deployment:
         return service, seen
-    counted = msgspec.structs.replace(counted, failures_seen=draft.revision, updated_at=draft.now)
+    counted = msgspec.structs.replace(counted, updated_at=draft.now)
     changed = tuple(counted if each.id == counted.id else each for each in service.deployments)
     service = msgspec.structs.replace(service, deployments=changed)
     draft.put(service)
@@ -85,6 +81,13 @@ def count_for_breaker(draft: Draft, rollout: ServiceDeployment, own: Sequence[Ta
 def own_tasks(deployment: Deployment, tasks: Sequence[Task]) -> list[Task]:
     """The tasks of one deployment."""
     return [task for task in tasks if task.deployment == deployment.id]
+
+
+def _is_new(draft: Draft, deployment: Deployment, task: Task) -> bool:
+    """Whether a task has failed to start, for the newest deployment, and nobody has counted it."""
+    if task.stop_code is not StopCode.TASK_FAILED_TO_START or task.stopped_at is None or task.is_counted:
+        return False
+    return draft.revision_of((Task.table, task.arn)) > deployment.failures_before
 
 
 def _tell(draft: Draft, service: Service, task: Task, names: Names) -> Service:

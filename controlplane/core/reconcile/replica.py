@@ -56,9 +56,9 @@ def move(look: Look, wanted: dict[str, int]) -> Formation:
     formation = form(look, wanted)
     for team in formation.teams:
         move_waiting(look, team)
-    _replace_old(look, form(look, wanted))
     for nth in range(len(formation.teams)):
         start_missing(look, form(look, wanted).teams[nth])
+    _replace_old(look, form(look, wanted))
     return form(look, wanted)
 
 
@@ -93,7 +93,8 @@ def leaving(look: Look, leave: list[Task], *, gone: Sequence[Task]) -> list[Task
     healthy = [task for task in look.healthy if task.arn not in chosen_already]
     spare = len(healthy) - floor_of(look.service)
     if spare < 0:
-        return dropped + pending
+        is_first = look.policy.unhealthy_in_rollout is UnhealthyInRollout.STOP_FIRST
+        return dropped + pending + [task for task in running if is_first and task.arn in unhealthy_ones]
     young = [task for task in running if not look.is_(task, Soundness.HEALTHY)]
     old = look.choose([task for task in running if look.is_(task, Soundness.HEALTHY)], spare)
     if old:
@@ -135,8 +136,7 @@ def _replace_old(look: Look, formation: Formation) -> None:
             continue
         unhealthy.pair(look, team)
         for task, reason in unhealthy.stops(look, team, is_rolling=False):
-            if task.replaces in team.paired or task.arn in team.paired:
-                look.stop([task], reason=reason)
+            look.stop([task], reason=reason)
         sound = sum(not look.is_(task, Soundness.UNHEALTHY) for task in look.live)
         replaces = unhealthy.to_replace(look, team, needed=look.service.desired_count - sound)
         look.start(deployment, len(replaces), replaces=replaces)
@@ -177,7 +177,8 @@ def move_waiting(look: Look, team: Team) -> None:
     look.times.append(look.draft.now + lease)
     avoid = frozenset(task.instance for task in expired if task.instance)
     request = look.request(team.deployment, len(expired), caution=Caution.ONLY_EMPTY, avoid=avoid)
-    if not launching.waits(look.draft, look.service.cluster, launching.strategy_of(look.service)):
+    strategy = launching.strategy_of(look.service, team.deployment)
+    if not launching.waits(look.draft, look.service.cluster, strategy):
         expired = expired[: len(place(look.draft, request, look.dice).placed)]
     # Else whoever finds no other place waits in PROVISIONING, where managed scaling sees it.
     look.has_moved = bool(expired)

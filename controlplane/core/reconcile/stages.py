@@ -5,15 +5,17 @@ record; whoever carries traffic reads them there. Without a load balancer they a
 Source: ECS Developer Guide, "Blue/green", "Linear" and "Canary deployments", "Lifecycle hooks".
 """
 
+import math
+
 import msgspec
 
 from controlplane.core.model import Deployment
-from controlplane.core.reconcile import deployments
+from controlplane.core.reconcile import deployments, hooks
 from controlplane.core.reconcile.deployments import Cause
 from controlplane.core.reconcile.health import Soundness
 from controlplane.core.reconcile.look import Look
 from controlplane.core.reconcile.replica import Formation
-from controlplane.core.rollouts import Hook, HookKind, HookRun, ServiceDeployment, Stage, Strategy
+from controlplane.core.rollouts import ServiceDeployment, Stage, Strategy
 from wire.story import Kind
 
 MINUTE_SECONDS = 60.0
@@ -23,7 +25,8 @@ WHOLE_PERCENT = 100.0
 _ORDER = tuple(Stage)
 _GREEN_FROM = _ORDER.index(Stage.SCALE_UP)
 _BLUE_UNTIL = _ORDER.index(Stage.CLEAN_UP)
-_OPEN = frozenset({"AWAITING_ACTION", "IN_PROGRESS"})
+_RECURRING = (Stage.PRE_PRODUCTION_TRAFFIC_SHIFT, Stage.PRODUCTION_TRAFFIC_SHIFT)
+"""Gone through once for each step of the production traffic."""
 
 
 def is_staged(course: ServiceDeployment | None) -> bool:
@@ -48,15 +51,16 @@ def go_on(look: Look, formation: Formation, course: ServiceDeployment) -> Servic
         # Only where more than one revision had tasks when it began is there something to reconcile.
         course = _enter(look, course, Stage.RECONCILE_SERVICE if len(course.sources) > 1 else Stage.PRE_SCALE_UP)
     while course.stage is not Stage.CLEAN_UP:
-        course = _expire(look, course)
-        if any(_is_lost(course, run) for run in _here(course)):
+        course = hooks.expire(look, course)
+        if any(hooks.is_lost(course, run) for run in hooks.here(course)):
             look.service = deployments.fail(look.draft, look.service, course, Cause.HOOK, look.names)
             return course
-        if look.draft.now >= course.stage_since + STAGE_SECONDS_MAX:
-            look.service = deployments.fail(look.draft, look.service, course, Cause.STAGE_TIMEOUT, look.names)
-            return course
-        if any(run.status in _OPEN for run in _here(course)) or not _is_reached(look, formation, course):
-            look.times.append(course.stage_since + STAGE_SECONDS_MAX)
+        is_held = any(run.status in hooks.OPEN for run in hooks.here(course))
+        if is_held or not _is_reached(look, formation, course):
+            until = _ends_at(course)
+            look.times.append(until)
+            if look.draft.now >= until:
+                look.service = deployments.fail(look.draft, look.service, course, Cause.STAGE_TIMEOUT, look.names)
             return course
         course = _enter_next(look, course)
     return course
@@ -69,12 +73,13 @@ def shifts(course: ServiceDeployment) -> tuple[tuple[float, float], ...]:
         return (settings.canary_percent, settings.canary_bake_minutes), (WHOLE_PERCENT, 0)
     if settings.strategy is not Strategy.LINEAR:
         return ((WHOLE_PERCENT, 0),)
-    steps = []
-    percent = settings.step_percent
-    while percent < WHOLE_PERCENT:
-        steps.append((percent, settings.step_bake_minutes))
-        percent += settings.step_percent
-    return (*steps, (WHOLE_PERCENT, 0))
+    steps = range(1, math.ceil(round(WHOLE_PERCENT / settings.step_percent, 6)))
+    return (*((round(n * settings.step_percent, 1), settings.step_bake_minutes) for n in steps), (WHOLE_PERCENT, 0))
+
+
+def _ends_at(course: ServiceDeployment) -> float:
+    """When a stage has taken too long (epoch seconds): after a day, or when its pauses have run out of time."""
+    return max(course.stage_since + STAGE_SECONDS_MAX, *(run.expires_at for run in hooks.here(course)), 0)
 
 
 def _is_reached(look: Look, formation: Formation, course: ServiceDeployment) -> bool:
@@ -101,16 +106,13 @@ def _has_waited(look: Look, course: ServiceDeployment, minutes: float) -> bool:
 
 def _enter_next(look: Look, course: ServiceDeployment) -> ServiceDeployment:
     assert course.stage is not None
-    is_shifting = course.stage is Stage.PRODUCTION_TRAFFIC_SHIFT
-    if is_shifting and course.steps_done + 1 < len(shifts(course)):
-        return _enter(look, course, course.stage, step=course.steps_done + 1)
+    if course.stage is _RECURRING[-1] and course.steps_done + 1 < len(shifts(course)):
+        return _enter(look, course, _RECURRING[0], step=course.steps_done + 1)
     return _enter(look, course, _ORDER[_ORDER.index(course.stage) + 1], step=course.steps_done)
 
 
 def _enter(look: Look, course: ServiceDeployment, stage: Stage, *, step: int = 0) -> ServiceDeployment:
-    runs = tuple(
-        _begin(look, hook, nth, stage, step) for nth, hook in enumerate(course.settings.hooks) if stage in hook.stages
-    )
+    runs = hooks.at_stage(course, stage, step=step, now=look.draft.now, names=look.names)
     entered = msgspec.structs.replace(
         course,
         stage=stage,
@@ -138,54 +140,6 @@ def tell_stage(look: Look, course: ServiceDeployment) -> None:
         test_weight=course.test_weight,
         production_weight=course.production_weight,
     )
-
-
-def _begin(look: Look, hook: Hook, nth: int, stage: Stage, step: int) -> HookRun:
-    is_pause = hook.kind is HookKind.PAUSE
-    seconds = hook.timeout_minutes * MINUTE_SECONDS if is_pause else STAGE_SECONDS_MAX
-    return HookRun(
-        id=look.names.uuid(),
-        stage=stage,
-        hook=nth,
-        step=step,
-        status="AWAITING_ACTION" if is_pause else "IN_PROGRESS",
-        started_at=look.draft.now,
-        expires_at=look.draft.now + seconds,
-        call_at=look.draft.now,
-    )
-
-
-def _here(course: ServiceDeployment) -> list[HookRun]:
-    return [run for run in course.hooks if run.stage is course.stage and run.step == course.steps_done]
-
-
-def _is_lost(course: ServiceDeployment, run: HookRun) -> bool:
-    """Whether a hook ends the deployment: it failed, or its time has gone by and its `timeoutConfiguration` says so."""
-    if run.status != "TIMED_OUT":
-        return run.status == "FAILED"
-    hook = course.settings.hooks[run.hook]
-    return hook.kind is not HookKind.PAUSE or hook.timeout_action != "CONTINUE"
-
-
-def _expire(look: Look, course: ServiceDeployment) -> ServiceDeployment:
-    """Hooks whose time has gone by: TIMED_OUT."""
-    runs = []
-    for run in course.hooks:
-        is_open = run.status in _OPEN
-        if is_open and look.draft.now >= run.expires_at:
-            runs.append(msgspec.structs.replace(run, status="TIMED_OUT"))
-            look.draft.tell(
-                Kind.DEPLOYMENT_HOOK, course.service, service_deployment=course.arn, hook=run.id, status="TIMED_OUT"
-            )
-        else:
-            if is_open:
-                look.times.append(run.expires_at)
-            runs.append(run)
-    if tuple(runs) == course.hooks:
-        return course
-    expired = msgspec.structs.replace(course, hooks=tuple(runs))
-    look.draft.put(expired)
-    return expired
 
 
 def _blue(look: Look) -> Deployment | None:

@@ -5,7 +5,7 @@ are unhealthy, either stops. Where the ceiling allows none, one unhealthy task a
 Source: ECS Developer Guide, "Amazon ECS services" and "Rolling update deployments" (2026).
 """
 
-from controlplane.core.model import Task
+from controlplane.core.model import Scheduling, Task
 from controlplane.core.policy import ProtectionCovers, UnhealthyInRollout
 from controlplane.core.reconcile import health
 from controlplane.core.reconcile.health import Soundness
@@ -52,11 +52,12 @@ def to_replace(look: Look, team: Team, *, needed: int) -> list[Task]:
 
 
 def _is_crowded(look: Look, team: Team) -> bool:
-    """Whether nothing can start beside, and nothing is on its way already: one at a time."""
-    if look.room() > 0 or look.stopping:
+    """Whether nothing can start beside, and nothing is on its way already: one at a time. A daemon has its place."""
+    if look.stopping or any(look.is_(task, Soundness.STARTING, Soundness.SETTLING) for task in team.tasks):
         return False
-    on_their_way = (Soundness.STARTING, Soundness.SETTLING)
-    return len(team.counted) >= team.wanted and not any(look.is_(task, *on_their_way) for task in team.tasks)
+    if look.service.scheduling is Scheduling.DAEMON:
+        return True
+    return look.room() <= 0 and len(team.counted) >= team.wanted
 
 
 def _is_left(look: Look, task: Task) -> bool:

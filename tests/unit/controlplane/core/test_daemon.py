@@ -152,3 +152,19 @@ def test_a_task_whose_instance_meets_the_constraints_no_longer_is_stopped() -> N
     assert world.service(service).desired_count == 1
     names = [event.name for event in world.service(service).events]
     assert "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED" in names
+
+
+def test_an_unhealthy_daemon_task_is_replaced_though_another_instance_has_no_room_for_one() -> None:
+    world = ToyCluster(hosts=3, policy=Policy(healthy_after_seconds=0))
+    service = world.create_service(world.define(Amounts(1024, 64), is_checked=True), desired=0, name="log", **DAEMON)
+    world.run(1)
+    for task in world.live(service):
+        world.health(task.arn, HealthStatus.HEALTHY)
+    world.add_host(Amounts(512, 512))
+    world.run(1)
+    assert len(world.live(service)) == 3
+    sick = world.live(service)[0]
+    world.health(sick.arn, HealthStatus.UNHEALTHY)
+    world.run(60)
+    assert not world.state.task(sick.arn).is_live
+    assert len(world.live(service)) == 3

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 from toy_cluster import Behaviour, ToyCluster
 
@@ -23,7 +24,7 @@ from controlplane.core.rollouts import (
 )
 from controlplane.core.view import Draft
 from wire.resources import Amounts
-from wire.status import HealthStatus, TaskStatus
+from wire.status import HealthStatus, StopCode, TaskStatus
 
 SMALL = Amounts(64, 64)
 BREAKER = RolloutSettings(breaker=Breaker(is_enabled=True, rolls_back=True))
@@ -309,3 +310,50 @@ def test_the_throttle_of_2023_ends_at_15_minutes_and_a_service_may_start_only_so
     world.run(6 * 3600)
     made = sorted({task.created_at for task in world.tasks(service) if task.task_definition.endswith(":2")})
     assert 900 <= max(later - earlier for earlier, later in pairwise(made)) < 901
+
+
+def test_a_failed_task_that_is_touched_again_counts_once() -> None:
+    world, service = settled()
+    broken(world, service)
+    world.run(1)
+    failed = next(task for task in world.tasks(service) if task.stop_code is StopCode.TASK_FAILED_TO_START)
+    before = world.course(service).failures, world.service(service).deployments[0].failed_tasks
+    world.decide("tag", lambda draft: draft.put(msgspec.structs.replace(failed, version=failed.version + 1)))
+    assert (world.course(service).failures, world.service(service).deployments[0].failed_tasks) == before
+
+
+def test_early_success_waits_for_one_healthy_task_at_least() -> None:
+    early = EarlySuccess(is_enabled=True, healthy_percent=0, cleanup=Cleanup.DEFERRED)
+    world, service = settled(settings=RolloutSettings(early_success=early), minimum_healthy_percent=0)
+    world.behaviour = lambda _: Behaviour(starts_in=30)
+    world.deploy(service, world.define(SMALL))
+    world.run(20)
+    assert world.course(service).status is RolloutStatus.IN_PROGRESS
+    world.run(60)
+    assert world.course(service).status is RolloutStatus.SUCCESSFUL
+
+
+def test_the_way_back_brings_the_former_revision_whole() -> None:
+    """Its network, its load balancers, its capacity providers: all that belongs to a revision."""
+    former = {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["a"]}}, "tags": []}
+    world, service = settled(body=former)
+    world.behaviour = lambda task: Behaviour(fails=task.task_definition.endswith(":2"))
+    changed = {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["b"]}}, "tags": [1], "platformVersion": "1"}
+    world.deploy(service, world.define(SMALL), body=changed)
+    world.run(60)
+    assert world.course(service).status is RolloutStatus.ROLLBACK_SUCCESSFUL
+    assert world.service(service).body == {**former, "tags": [1]}
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (Cause.BREAKER, "ECS deployment circuit breaker: rolling back to deploymentId ecs-svc/1."),
+        (Cause.ALARM, "ECS deployment alarm: rolling back to deploymentId ecs-svc/1."),
+        (Cause.STOPPED, "ECS deployment stopped by user: rolling back to deploymentId ecs-svc/1."),
+        (Cause.HOOK, "ECS deployment lifecycle hook: rolling back to deploymentId ecs-svc/1."),
+        (Cause.STAGE_TIMEOUT, "ECS deployment lifecycle stage timed out: rolling back to deploymentId ecs-svc/1."),
+    ],
+)
+def test_why_it_goes_back_is_told_as_it_is(cause: Cause, reason: str) -> None:
+    assert cause.rollback_reason("ecs-svc/1") == reason

@@ -5,6 +5,7 @@ import pytest
 from toy_cluster import ToyCluster
 
 from controlplane.core.model import Task
+from controlplane.core.reconcile import deployments
 from controlplane.core.rollouts import (
     AlarmSettings,
     Hook,
@@ -16,6 +17,7 @@ from controlplane.core.rollouts import (
     Stage,
     Strategy,
 )
+from controlplane.scheduling.hooks import Answer, after, payload
 from wire.resources import Amounts
 
 SMALL = Amounts(64, 64)
@@ -178,3 +180,110 @@ def test_a_stage_that_takes_a_day_is_given_up() -> None:
     world.run(24 * 3600 + 60)
     assert world.course(service).status is RolloutStatus.ROLLBACK_SUCCESSFUL
     assert revisions(world, service) == [":1", ":1"]
+
+
+@pytest.mark.parametrize("member", ["bake_minutes", "canary_bake_minutes"])
+def test_a_bake_time_of_a_whole_day_is_no_stage_that_takes_too_long(member: str) -> None:
+    """1440 minutes are allowed, and a stage may last 24 hours."""
+    world, service = staged(**{"strategy": Strategy.CANARY, "canary_bake_minutes": 0, member: 1440})
+    world.run(24 * 3600 + 60)
+    assert world.course(service).status is RolloutStatus.SUCCESSFUL
+
+
+def test_a_pause_may_outlast_the_day_of_its_stage() -> None:
+    hook = Hook(kind=HookKind.PAUSE, stages=(Stage.POST_SCALE_UP,), timeout_minutes=20160, timeout_action="CONTINUE")
+    world, service = staged(hooks=(hook,))
+    world.run(13 * 24 * 3600)
+    assert [run.status for run in open_runs(world, service)] == ["AWAITING_ACTION"]
+    world.run(24 * 3600 + 60)
+    assert world.course(service).status is RolloutStatus.SUCCESSFUL
+
+
+@pytest.mark.parametrize(("action", "ends"), [("CONTINUE", "SUCCESSFUL"), ("ROLLBACK", "ROLLBACK_SUCCESSFUL")])
+def test_a_webhook_that_comes_to_no_result_in_its_time_does_as_its_timeout_says(action: str, ends: str) -> None:
+    stages_ = (Stage.POST_SCALE_UP,)
+    hook = Hook(kind=HookKind.WEBHOOK, target="http://x", stages=stages_, timeout_minutes=5, timeout_action=action)
+    world, service = staged(hooks=(hook,))
+    world.run(330)
+    assert world.course(service).status == ends
+
+
+def test_before_each_step_of_the_production_traffic_its_hooks_are_asked() -> None:
+    hook = Hook(kind=HookKind.PAUSE, stages=(Stage.PRE_PRODUCTION_TRAFFIC_SHIFT,))
+    world, service = staged(strategy=Strategy.LINEAR, step_percent=40, step_bake_minutes=1, hooks=(hook,))
+    weights = []
+    for _ in range(3):
+        world.run(100)
+        assert len(open_runs(world, service)) == 1
+        weights.append(world.course(service).production_weight)
+        answer(world, service, "SUCCEEDED")
+    world.run(10)
+    assert weights == [0, 40, 80]
+    assert len({run.id for run in world.course(service).hooks}) == 3
+    assert world.course(service).status is RolloutStatus.SUCCESSFUL
+
+
+SHIFTS = (Stage.TEST_TRAFFIC_SHIFT, Stage.PRODUCTION_TRAFFIC_SHIFT)
+
+
+def test_on_the_way_back_the_hooks_of_the_shifts_are_asked_again_and_awaited() -> None:
+    hook = Hook(kind=HookKind.WEBHOOK, target="http://x", stages=SHIFTS)
+    world, service = staged(hooks=(hook,), bake_minutes=60)
+    for _ in SHIFTS:
+        world.run(5)
+        answer(world, service, "SUCCEEDED")
+    world.run(5)
+    assert world.course(service).stage is Stage.BAKE_TIME
+    world.decide("stop", lambda draft: deployments.step(draft, world.course(service), RolloutStatus.ROLLBACK_REQUESTED))
+    world.run(60)
+    back = open_runs(world, service)
+    assert [(run.stage, run.is_back) for run in back] == [(stage, True) for stage in reversed(SHIFTS)]
+    course = world.course(service)
+    assert (course.status, course.production_weight) == (RolloutStatus.ROLLBACK_IN_PROGRESS, 0)
+    assert payload(course, back[0])["executionDetails"]["productionTrafficWeights"] == {
+        course.target: 0,
+        course.sources[0]: 100,
+    }
+    answer(world, service, "FAILED")
+    world.run(10)
+    assert world.course(service).status is RolloutStatus.ROLLBACK_SUCCESSFUL, "the traffic is back already"
+
+
+def test_hooks_of_shifts_that_have_not_been_are_not_asked_on_the_way_back() -> None:
+    shift = Hook(kind=HookKind.WEBHOOK, target="http://x", stages=SHIFTS)
+    pause = Hook(kind=HookKind.PAUSE, stages=(Stage.POST_SCALE_UP,))
+    world, service = staged(hooks=(shift, pause))
+    world.run(10)
+    world.decide("stop", lambda draft: deployments.step(draft, world.course(service), RolloutStatus.ROLLBACK_REQUESTED))
+    world.run(10)
+    assert world.course(service).status is RolloutStatus.ROLLBACK_SUCCESSFUL
+
+
+def test_on_the_way_back_all_goes_to_what_was_completed_though_another_was_under_way() -> None:
+    """Two revisions have tasks when the third begins: blue is the one that serves, not the newer."""
+    world, service = staged(bake_minutes=60)
+    world.run(10)
+    serving = world.service(service).settled
+    world.deploy(service, world.define(SMALL))
+    assert len(world.course(service).sources) == 2
+    assert world.course(service).sources[0] == serving
+
+
+def test_a_hook_is_told_the_weights_where_traffic_moves_and_its_own_words_again() -> None:
+    stages_ = (Stage.POST_SCALE_UP, *SHIFTS)
+    hook = Hook(kind=HookKind.WEBHOOK, target="http://x", stages=stages_, details={"a": 1, "b": 1})
+    world, service = staged(hooks=(hook,))
+    told = []
+    for _ in range(3):
+        world.run(5)
+        (run,) = open_runs(world, service)
+        told.append(payload(world.course(service), run)["executionDetails"])
+        answer(world, service, "SUCCEEDED")
+    blue, green = world.course(service).sources[0], world.course(service).target
+    assert [(each["testTrafficWeights"], each["productionTrafficWeights"]) for each in told] == [
+        ({}, {}),
+        ({green: 100, blue: 0}, {}),
+        ({}, {green: 100, blue: 0}),
+    ]
+    noted = after(run, Answer(hookStatus="IN_PROGRESS", hookDetails={"b": 2}), 0)
+    assert payload(world.course(service), noted)["hookDetails"] == {"a": 1, "b": 2}

@@ -186,3 +186,24 @@ def test_whether_protection_covers_health(covers: ProtectionCovers) -> None:
     heal(world, service)
     world.run(5)
     assert world.state.task(one.arn).is_live is (covers is ProtectionCovers.HEALTH)
+
+
+@pytest.mark.parametrize("policy", [Policy(unhealthy_in_rollout=each) for each in UnhealthyInRollout])
+@pytest.mark.parametrize(("minimum", "maximum"), [(50, 100), (100, 150)])
+def test_a_new_revision_takes_over_from_one_that_is_unhealthy_as_a_whole(
+    policy: Policy, minimum: int, maximum: int
+) -> None:
+    """Below the floor already: to stop what is not healthy takes nothing away, and the new ones have the room."""
+    world, service = checked(4, policy, minimum_healthy_percent=minimum, maximum_percent=maximum)
+
+    def turn() -> None:
+        for task in world.live(service):
+            if task.last_status is TaskStatus.RUNNING:
+                world.health(task.arn, UNHEALTHY if task.task_definition.endswith(":1") else HEALTHY)
+
+    turn()
+    world.deploy(service, world.define(SMALL, is_checked=True))
+    for _ in range(40):
+        world.run(30)
+        turn()
+    assert [task.task_definition[-2:] for task in world.live(service)] == [":2"] * 4
