@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -34,6 +35,24 @@ async def ask(plane: ControlPlane, method: str, group: str = "", /, **members: A
     url = f"{plane.url}/_berth/target-groups" + (f"/{group}" if group else "")
     async with aiohttp.ClientSession() as session, session.request(method, url, json=members or None) as answer:
         return answer.status, await answer.json(content_type=None)
+
+
+@contextlib.asynccontextmanager
+async def serving() -> AsyncIterator[int]:
+    """A port at which every GET of / is answered with 200."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port := free_port()).start()
+    try:
+        yield port
+    finally:
+        await runner.cleanup()
 
 
 async def make(plane: ControlPlane, name: str = "web", **members: Any) -> dict[str, Any]:
@@ -174,12 +193,8 @@ async def test_the_agent_hears_of_a_stop_when_the_delay_is_over(plane: ControlPl
 
 async def test_a_service_follows_the_requests_that_its_targets_get() -> None:
     """HAProxy counts, CloudWatch's metrics say so each minute, target tracking adds a task; no requests are a 0 too."""
-    app = web.Application()
-    app.router.add_get("/", _ok)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", served := free_port()).start()
     async with (
+        serving() as served,
         running(Config(port=0, healthy_after_seconds=0, time_scale=SCALE)) as plane,
         ScriptedAgent(plane.url, instance_id="i-1"),
         ScriptedAgent(plane.url, instance_id="i-2"),
@@ -220,11 +235,6 @@ async def test_a_service_follows_the_requests_that_its_targets_get() -> None:
         async with asyncio.timeout(60):
             while newest()[-1] != 0:  # noqa: ASYNC110 - the book tells nobody
                 await asyncio.sleep(0.05)
-    await runner.cleanup()
-
-
-async def _ok(_: web.Request) -> web.Response:
-    return web.Response()
 
 
 async def _ask_steadily(url: str) -> None:
