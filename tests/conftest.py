@@ -7,6 +7,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 import ports
 import pytest
 import witness
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
 
 
 @pytest.fixture

@@ -63,7 +63,6 @@ SERVICE_REQUEST: dict[str, Unserved] = {
 }
 TASK_SET_REQUEST: dict[str, Unserved] = {
     "launchType": _other_than("EC2"),
-    "capacityProviderStrategy": _given,
     "serviceRegistries": _given,
     "platformVersion": _given,
 }

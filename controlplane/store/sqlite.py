@@ -10,6 +10,7 @@ import fcntl
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -40,7 +41,9 @@ from wire.story import StoryLine
 T = TypeVar("T")
 
 BATCH_PLANS_MAX = 100
-"""Plans in one transaction. Those of the one before decide while it is written: with more at once all would wait."""
+BATCH_RECORDS_MAX = 500
+"""Plans in one transaction, and records from which on it takes no further plan. Those of the one before decide while
+it is written: with more at once all would wait."""
 WAITING_PLANS_MAX = 10_000
 """Plans that wait for the writer; who comes then waits for a place."""
 FORMAT = 2
@@ -184,13 +187,19 @@ class SqliteStore:
     async def _write(self) -> None:
         """Write batch after batch until nobody waits."""
         while self._waiting:
-            waiting, self._waiting = self._waiting[:BATCH_PLANS_MAX], self._waiting[BATCH_PLANS_MAX:]
-            accepted, refused = self._check(waiting)
+            accepted, refused = self._check(self._next_batch())
             if accepted:
                 await self._make_true(accepted)
             # Not sooner: whoever decides anew at once must find the view that he was refused for.
             for one, refusal in refused:
                 _settle(one, refusal)
+
+    def _next_batch(self) -> list[_Waiting]:
+        plans = [one.plan for one in self._waiting[:BATCH_PLANS_MAX]]
+        so_far = accumulate(len(plan.puts) for plan in plans)
+        count = 1 + sum(records < BATCH_RECORDS_MAX for records in islice(so_far, len(plans) - 1))
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        return batch
 
     async def _make_true(self, accepted: list[_Waiting]) -> None:
         try:

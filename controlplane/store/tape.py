@@ -73,8 +73,9 @@ class Tape(Generic[T]):
 
         What has one number is never cut in two.
         """
-        (forgotten,) = self._reader.execute(self._sql["forgotten"]).fetchone()
-        return self._entries(after, newest, limit), forgotten
+        entries = self._entries(after, newest, limit)
+        (forgotten,) = self._reader.execute(self._sql["forgotten"]).fetchone()  # after: what goes meanwhile is said
+        return entries, forgotten
 
     def _entries(self, after: int, newest: int, limit: int) -> list[tuple[int, T]]:
         found: list[tuple[int, T]] = []

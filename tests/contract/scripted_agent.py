@@ -16,7 +16,7 @@ _ROLES = ("task-iam-role", "task-iam-role-network-host")
 CAPABILITIES = (*CLAIMED, *(f"com.amazonaws.ecs.capability.{name}" for name in _ROLES))
 """What a host of ours says that it can."""
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 
 
 class ScriptedAgent:

@@ -25,7 +25,7 @@ from agent.local import listen
 from agent.local.serving import About, Local
 from agent.runtime.scripted import ScriptedRuntime
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 INSTANCE = "arn:aws:ecs:us-east-1:123456789012:container-instance/wire/" + "a" * 32
 CLUSTER_ARN = "arn:aws:ecs:us-east-1:123456789012:cluster/wire"
 

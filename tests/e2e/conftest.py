@@ -56,7 +56,7 @@ class World:
         self.processes = {}
         self.program = {}
         """Command lines that stand in for `python -m`, by the name of the process."""
-        self.docker = docker.APIClient(version="auto", timeout=30)
+        self.docker = docker.APIClient(version="auto", timeout=120)
         self.events = DockerEvents(f"berth.run={self.run}")
         witness.call("Docker's events", self.events.told)
         self.ecs = boto3.client(

@@ -23,7 +23,7 @@ class DockerEvents:
         self.rows = []
         self._seen = set()
         self._client = docker.APIClient(version="auto", timeout=None)
-        self._asking = docker.APIClient(version="auto", timeout=30)
+        self._asking = docker.APIClient(version="auto", timeout=120)
         self._changed = threading.Condition()
         self._filters = {"type": "container", "label": label}
         self._since = int(time.time()) - 1
