@@ -226,7 +226,8 @@ def _block(server: DevServer, engine: str) -> str:
     each = "" if settings.hosts == 1 else " each"
     preset = PRESETS[settings.preset]
     grace = duration_text(settings.stop_timeout_seconds or 30)
-    size_text = f"{size.name}{each}: {size.cpu} CPU, {registered_mib} MiB; {', '.join(settings.zones)}"
+    gpus = f", {size.gpus} GPUs played" if size.gpus else ""
+    size_text = f"{size.name}{each}: {size.cpu} CPU, {registered_mib} MiB{gpus}; {', '.join(settings.zones)}"
     switches = f"release={settings.agent_release}  queue={preset.agent.task_queue}  stop timeout={grace}"
     exports = client_exports(server.endpoint, settings.access)
     rows = [
