@@ -87,7 +87,7 @@ class Reset:
         """Wait for a commit after which `holds`, but no longer. A watch that fell behind is taken anew."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not await self._has_come(holds):
+                while not await self._has_come(holds):  # noqa: ASYNC110 - it is commits that are waited for
                     await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     async def _has_come(self, holds: Callable[[State], bool]) -> bool:
