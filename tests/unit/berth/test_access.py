@@ -23,7 +23,7 @@ def test_temporary_keys_reach_the_hosts_of_groups_with_their_token(monkeypatch: 
     assert access.credentials() | TEMPORARY == access.credentials()
     (signer,) = access.client("http://127.0.0.1:1")._signing
     assert isinstance(signer, Signer)
-    assert signer.credentials.get_frozen_credentials() == ("ASIATEST", "s", "t")
+    assert signer.credentials.get_frozen_credentials()[:3] == ("ASIATEST", "s", "t")
 
 
 def test_lasting_keys_come_without_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
