@@ -95,7 +95,7 @@ def known_type(name: str) -> str:
 
 
 async def make_group(client: EcsClient, group: GroupSetting, *, cluster: str) -> dict[str, Any]:
-    """Make a group, and its capacity provider where it names one; a group that is there already stays as it is."""
+    """Make a group, and its capacity provider where it names one. Those that are there already stay as they are."""
     members: dict[str, Any] = {
         "AutoScalingGroupName": group.name,
         "cluster": cluster,
@@ -118,7 +118,7 @@ async def make_group(client: EcsClient, group: GroupSetting, *, cluster: str) ->
             raise
         found = await client.call("DescribeAutoScalingGroups", AutoScalingGroupNames=[group.name])
         made = found["AutoScalingGroups"][0]
-    if group.provider:
+    if group.provider and not made["capacityProvider"]:
         await _make_provider(client, group, made["AutoScalingGroupARN"], cluster)
     return made
 

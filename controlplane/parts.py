@@ -75,8 +75,8 @@ class Parts:
         self.events = EventStream(store, self.metrics)
         self.logs = LogStore(config.data_dir / LOGS_FILE if config.data_dir is not None else None)
         self._for_agents()
-        self._for_metrics()
         self._for_traffic()
+        self._for_metrics()
         self._for_callers()
         self._for_time()
         self._for_events()
@@ -98,6 +98,13 @@ class Parts:
         self.executing = Executing(self.sessions.send, time.time)
         self.telemetry = Telemetry(store=self.store, committer=self.committer)
 
+    def _for_traffic(self) -> None:
+        proxy = HaProxy(self.config.haproxy, self.config.host)
+        self.balancer = Balancer(self.store, self.committer, proxy, self.names, time.time)
+        self.target_groups = TargetGroups(
+            self.store, self.committer, self.names, self.config, lambda: self.balancer.trouble
+        )
+
     def _for_metrics(self) -> None:
         self.book = Book()
         self.monitoring = Monitoring(
@@ -109,18 +116,12 @@ class Parts:
             names=self.names,
             book=self.book,
             newest=self.telemetry.fresh,
+            requests=lambda: self.balancer.requests,
             clock=time.time,
             sleep=asyncio.sleep,
             pace=self.pace,
         )
         self.alarms = Alarms(store=self.store, committer=self.committer, new_id=self.names.uuid)
-
-    def _for_traffic(self) -> None:
-        proxy = HaProxy(self.config.haproxy, self.config.host)
-        self.balancer = Balancer(self.store, self.committer, proxy, self.names, time.time)
-        self.target_groups = TargetGroups(
-            self.store, self.committer, self.names, self.config, lambda: self.balancer.trouble
-        )
 
     def _for_callers(self) -> None:
         self.dispatcher = Dispatcher(

@@ -9,10 +9,12 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from controlplane.api.clusters import DEFAULT_CLUSTER
 from controlplane.committing import Committer
 from controlplane.core import lifecycle
-from controlplane.core.capacity.model import Group, Machine
+from controlplane.core.capacity.model import CapacityProvider, Group, Machine
 from controlplane.core.model import Cluster, Instance, Release, Service, Task
 from controlplane.core.state import State
 from controlplane.core.tables import RECORDS
@@ -28,6 +30,9 @@ RETURN_SECONDS_MAX = 30.0
 """For the hosts to come back."""
 LOOK_AGAIN_SECONDS = 0.05
 REASON = "Reset"
+
+_OF_HOSTS = (Group, Machine, CapacityProvider)
+_SUPPLY = ("capacityProviders", "defaultCapacityProviderStrategy")
 
 Homes = dict[str, str]
 """Name of the cluster by the ARN of a connected instance."""
@@ -103,19 +108,26 @@ class Reset:
         return True
 
     def _empty(self, draft: Draft) -> Homes:
-        """Delete every record but the hosts' own: groups, machines, and instances that register once in their life."""
+        """Delete every record but the hosts' own: groups with their providers, and who registers once in its life."""
         for task in list(draft.records(Task)):
             lifecycle.observe_lost(draft, task, stop_code=StopCode.USER_INITIATED, reason=REASON)
         homes = {i.arn: i.cluster for i in draft.records(Instance) if i.agent_connected and _is_alive(i)}
-        for kind in filter(lambda kind: kind not in (Group, Machine), RECORDS):
+        supply = {name: _supply(draft, name) for name in sorted({DEFAULT_CLUSTER, *homes.values()})}
+        for kind in filter(lambda kind: kind not in _OF_HOSTS, RECORDS):
             for record in list(draft.records(kind)):
                 if isinstance(record, Task):
                     lifecycle.forget(draft, record)
                 elif not (isinstance(record, Instance) and record.arn in homes and record.release is Release.NONE):
                     draft.delete(record)
-        for name in sorted({DEFAULT_CLUSTER, *homes.values()}):
-            draft.put(self._new_cluster(name))
+        for name, body in supply.items():
+            draft.put(msgspec.structs.replace(self._new_cluster(name), body=body))
         return homes
+
+
+def _supply(view: View, cluster: str) -> dict[str, Any]:
+    """What a cluster (name) has its hosts from, as in its body."""
+    record = view.cluster(cluster)
+    return {member: record.body[member] for member in _SUPPLY if member in record.body} if record is not None else {}
 
 
 def _refused(sentence: str) -> AwsError:

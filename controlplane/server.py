@@ -32,7 +32,7 @@ from controlplane.events.emitter import Emitter
 from controlplane.events.feed import Bell
 from controlplane.parts import Parts
 from controlplane.store.memory import MemoryStore
-from controlplane.store.port import Commit, Store, StoreBusy
+from controlplane.store.port import Commit, Store, StoreBusy, StoreForeign
 from controlplane.store.sqlite import SqliteStore
 from wire.arn import ArnMaker
 from wire.errors import AwsError
@@ -83,7 +83,7 @@ class ControlPlane(Parts):
         schedulers.load()
         await self._runner.setup()
         assert self._runner.server is not None
-        door, config = Door(self._runner.server), self.config
+        door, config = Door(self._runner.server, self.dispatcher.handle), self.config
         try:
             encryption = tls(config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
             self._listener = await asyncio.get_running_loop().create_server(
@@ -260,8 +260,8 @@ def _open_store(config: Config) -> Store:
         return MemoryStore(emit=emit)
     try:
         return SqliteStore(Path(config.data_dir) / STORE_FILE, emit=emit)
-    except StoreBusy as busy:
-        raise SetupError(str(busy)) from None
+    except (StoreBusy, StoreForeign) as refused:
+        raise SetupError(str(refused)) from None
 
 
 def _why_no_port(config: Config, error: OSError) -> str:

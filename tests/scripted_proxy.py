@@ -17,6 +17,7 @@ class ScriptedProxy:
         self.picture = Picture()
         self.shown = 0
         self.trouble = ""
+        self.requests: Counter[str] = Counter()
         self._turns: Counter[str] = Counter()
 
     async def show(self, picture: Picture) -> None:
@@ -54,11 +55,15 @@ class ScriptedProxy:
         return 503, ""
 
     async def _serve(self, pool: Pool) -> tuple[int, str]:
-        up = [s for s in pool.servers if s.weight and (await _check(pool, s)).is_up]
-        if not up:
+        carrying = [server for server in pool.servers if server.weight]
+        if not carrying:
             return 503, ""
+        self.requests[pool.name] += 1
         self._turns[pool.name] += 1
-        return await _get(up[self._turns[pool.name] % len(up)], "/")
+        try:
+            return await _get(carrying[self._turns[pool.name] % len(carrying)], "/")
+        except aiohttp.ClientError:
+            return 502, ""
 
 
 async def _check(pool: Pool, server: Server) -> Seen:

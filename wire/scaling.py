@@ -19,3 +19,5 @@ METRIC_DATA_MAX = 1000
 """Metrics in one PutMetricData."""
 ECS_METRICS = "AWS/ECS"
 """Namespace of what services use."""
+BALANCER_METRICS = "AWS/ApplicationELB"
+"""The namespace of what target groups carry."""

@@ -119,7 +119,7 @@ class Kind(StrEnum):
     """Docker refused or failed. subject: task; container, call, error."""
 
 
-class StoryLine(msgspec.Struct, frozen=True, omit_defaults=True):
+class StoryLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One thing that happened.
 
     `at` is epoch seconds on the clock of `actor` (`controlplane` or `agent/<instance id>`).

@@ -187,15 +187,13 @@ class _Stage:
         )
         self._server = DevServer(settings)
         self._server.open()
-        if self._order.is_plain or not self._console.is_terminal:
-            run = await Scenario(setup, self._server, PlainWatcher(self._say)).play()
-        else:
-            watcher = LiveWatcher(self._console)
-            watcher.start()
-            try:
-                run = await Scenario(setup, self._server, watcher).play()
-            finally:
-                watcher.stop()
+        is_plain = self._order.is_plain or not self._console.is_terminal
+        watcher = PlainWatcher(self._say) if is_plain else LiveWatcher(self._console)
+        watcher.start()
+        try:
+            run = await Scenario(setup, self._server, watcher).play()
+        finally:
+            watcher.stop()
         await self.clear()
         return run
 

@@ -132,6 +132,7 @@ def _show(group: Members) -> None:
     for listener in group["listeners"]:
         parts = ", ".join(f"{name} {percent:g} %" for name, percent in listener["percent"].items())
         click.echo(f"  listens on {listener['port']}: {parts}; rule {listener['ruleArn']}")
+        click.echo(f"    ResourceLabel {listener['resourceLabel']}")
     for target in group["targets"]:
         why = f" ({target['reason']})" if target["reason"] else ""
         where = f"{target['address']}:{target['port']}"

@@ -1,8 +1,11 @@
 """The run as dated lines, one for each event that matters: for logs, pipes and narrow terminals.
 
-It words lines of the story and computes nothing.
+It words lines of the story and computes nothing. Lines come from several machines; each is held for a moment, so that
+they stand in the order of their times, a cause before what came of it.
 """
 
+import asyncio
+import heapq
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +18,8 @@ from wire.arn import short_id
 from wire.story import Kind, StoryLine
 
 SHORT = 8
+HELD_SECONDS = 0.3
+"""An agent tells its story some tenths of a second late."""
 WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     Kind.INSTANCE_REGISTERED: lambda d: f"registers with {d.get('cpu')} CPU and {d.get('memory_mib')} MiB",
     Kind.PLACEMENT_HELD: lambda d: (
@@ -32,14 +37,28 @@ WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
 class PlainWatcher:
     """Prints dated lines: wall clock, seconds after the deploy, host, task, event."""
 
-    def __init__(self, echo: Callable[[str], None]) -> None:
+    def __init__(self, echo: Callable[[str], None], clock: Callable[[], float] = time.time) -> None:
         self._echo = echo
+        self._clock = clock
+        self._held: list[tuple[float, int, str]] = []
+        self._printed = 0
+        self._telling: asyncio.Task[None] | None = None
         self._blamed: set[str] = set()
         self._scaler_said = ""
 
+    def start(self) -> None:
+        """Print from now on."""
+        self._telling = asyncio.create_task(self._tell(), name="dated lines")
+
+    def stop(self) -> None:
+        """Print the rest."""
+        if self._telling is not None:
+            self._telling.cancel()
+        self._flush(float("inf"))
+
     def on_phase(self, run: Run, phase: str) -> None:
         """A line for each part of the run."""
-        self._print(run, time.time(), f"--- {phase}")
+        self._print(run, self._clock(), f"--- {phase}")
 
     def on_line(self, run: Run, line: StoryLine) -> None:
         """A line for an event that matters."""
@@ -85,4 +104,14 @@ class PlainWatcher:
     def _print(self, run: Run, at: float, text: str) -> None:
         clock = time.strftime("%H:%M:%S", time.localtime(at)) + f".{int(at * 1000) % 1000:03d}"
         after = "" if run.deploy_at is None else f"{at - run.deploy_at:+.2f} s"
-        self._echo(f"{clock} {after:>9}  {text}")
+        self._printed += 1  # of the same time, the first first
+        heapq.heappush(self._held, (at, self._printed, f"{clock} {after:>9}  {text}"))
+
+    async def _tell(self) -> None:
+        while True:
+            self._flush(self._clock() - HELD_SECONDS)
+            await asyncio.sleep(HELD_SECONDS / 2)
+
+    def _flush(self, until: float) -> None:
+        while self._held and self._held[0][0] <= until:
+            self._echo(heapq.heappop(self._held)[-1])

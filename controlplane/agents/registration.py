@@ -18,7 +18,7 @@ from wire.arn import parse
 from wire.errors import ClientException, InvalidParameterException
 from wire.extensions import INSTANCE_TYPE_ATTRIBUTE, RELEASE_ATTRIBUTE, ZONE_ATTRIBUTE
 from wire.holds import Ledger
-from wire.resources import Amounts, from_resources
+from wire.resources import Amounts, from_resources, with_devices
 from wire.status import InstanceStatus
 from wire.story import Kind
 
@@ -135,7 +135,9 @@ def _arn(call: Call, cluster: Cluster) -> str:
 
 def _amounts(call: Call) -> Amounts:
     try:
-        amounts = from_resources(call.body.get("totalResources", ()))
+        amounts = with_devices(
+            from_resources(call.body.get("totalResources", ())), call.body.get("platformDevices", ())
+        )
     except (KeyError, ValueError):
         raise InvalidParameterException("totalResources can not be read.") from None
     if amounts.cpu <= 0 or amounts.memory_mib <= 0:

@@ -11,11 +11,16 @@ from controlplane.core import providers
 from controlplane.core.capacity import provisioning, strategy
 from controlplane.core.capacity.attachment import strategy_of as chosen_of
 from controlplane.core.capacity.strategy import Item
-from controlplane.core.model import Cluster, Service
+from controlplane.core.model import Cluster, Scheduling, Service
 from controlplane.core.view import Draft, View
 from wire.errors import InvalidParameterException
 
 MEMBER = "capacityProviderStrategy"
+_NOT_OF_DAEMONS = (
+    "Specifying a capacity provider strategy is not supported when you create a service using the DAEMON scheduling "
+    "strategy."
+)
+"""A cluster's default strategy counts; `launchType` EC2 is the way out. Source: aws/containers-roadmap#692."""
 
 
 def strategy_of(view: View, call: Call, cluster: Cluster) -> Sequence[Item]:
@@ -27,7 +32,8 @@ def strategy_of(view: View, call: Call, cluster: Cluster) -> Sequence[Item]:
     if call.body.get(MEMBER) and call.body.get("launchType"):
         raise InvalidParameterException("Specify either Launch Type or Capacity Provider Strategy, but not both.")
     found = chosen_of(cluster, call.body)
-    _check(view, cluster, found)
+    if found:
+        _check(view, cluster, found)
     return found
 
 
@@ -37,14 +43,18 @@ def any_waits(view: View, cluster: Cluster, items: Sequence[Item]) -> bool:
 
 
 def resolved(view: View, call: Call, cluster: Cluster) -> dict[str, Any]:
-    """The members of a new service's body: a default strategy stays with the services that it was given to."""
+    """The members of a new service's or task set's body: a default strategy stays with those that it was given to."""
     found = strategy_of(view, call, cluster)
+    if found and call.text("schedulingStrategy") == Scheduling.DAEMON:
+        raise InvalidParameterException(_NOT_OF_DAEMONS)
     return {MEMBER: list(found)} if found else {}
 
 
 def updated(draft: Draft, call: Call, cluster: Cluster, service: Service) -> dict[str, Any]:
     """The members of an updated service's body. A strategy that is given takes the place of the former one."""
     given = call.body.get(MEMBER)
+    if given and service.scheduling is Scheduling.DAEMON:
+        raise InvalidParameterException(_NOT_OF_DAEMONS)
     if given:
         _check(draft, cluster, given)
     if bool(given) != bool(service.body.get(MEMBER)) and given and not call.body.get("forceNewDeployment", False):

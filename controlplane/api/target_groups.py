@@ -228,6 +228,7 @@ def render(view: View, group: TargetGroup) -> dict[str, Any]:
                 "port": listener.port,
                 "listenerArn": listener.arn,
                 "ruleArn": listener.rule,
+                "resourceLabel": f"{listener.balancer}/{group.label}",
                 "percent": {names[arn]: part / 10 for arn, part in parts[listener.port].items() if arn in names},
             }
             for listener in listeners

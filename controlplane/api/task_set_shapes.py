@@ -28,7 +28,7 @@ def render(view: View, service: Service, deployment: Deployment, *, with_tags: b
         "pendingCount": sum(task.last_status.is_starting for task in tasks),
         "createdAt": deployment.created_at,
         "updatedAt": deployment.updated_at,
-        "launchType": "EC2",
+        **({} if kept.get("capacityProviderStrategy") else {"launchType": "EC2"}),
         "scale": {"value": task_set.scale_percent, "unit": "PERCENT"},
         "stabilityStatus": "STEADY_STATE" if task_set.is_steady else "STABILIZING",
         "stabilityStatusAt": task_set.steady_at,

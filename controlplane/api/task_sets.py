@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from controlplane.api import limits, load_balancers, network
+from controlplane.api import capacity, limits, load_balancers, network
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.references import service_arn, short_name
@@ -38,9 +38,10 @@ def create_task_set(draft: Draft, call: Call) -> Answer:
     check_tags(call.body.get("tags", ()))
     limits.refuse_unserved(call.body, limits.TASK_SET_REQUEST, call.operation)
     definition = find_active(draft, call, call.body["taskDefinition"])
-    limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
+    limits.refuse_unrunnable(definition)
     load_balancers.check(draft, call.body.get("loadBalancers", ()), definition.body)
     network.check(definition.body, call.body.get("networkConfiguration"))
+    kept = {member: call.body[member] for member in _KEPT if member in call.body}
     made = Deployment(
         id=call.names.deployment(),
         status="ACTIVE",
@@ -48,7 +49,7 @@ def create_task_set(draft: Draft, call: Call) -> Answer:
         task_set=TaskSet(
             scale_percent=_scale(call.body.get("scale", {"value": 100.0, "unit": "PERCENT"})),
             steady_at=draft.now,
-            body={member: call.body[member] for member in _KEPT if member in call.body},
+            body=kept | capacity.resolved(draft, call, cluster_of(draft, call)),
         ),
         created_at=draft.now,
         updated_at=draft.now,

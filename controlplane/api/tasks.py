@@ -187,7 +187,7 @@ def _runnable(draft: Draft, call: Call, cluster: Cluster) -> TaskDefinition:
         launch_type.check(draft, cluster, body)
     limits.refuse_unserved(body, limits.TASK_REQUEST, call.operation)
     definition = find_active(draft, call, body["taskDefinition"])
-    limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
+    limits.refuse_unrunnable(definition)
     network.check(definition.body, body.get("networkConfiguration"))
     _check_words(call)
     overrides.check(definition.body, body.get("overrides", {}))

@@ -6,7 +6,7 @@ A proxy that cannot be run changes no task; targets stay as they are until it ca
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -43,6 +43,11 @@ class Balancer:
         self._clock = clock
         self._open: dict[str, None] = {}
         self._stirred = asyncio.Event()
+
+    @property
+    def requests(self) -> Mapping[str, int]:
+        """Requests that targets of each group (name) have been sent, as the proxy counts; it never falls."""
+        return self._proxy.requests
 
     async def run(self) -> None:
         """Balance until cancelled or the store is closed; the proxy ends then."""

@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,11 +43,18 @@ class HaProxy:
         self._shown: Picture | None = None
         self._leftover: set[Place] = set()
         self._generation = 0
+        self._requests_before: Counter[str] = Counter()
+        """Of the processes that were."""
+        self._requests: Counter[str] = Counter()
 
     @property
     def pid(self) -> int | None:
         """Process id of the one that serves; None: none does."""
         return self._process.pid if self._is_alive() and self._process is not None else None
+
+    @property
+    def requests(self) -> Mapping[str, int]:
+        return self._requests_before + self._requests
 
     async def show(self, picture: Picture) -> None:
         before = self._shown
@@ -62,9 +70,14 @@ class HaProxy:
         self._shown = picture
 
     async def look(self) -> Mapping[Place, Seen]:
-        return words.seen(await self._ask(words.STATISTICS)) if self._is_alive() else {}
+        if not self._is_alive():
+            return {}
+        statistics = await self._ask(words.STATISTICS)
+        self._requests = words.requests(statistics)
+        return words.seen(statistics)
 
     async def close(self) -> None:
+        self._close_count()
         processes = [*self._former, *([self._process] if self._process is not None else [])]
         for process in processes:
             await _end(process)
@@ -96,6 +109,9 @@ class HaProxy:
         return self._home / f"{self._generation}.map"
 
     async def _start(self, picture: Picture) -> None:
+        with contextlib.suppress(ProxyError):
+            await self.look()
+        self._close_count()
         former, former_socket = self._process, self._socket
         self._generation += 1
         self._leftover.clear()
@@ -125,6 +141,11 @@ class HaProxy:
             raise
         self._process = process
         self._former = [old for old in (*self._former, former) if old is not None and old.returncode is None]
+
+    def _close_count(self) -> None:
+        """The next process counts from 0."""
+        self._requests_before += self._requests
+        self._requests = Counter()
 
     async def _wait_ready(self, process: asyncio.subprocess.Process, log: Path) -> None:
         for _ in range(round(START_SECONDS / POLL_SECONDS)):

@@ -1,11 +1,14 @@
 """HAProxy's words: its configuration, the commands of its runtime API, its statistics. Texts in and out, no process.
 
 Each front knows every pool of its protocol and asks a map for the shares, so traffic shifts without a reload; servers
-come and go as dynamic servers. Only other fronts, pools or checks need another configuration. A request is never tried
-a second time: nor does an Application Load Balancer. Source: HAProxy 2.6 Configuration Manual and Management Guide.
+come and go as dynamic servers. Only other fronts, pools or checks need another configuration. A pool is two backends:
+one is sent requests by weight alone, the other is only checked, so that a server that fails its checks can still be
+sent some. A request is never tried a second time: nor does an Application Load Balancer.
+Source: HAProxy 2.6 Configuration Manual and Management Guide.
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
@@ -17,9 +20,16 @@ from controlplane.core.balancing.traffic import WHOLE
 
 IDLE_SECONDS = 60
 """Idle timeout. Source: ELB User Guide, "Connection idle timeout"."""
-STATISTICS = "show stat -1 4 -1"
-"""Of all servers."""
+CONNECT_SECONDS = 10.0
+"""Source: ELB User Guide, "Troubleshoot your Application Load Balancers", HTTP 504."""
+STATISTICS = "show stat -1 6 -1"
+"""Of all backends and servers."""
+_CHECKS = ".checks"
+"""What the name of a pool's other backend ends with; names of pools have no dot."""
 _MODES = {Protocol.HTTP: "http", Protocol.TCP: "tcp"}
+_WHOLE_BACKEND = "BACKEND"
+_UNREACHED = "if { status 503 } !{ var(txn.answered) -m found } { nbsrv gt 0 }"
+"""The target that was chosen took no connection. Where there is none to choose, 503 stands."""
 _NO_RESULT = ("", "INI", "UNK", "SOCKERR", "NONE")
 
 
@@ -31,7 +41,7 @@ def configuration(picture: Picture, *, host: str, socket: Path, shares: Path) ->
         "    maxconn 4096",
         "    hard-stop-after 30s",
         "defaults",
-        "    timeout connect 5s",
+        f"    timeout connect {round(1000 * CONNECT_SECONDS)}ms",
         f"    timeout client {IDLE_SECONDS}s",
         f"    timeout server {IDLE_SECONDS}s",
         "    retries 0",
@@ -68,21 +78,19 @@ def commands(before: Picture, after: Picture, shares: Path) -> Iterator[str]:
                     yield f"set server {place} weight {server.weight}"
                 continue
             if known is not None:
-                yield from removal(old.name, server.name)
+                yield from _removals(old.name, server.name)
                 stays.add(server.name)
-            yield f"add server {place} {_server(new, server)}"
-            yield f"enable health {place}"
-            yield f"enable server {place}"
+            yield from _addition(new, server)
         for name in was.keys() - stays:
-            removals += removal(old.name, name)
+            removals += _removals(old.name, name)
     ends = _ends(before)
     yield from (f"set map {shares} {key} {end}" for key, end in _ends(after).items() if ends[key] != end)
     yield from removals
 
 
-def removal(pool: str, server: str) -> tuple[str, str, str]:
+def removal(backend: str, server: str) -> tuple[str, str, str]:
     """Cut a server off, with its connections, and take it out."""
-    place = f"{pool}/{server}"
+    place = f"{backend}/{server}"
     return f"disable server {place}", f"shutdown sessions server {place}", f"del server {place}"
 
 
@@ -95,12 +103,23 @@ def is_refusal(command: str, answer: str) -> bool:
 def seen(statistics: str) -> dict[Place, Seen]:
     """What checks have come to, from the statistics of all servers."""
     found: dict[Place, Seen] = {}
-    for row in csv.DictReader(statistics.removeprefix("# ").splitlines()):
+    for row in _rows(statistics):
         check = row["check_status"].removeprefix("* ")
         if check not in _NO_RESULT and row["status"] != "MAINT":
             is_up = not row["status"].startswith("DOWN")
-            found[row["pxname"], row["svname"]] = Seen(is_up, "" if is_up else _why(check, row["check_code"]))
+            place = row["pxname"].removesuffix(_CHECKS), row["svname"]
+            found[place] = Seen(is_up, "" if is_up else _why(check, row["check_code"]))
     return found
+
+
+def requests(statistics: str) -> Counter[str]:
+    """How many requests (connections, where it is TCP) each pool has been sent since this process began."""
+    totals = {row["pxname"]: int(row["lbtot"] or 0) for row in _rows(statistics) if row["svname"] == _WHOLE_BACKEND}
+    return Counter({name: total for name, total in totals.items() if not name.endswith(_CHECKS)})
+
+
+def _rows(statistics: str) -> Iterator[dict[str, str]]:
+    return csv.DictReader(statistics.removeprefix("# ").splitlines())
 
 
 def _why(check: str, code: str) -> str:
@@ -144,20 +163,44 @@ def _front(front: Front, pools: tuple[Pool, ...], host: str, shares: Path) -> li
 
 
 def _pool(pool: Pool) -> list[str]:
-    lines = [
-        f"backend {pool.name}",
-        f"    mode {_MODES[pool.protocol]}",
-        "    balance roundrobin",
-        f"    timeout check {pool.check.timeout_seconds}s",
-    ]
-    if pool.protocol is Protocol.HTTP:
-        lines += [f"    option httpchk GET {pool.check.path}", f"    http-check expect status {pool.check.matcher}"]
-    return lines + [f"    server {server.name} {_server(pool, server)}" for server in pool.servers]
+    is_http, mode = pool.protocol is Protocol.HTTP, f"    mode {_MODES[pool.protocol]}"
+    carries = [f"backend {pool.name}", mode, "    balance roundrobin", *(_answers() if is_http else [])]
+    checks = [f"backend {pool.name}{_CHECKS}", mode, f"    timeout check {pool.check.timeout_seconds}s"]
+    if is_http:
+        checks += [f"    option httpchk GET {pool.check.path}", f"    http-check expect status {pool.check.matcher}"]
+    carries += [f"    server {server.name} {_carried(server)}" for server in pool.servers]
+    return carries + checks + [f"    server {server.name} {_checked(pool, server)}" for server in pool.servers]
 
 
-def _server(pool: Pool, server: Server) -> str:
+def _answers() -> Iterator[str]:
+    """What is answered where a target is not reached is an Application Load Balancer's, not HAProxy's 503."""
+    yield "    http-request set-var(txn.begun) date(0,ms)"
+    yield "    http-response set-var(txn.answered) int(1)"
+    is_late = f"{{ date(0,ms),sub(txn.begun) ge {round(1000 * CONNECT_SECONDS)} }}"
+    yield f'    http-after-response set-status 504 reason "Gateway Time-out" {_UNREACHED} {is_late}'
+    yield f'    http-after-response set-status 502 reason "Bad Gateway" {_UNREACHED}'
+
+
+def _addition(pool: Pool, server: Server) -> Iterator[str]:
+    place, checked = f"{pool.name}/{server.name}", f"{pool.name}{_CHECKS}/{server.name}"
+    yield f"add server {place} {_carried(server)}"
+    yield f"enable server {place}"
+    yield f"add server {checked} {_checked(pool, server)}"
+    yield f"enable health {checked}"
+    yield f"enable server {checked}"
+
+
+def _removals(pool: str, server: str) -> tuple[str, ...]:
+    return *removal(pool, server), *removal(pool + _CHECKS, server)
+
+
+def _carried(server: Server) -> str:
+    return f"{server.address}:{server.port} weight {server.weight} pool-max-conn 0"
+
+
+def _checked(pool: Pool, server: Server) -> str:
     check = pool.check
     return (
-        f"{server.address}:{server.port} weight {server.weight} check inter {check.interval_seconds}s "
-        f"rise {check.healthy_threshold} fall {check.unhealthy_threshold} pool-max-conn 0"
+        f"{server.address}:{server.port} check inter {check.interval_seconds}s "
+        f"rise {check.healthy_threshold} fall {check.unhealthy_threshold}"
     )

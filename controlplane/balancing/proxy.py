@@ -16,6 +16,11 @@ class ProxyError(Exception):
 class Proxy(Protocol):
     """A proxy that looks as its last picture says. Level-driven: showing the same picture again changes nothing."""
 
+    @property
+    def requests(self) -> Mapping[str, int]:
+        """How many requests each pool (name) has been sent until the last look, over all its lives; it never falls."""
+        ...
+
     async def show(self, picture: Picture) -> None:
         """Look like that from now on; no connection of a server that stays is cut. Starts what does not run.
 

@@ -5,7 +5,7 @@ It knows nothing of scaling: what a provider launches is not decided here. Sourc
 known, else in its style (assumed).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from controlplane.core.capacity.model import CapacityProvider
@@ -92,7 +92,7 @@ def users_of(view: View, name: str, cluster: str | None = None) -> list[str]:
         for service in view.records(Service)
         if service.status != "INACTIVE"
         and cluster in (None, service.cluster)
-        and _names(service.body.get("capacityProviderStrategy", ()), name)
+        and any(_names(body.get("capacityProviderStrategy", ()), name) for body in _bodies(service))
     ]
     tasks = [
         task.arn
@@ -100,6 +100,12 @@ def users_of(view: View, name: str, cluster: str | None = None) -> list[str]:
         if task.is_live and cluster in (None, task.cluster) and task.body.get("capacityProviderName") == name
     ]
     return [*services, *tasks]
+
+
+def _bodies(service: Service) -> Iterator[Mapping[str, Any]]:
+    """Its own, and those of its task sets."""
+    yield service.body
+    yield from (each.task_set.body for each in service.deployments if each.task_set is not None)
 
 
 def _names(strategy: Strategy, name: str) -> bool:

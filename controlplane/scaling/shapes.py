@@ -20,7 +20,7 @@ from controlplane.core.scaling.model import (
 )
 from wire.arn import ArnMaker
 from wire.errors import AwsError
-from wire.scaling import DIMENSION, ECS_METRICS, NAMESPACE, STEPS_MAX
+from wire.scaling import BALANCER_METRICS, DIMENSION, ECS_METRICS, NAMESPACE, STEPS_MAX
 
 Shape = dict[str, Any]
 
@@ -188,7 +188,7 @@ def _predefined(body: Shape, resource: str) -> tuple[Metric, Statistic]:
     if not at:
         raise invalid(f"{kind} needs a ResourceLabel: app/NAME/ID/targetgroup/NAME/ID.")
     dimensions = {"TargetGroup": f"targetgroup/{group}"}
-    return metric("AWS/ApplicationELB", "RequestCountPerTarget", dimensions), Statistic.SUM
+    return metric(BALANCER_METRICS, "RequestCountPerTarget", dimensions), Statistic.SUM
 
 
 def _customized(body: Shape) -> tuple[Metric, Statistic]:

@@ -1,11 +1,13 @@
-"""The loop of service auto scaling: each minute what services use is noted, alarms and policies are looked at.
+"""The loop of service auto scaling: each minute what was measured is noted, alarms and policies are looked at.
 
-It decides nothing. Its minutes are the scaler's (`core.capacity.pace`); scheduled actions go by the wall clock. What it
-remembers is which minute was looked at last: after a restart it looks anew, and cooldowns, which are kept, still hold.
+Measured is what services use and what target groups carry. It decides nothing. Its minutes are the scaler's
+(`core.capacity.pace`); scheduled actions go by the wall clock. What it remembers is which minute was looked at last:
+after a restart it looks anew, and cooldowns, which are kept, still hold.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from itertools import chain
 
 import msgspec
 import structlog
@@ -18,7 +20,7 @@ from controlplane.core.scaling.metrics import PERIOD_SECONDS, Book, one
 from controlplane.core.scaling.model import MetricAlarm, ScalableTarget, ScalingActivity, ScheduledAction, Status
 from controlplane.core.scaling.scaler import Minute
 from controlplane.core.view import Draft
-from controlplane.scaling import timing, utilisation
+from controlplane.scaling import timing, traffic, utilisation
 from controlplane.store.port import Store, StoreClosed
 from wire.errors import AwsError
 
@@ -43,6 +45,7 @@ class Scaling:
         names: Names,
         book: Book,
         newest: utilisation.Newest,
+        requests: Callable[[], Mapping[str, int]],
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
         pace: Pace,
@@ -52,6 +55,9 @@ class Scaling:
         self._names = names
         self._book = book
         self._newest = newest
+        self._requests = requests
+        self._requests_seen: Mapping[str, int] = {}
+        """Of each target group (name), until the last minute that was looked at."""
         self._clock = clock
         self._sleep = sleep
         self._pace = pace
@@ -90,13 +96,20 @@ class Scaling:
 
     def _sample(self, ended: int) -> None:
         view = self._store.view()
-        for target in view.records(ScalableTarget):
-            service = view.service(target.service)
-            if service is None:
-                continue
-            for measured, percent in utilisation.of_service(view, service, self._newest):
-                for minute in range(max(self._ended, ended - FILLED_MAX) + 1, ended + 1):
-                    self._book.put(measured, one(percent), minute)
+        services = (view.service(target.service) for target in view.records(ScalableTarget))
+        used = (utilisation.of_service(view, service, self._newest) for service in services if service is not None)
+        for measured, value in chain(*used, traffic.of_groups(view, self._request_rates(ended - self._ended))):
+            for minute in range(max(self._ended, ended - FILLED_MAX) + 1, ended + 1):
+                self._book.put(measured, one(value), minute)
+
+    def _request_rates(self, minutes: int) -> dict[str, float]:
+        """Requests of each target group (name) per minute of the wall's clock, over so many of the scaler's."""
+        before, self._requests_seen = self._requests_seen, dict(self._requests())
+        seconds = self._pace.wall(PERIOD_SECONDS) * minutes
+        return {
+            name: (total - before.get(name, 0)) * PERIOD_SECONDS / seconds
+            for name, total in self._requests_seen.items()
+        }
 
     async def _look_at_minute(self, minute: Minute) -> None:
         for alarm in list(self._store.view().records(MetricAlarm)):

@@ -43,6 +43,10 @@ class StoreBusy(Exception):
     """Another process has the store. The message is one sentence to people."""
 
 
+class StoreForeign(Exception):
+    """What the store keeps was written by another version of this program. The message is one sentence to people."""
+
+
 class StoreClosed(Exception):
     """The store was closed before, or while, this was asked of it; nothing of it was made durable."""
 

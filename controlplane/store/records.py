@@ -7,11 +7,9 @@ import msgspec
 
 from controlplane.core.record import Record
 from controlplane.core.tables import BY_TABLE
-from wire.story import StoryLine
 
 _encoder = msgspec.json.Encoder()
 _decoders = {table: msgspec.json.Decoder(kind) for table, kind in BY_TABLE.items()}
-_line_decoder = msgspec.json.Decoder(StoryLine)
 
 
 def encode(record: Record) -> bytes:
@@ -22,13 +20,3 @@ def encode(record: Record) -> bytes:
 def decode(table: str, body: bytes) -> Record:
     """A record of `table` from JSON."""
     return _decoders[table].decode(body)
-
-
-def encode_line(line: StoryLine) -> bytes:
-    """A story line as JSON."""
-    return _encoder.encode(line)
-
-
-def decode_line(body: bytes) -> StoryLine:
-    """A story line from JSON."""
-    return _line_decoder.decode(body)

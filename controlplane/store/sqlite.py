@@ -5,19 +5,22 @@ state and against those before it in its batch, is written with synchronous=FULL
 """
 
 import asyncio
+import contextlib
 import fcntl
 import sqlite3
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate, islice
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import msgspec
 
 from controlplane.core.batch import Batch
-from controlplane.core.plan import Conflict, Plan
+from controlplane.core.plan import Conflict, Key, Plan
+from controlplane.core.record import Record
 from controlplane.core.state import State
 from controlplane.store import bulk, records
-from controlplane.store.eventtable import EventTable
 from controlplane.store.feed import Feed
 from controlplane.store.port import (
     EVENTS_KEPT,
@@ -28,32 +31,34 @@ from controlplane.store.port import (
     EventPage,
     StoreBusy,
     StoreClosed,
+    StoreForeign,
     Watch,
     no_events,
 )
+from controlplane.store.tape import Tape
 from wire.story import StoryLine
 
+T = TypeVar("T")
+
 BATCH_PLANS_MAX = 100
-"""Plans in one transaction. Those of the one before decide while it is written: with more at once all would wait."""
+BATCH_RECORDS_MAX = 500
+"""Plans in one transaction, and records from which on it takes no further plan. Those of the one before decide while
+it is written: with more at once all would wait."""
 WAITING_PLANS_MAX = 10_000
 """Plans that wait for the writer; who comes then waits for a place."""
-STORY_TRIM_EVERY = 1000
-"""Lines between two looks at the length of the story."""
+FORMAT = 2
+"""Of the file, as its `user_version` says."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
-    place INTEGER PRIMARY KEY, tbl TEXT NOT NULL, key TEXT NOT NULL, revision INTEGER NOT NULL, body BLOB NOT NULL,
-    UNIQUE (tbl, key)
+    place INTEGER PRIMARY KEY, tbl TEXT NOT NULL, revision INTEGER NOT NULL, body BLOB NOT NULL
 );
-CREATE TABLE IF NOT EXISTS story (seq INTEGER PRIMARY KEY, line BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS newest (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER, line INTEGER);
 INSERT OR IGNORE INTO newest VALUES (1, 0, 0);
 """
-# An upsert keeps `place`, so records load in the order of their making.
-_PUT = (
-    "INSERT INTO records (tbl, key, revision, body) VALUES {rows} "
-    "ON CONFLICT (tbl, key) DO UPDATE SET revision = excluded.revision, body = excluded.body"
-)
+# A record keeps its place, so records load in the order of their making; which place is whose, the process knows:
+# an index of the keys, which come in no order, would cost as much as all the rest.
+_PUT = "INSERT OR REPLACE INTO records (place, tbl, revision, body) VALUES {rows}"
 
 
 class _Waiting(msgspec.Struct):
@@ -81,9 +86,9 @@ class SqliteStore:
 
         Raises:
             StoreBusy: another process has the file; the message is one sentence.
+            StoreForeign: its format is none of ours; the message is one sentence.
         """
         self._path = path
-        self._lines_kept = story_lines_kept
         self._lock = _locked(path)
         self._database = _connected(path)
         self._reader = _connected(path)
@@ -93,19 +98,32 @@ class SqliteStore:
         self._writing = ThreadPoolExecutor(1, "store-writer")
         self._reading = ThreadPoolExecutor(1, "store-reader")
         self._newest_line = 0
+        self._place_of: dict[Key, int] = {}
+        """Of the records on disk; the writer's, once it is loaded."""
         self._waiting: list[_Waiting] = []
         self._places = asyncio.Semaphore(WAITING_PLANS_MAX)
         self._writer: asyncio.Task[None] | None = None
         self._is_open = True
         self._load()
-        self._events = EventTable(self._database, self._reader, events_kept)
+        self._story = Tape(self._database, self._reader, "story", StoryLine, story_lines_kept)
+        self._events = Tape(self._database, self._reader, "events", msgspec.Raw, events_kept)
 
     def _load(self) -> None:
-        self._database.executescript(_SCHEMA)
+        (format_,) = self._database.execute("PRAGMA user_version").fetchone()
+        if format_ != FORMAT and self._database.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            raise StoreForeign(f"{self._path} is a file of another version of berth; choose another folder.")
+        self._database.executescript(f"{_SCHEMA} PRAGMA user_version = {FORMAT};")
         revision, self._newest_line = self._database.execute("SELECT revision, line FROM newest").fetchone()
-        self._trimmed_at = self._newest_line
-        rows = self._database.execute("SELECT tbl, body, revision FROM records ORDER BY place")
-        self._state.load(((records.decode(table, body), at) for table, body, at in rows), revision)
+        self._state.load(self._placed(), revision)
+        self._next_place = max(self._place_of.values(), default=0) + 1
+
+    def _placed(self) -> Iterator[tuple[Record, int]]:
+        for place, table, body, revision in self._database.execute(
+            "SELECT place, tbl, body, revision FROM records ORDER BY place"
+        ):
+            record = records.decode(table, body)
+            self._place_of[table, record.key] = place
+            yield record, revision
 
     def view(self) -> State:
         return self._state
@@ -127,20 +145,18 @@ class SqliteStore:
         return self._feed.watch()
 
     async def story(self, after: int, limit: int) -> tuple[list[tuple[int, StoryLine]], int]:
-        self._require_open()
         newest = self._newest_line
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reading, self._read_story, after, newest, limit), newest
-
-    def _read_story(self, after: int, newest: int, limit: int) -> list[tuple[int, StoryLine]]:
-        query = "SELECT seq, line FROM story WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-        rows = self._reader.execute(query, (after, newest, max(0, limit)))
-        return [(seq, records.decode_line(line)) for seq, line in rows]
+        lines, _ = await self._read(self._story, after, newest, limit)
+        return lines, newest
 
     async def events(self, after: int, limit: int) -> EventPage:
-        self._require_open()
         newest = self._state.revision
-        return await asyncio.get_running_loop().run_in_executor(self._reading, self._events.read, after, newest, limit)
+        rows, forgotten = await self._read(self._events, after, newest, limit)
+        return EventPage([(revision, bytes(event)) for revision, event in rows], forgotten, newest)
+
+    async def _read(self, tape: Tape[T], after: int, newest: int, limit: int) -> tuple[list[tuple[int, T]], int]:
+        self._require_open()
+        return await asyncio.get_running_loop().run_in_executor(self._reading, tape.read, after, newest, limit)
 
     async def close(self) -> None:
         if not self._is_open:
@@ -171,13 +187,19 @@ class SqliteStore:
     async def _write(self) -> None:
         """Write batch after batch until nobody waits."""
         while self._waiting:
-            waiting, self._waiting = self._waiting[:BATCH_PLANS_MAX], self._waiting[BATCH_PLANS_MAX:]
-            accepted, refused = self._check(waiting)
+            accepted, refused = self._check(self._next_batch())
             if accepted:
                 await self._make_true(accepted)
             # Not sooner: whoever decides anew at once must find the view that he was refused for.
             for one, refusal in refused:
                 _settle(one, refusal)
+
+    def _next_batch(self) -> list[_Waiting]:
+        plans = [one.plan for one in self._waiting[:BATCH_PLANS_MAX]]
+        so_far = accumulate(len(plan.puts) for plan in plans)
+        count = 1 + sum(records < BATCH_RECORDS_MAX for records in islice(so_far, len(plans) - 1))
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        return batch
 
     async def _make_true(self, accepted: list[_Waiting]) -> None:
         try:
@@ -205,30 +227,45 @@ class SqliteStore:
 
     def _transact(self, accepted: list[_Waiting]) -> None:
         """In the writer's thread. The state does not move meanwhile, and records are frozen."""
-        revision, newest = self._state.revision, self._newest_line
+        revision, newest, next_place = self._state.revision, self._newest_line, self._next_place
+        puts: list[tuple[int, str, int, bytes]] = []
+        deletes: list[tuple[int]] = []
+        new: dict[Key, int] = {}
+        lines: list[tuple[int, StoryLine]] = []
+        events: list[tuple[int, msgspec.Raw]] = []
+        for one in accepted:
+            plan = one.plan
+            revision += 1 if plan.changed else 0
+            for record in plan.puts:
+                key = (record.table, record.key)
+                place = self._place_of.get(key)
+                if place is None:
+                    place = new[key] = next_place
+                    next_place += 1
+                puts.append((place, record.table, revision, records.encode(record)))
+            deletes += [(self._place_of[key],) for key in plan.deletes if key in self._place_of]
+            lines += enumerate(plan.story, start=newest + 1)
+            newest += len(plan.story)
+            events += [(revision, msgspec.Raw(event)) for event in one.events]
+        with self._transaction() as database:
+            # No two plans of a batch change one record, so their order among each other is free.
+            database.executemany("DELETE FROM records WHERE place = ?", deletes)
+            bulk.insert(database, _PUT, puts)
+            self._story.add(lines)
+            self._events.add(events)
+            database.execute("UPDATE newest SET revision = ?, line = ?", (revision, newest))
+        self._next_place = next_place
+        self._place_of.update(new)
+        for one in accepted:
+            for key in one.plan.deletes:
+                self._place_of.pop(key, None)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         database = self._database
         database.execute("BEGIN IMMEDIATE")
         try:
-            puts: list[tuple[str, str, int, bytes]] = []
-            lines: list[tuple[int, bytes]] = []
-            events: list[tuple[int, int, bytes]] = []
-            for one in accepted:
-                plan = one.plan
-                revision += 1 if plan.changed else 0
-                puts += [(record.table, record.key, revision, records.encode(record)) for record in plan.puts]
-                database.executemany("DELETE FROM records WHERE tbl = ? AND key = ?", plan.deletes)
-                lines += [(newest + nth, records.encode_line(line)) for nth, line in enumerate(plan.story, start=1)]
-                newest += len(plan.story)
-                events += [(revision, nth, event) for nth, event in enumerate(one.events)]
-            # No two plans of a batch change one record, so their order among each other is free.
-            bulk.insert(database, _PUT, puts)
-            bulk.insert(database, "INSERT INTO story (seq, line) VALUES {rows}", lines)
-            self._events.add(events)
-            if newest - self._trimmed_at >= min(STORY_TRIM_EVERY, self._lines_kept):
-                database.execute("DELETE FROM story WHERE seq <= ?", (newest - self._lines_kept,))
-                self._trimmed_at = newest
-            self._events.trim(revision)
-            database.execute("UPDATE newest SET revision = ?, line = ?", (revision, newest))
+            yield database
             database.execute("COMMIT")
         except BaseException:
             if database.in_transaction:

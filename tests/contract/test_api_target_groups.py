@@ -1,21 +1,33 @@
 """Target groups over HTTP, and services that name them: what is taken, what is refused, in which words."""
 
+import asyncio
+import contextlib
 import shutil
-import socket
+import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from apiside import Ecs, definition, until
 from botocore.exceptions import ClientError
+from ports import free_port
+from scalingside import WEB, Client, register
 from scripted_agent import ScriptedAgent
 
+from controlplane.config import Config
 from controlplane.core.model import Task
-from controlplane.server import ControlPlane
+from controlplane.core.scaling.metrics import Statistic, metric
+from controlplane.server import ControlPlane, running
+from wire.scaling import BALANCER_METRICS
 from wire.status import TaskStatus
 from wire.story import Kind
 
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="there is no haproxy here")
+SCALE = 240
+"""A minute of the scaler takes a quarter of a second."""
+PER_MINUTE = 1200
 HTTP_OK, BAD, MISSING = 200, 400, 404
 
 
@@ -25,11 +37,22 @@ async def ask(plane: ControlPlane, method: str, group: str = "", /, **members: A
         return answer.status, await answer.json(content_type=None)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextlib.asynccontextmanager
+async def serving() -> AsyncIterator[int]:
+    """A port at which every GET of / is answered with 200."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port := free_port()).start()
+    try:
+        yield port
+    finally:
+        await runner.cleanup()
 
 
 async def make(plane: ControlPlane, name: str = "web", **members: Any) -> dict[str, Any]:
@@ -165,4 +188,59 @@ async def test_the_agent_hears_of_a_stop_when_the_delay_is_over(plane: ControlPl
     (deferred,) = [line.at for _, line in lines if line.data.get("state") == "draining"]
     told = [line.at for _, line in lines if line.kind == Kind.TASK_TOLD and line.data["desired"] == "STOPPED"]
     assert len(told) == 1
-    assert told[0] - deferred >= 1
+    assert told[0] - deferred >= 0.95, "a timer's clock and the story's"
+
+
+async def test_a_service_follows_the_requests_that_its_targets_get() -> None:
+    """HAProxy counts, CloudWatch's metrics say so each minute, target tracking adds a task; no requests are a 0 too."""
+    async with (
+        serving() as served,
+        running(Config(port=0, healthy_after_seconds=0, time_scale=SCALE)) as plane,
+        ScriptedAgent(plane.url, instance_id="i-1"),
+        ScriptedAgent(plane.url, instance_id="i-2"),
+    ):
+        ecs, scaling = Ecs(plane.url), Client("application-autoscaling", plane.url)
+        group = await make(plane, listen=[port := free_port()], healthCheckIntervalSeconds=1)
+        (listener,) = group["listeners"]
+        registered = {**definition(portMappings=[{"containerPort": served}]), "networkMode": "host"}
+        await ecs.register_task_definition(**registered)
+        given = [{"targetGroupArn": group["targetGroupArn"], "containerName": "main", "containerPort": served}]
+        made = await ecs.create_service(serviceName="web", taskDefinition="web", desiredCount=1, loadBalancers=given)
+        await register(scaling, most=2)
+        await scaling.put_scaling_policy(
+            **WEB,
+            PolicyName="requests",
+            PolicyType="TargetTrackingScaling",
+            TargetTrackingScalingPolicyConfiguration={
+                "TargetValue": PER_MINUTE / 2,
+                "PredefinedMetricSpecification": {
+                    "PredefinedMetricType": "ALBRequestCountPerTarget",
+                    "ResourceLabel": listener["resourceLabel"],
+                },
+            },
+        )
+        load = asyncio.create_task(_ask_steadily(f"http://127.0.0.1:{port}/"))
+        arn = made["service"]["serviceArn"]
+        try:
+            await until(plane, lambda view: (service := view.service(arn)) is not None and service.desired_count == 2)
+        finally:
+            load.cancel()
+        _, _, label = listener["resourceLabel"].partition("/targetgroup/")
+        of_group = metric(BALANCER_METRICS, "RequestCountPerTarget", {"TargetGroup": f"targetgroup/{label}"})
+        newest = lambda: plane.book.datapoints(  # noqa: E731
+            of_group, Statistic.SUM, newest=int(time.time() * SCALE // 60) - 1, count=15
+        )
+        seen = [value for value in newest() if value]
+        assert PER_MINUTE / 2 < max(seen) < PER_MINUTE * 2
+        async with asyncio.timeout(20):
+            while newest()[-1] != 0:  # noqa: ASYNC110 - the book tells nobody
+                await asyncio.sleep(0.05)
+
+
+async def _ask_steadily(url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        while True:
+            with contextlib.suppress(aiohttp.ClientConnectorError):  # the proxy may not listen yet
+                async with session.get(url):
+                    pass
+            await asyncio.sleep(60 / PER_MINUTE)

@@ -1,28 +1,31 @@
 """One suite for every proxy: HAProxy, and the one that is played. Targets are small servers in this process."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from ports import free_port
 from scripted_proxy import ScriptedProxy
 
+from controlplane.balancing import haproxy_words as words
 from controlplane.balancing.haproxy import HaProxy
 from controlplane.balancing.proxy import ProxyError
 from controlplane.core.balancing.picture import Front, Picture, Pool, Server
 from controlplane.core.balancing.records import Check, Protocol
 
 HAPROXY = "haproxy"
-CHECK = Check(path="/health", interval_seconds=1, timeout_seconds=1, healthy_threshold=1, unhealthy_threshold=1)
-SETTLE_SECONDS = 15
+CHECK = Check(path="/health", interval_seconds=1, timeout_seconds=20, healthy_threshold=1, unhealthy_threshold=1)
+SETTLE_SECONDS = 60
 REQUESTS = 60
 
 
@@ -64,9 +67,11 @@ class App:
     def __init__(self, name: str) -> None:
         self.name = name
         self.health = 200
+        self.status = 200
         self.port = 0
         self.hold = asyncio.Event()
         self.hold.set()
+        self.asked = asyncio.Event()
 
     async def start(self) -> "App":
         app = web.Application()
@@ -80,8 +85,9 @@ class App:
         return self
 
     async def _answer(self, _: web.Request) -> web.Response:
+        self.asked.set()
         await self.hold.wait()
-        return web.Response(text=self.name)
+        return web.Response(status=self.status, text=self.name)
 
     async def _check(self, _: web.Request) -> web.Response:
         return web.Response(status=self.health)
@@ -99,11 +105,18 @@ async def apps() -> AsyncIterator[list[App]]:
         await app.runner.cleanup()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextlib.contextmanager
+def full_socket() -> Iterator[int]:
+    """The port of a listener that takes no connection and refuses none: its queue is full."""
+    with contextlib.ExitStack() as sockets:
+        listener = sockets.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
 
 
 def one_pool(port: int, *servers: Server) -> Picture:
@@ -173,6 +186,31 @@ async def test_checks_come_to_a_result_and_change_it(proxy: Any, apps: list[App]
     await eventually(found)
 
 
+async def test_a_weight_carries_whatever_checks_say_and_each_request_counts(proxy: Any, apps: list[App]) -> None:
+    a, b = apps
+    a.health = b.health = 503
+    port = free_port()
+    await proxy.show(one_pool(port, a.server(), b.server(weight=0)))
+
+    async def are_down() -> bool:
+        return [seen.is_up for seen in (await proxy.look()).values()] == [False, False]
+
+    await eventually(are_down)
+    assert await answers(proxy, port, 10) == {(200, "a"): 10}
+    await proxy.look()
+    assert proxy.requests["web"] == 10
+    front = Front(free_port(), Protocol.HTTP, (("web", 1000),))
+    shown = one_pool(port, a.server(weight=0), b.server(weight=0))
+    await proxy.show(msgspec.structs.replace(shown, fronts=(*shown.fronts, front)))
+    assert {status for status, _ in await answers(proxy, port, 3)} == {503}
+    await proxy.show(one_pool(port, b.server()))
+    await proxy.crash()
+    await proxy.show(one_pool(port, b.server()))
+    assert await answers(proxy, port, 5) == {(200, "b"): 5}
+    await proxy.look()
+    assert proxy.requests["web"] == 15, "over all its lives, and only those that a server was chosen for"
+
+
 async def test_shares_of_pools_are_shifted(proxy: Any, apps: list[App]) -> None:
     blue, green = apps
     port = free_port()
@@ -213,6 +251,49 @@ async def test_after_its_end_a_picture_starts_it_again(proxy: Any, apps: list[Ap
 
 
 @pytest.mark.skipif(shutil.which(HAPROXY) is None, reason="there is no haproxy here")
+async def test_the_share_of_a_target_in_its_slow_start_grows_with_its_weight(apps: list[App]) -> None:
+    """Weights as `picture` draws them over a slow start: at its begin, a quarter, half, and the whole of it."""
+    a, b = apps
+    proxy, port = RealProxy(), free_port()
+    shares = []
+    try:
+        for weight in (1, 25, 50, 100):
+            await proxy.show(one_pool(port, a.server(), b.server(weight)))
+            seen = await answers(proxy, port, 200)
+            shares.append(seen[200, "b"])
+    finally:
+        await proxy.close()
+    assert [abs(share - whole) <= 4 for share, whole in zip(shares, (2, 40, 67, 100), strict=True)] == [True] * 4, (
+        shares
+    )
+
+
+@pytest.mark.skipif(shutil.which(HAPROXY) is None, reason="there is no haproxy here")
+async def test_it_answers_as_an_application_load_balancer_where_a_target_does_not(
+    apps: list[App], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """502: refused, or cut; 504: no connection in time; 503: nobody to ask, or the target's own."""
+    a, b = apps
+    monkeypatch.setattr(words, "CONNECT_SECONDS", 0.3)
+    proxy, port = RealProxy(), free_port()
+    try:
+        with full_socket() as deaf:
+            servers = {
+                502: Server("refuses", "127.0.0.1", free_port(), 100),
+                504: Server("deaf", "127.0.0.1", deaf, 100),
+                503: b.server(weight=0),
+                200: a.server(),
+            }
+            for status, server in servers.items():
+                await proxy.show(one_pool(port, server))
+                assert (await proxy.ask(port))[0] == status
+            a.status = 503
+            assert await proxy.ask(port) == (503, "a")
+    finally:
+        await proxy.close()
+
+
+@pytest.mark.skipif(shutil.which(HAPROXY) is None, reason="there is no haproxy here")
 async def test_a_request_in_flight_ends_well_at_weight_0_and_is_cut_at_the_removal(apps: list[App]) -> None:
     a, b = apps
     proxy, port = RealProxy(), free_port()
@@ -220,14 +301,15 @@ async def test_a_request_in_flight_ends_well_at_weight_0_and_is_cut_at_the_remov
         for weight_0_only, expected in ((True, (200, "a")), (False, (502, ""))):
             await proxy.show(one_pool(port, a.server()))
             a.hold.clear()
+            a.asked.clear()
             request = asyncio.create_task(proxy.ask(port))
-            await asyncio.sleep(0.2)
+            await asyncio.wait_for(a.asked.wait(), SETTLE_SECONDS)
             await proxy.show(one_pool(port, a.server(weight=0), b.server()))
             assert await proxy.ask(port) == (200, "b")
             assert not request.done()
             if not weight_0_only:
                 await proxy.show(one_pool(port, b.server()))
-                status, _ = await asyncio.wait_for(request, 5)
+                status, _ = await asyncio.wait_for(request, SETTLE_SECONDS)
                 assert status == expected[0]
                 continue
             a.hold.set()

@@ -22,7 +22,7 @@ def emit(plan: Plan, state: State, batch: Batch) -> list[bytes]:
     for record in plan.puts:
         assert state.record(type(record), record.key) is None
         assert batch.record(type(record), record.key) == record
-    return [f"{record.key} {nth}".encode() for record in plan.puts for nth in (1, 2)]
+    return [f'"{record.key} {nth}"'.encode() for record in plan.puts for nth in (1, 2)]
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -44,7 +44,7 @@ async def test_events_are_read_in_order_from_any_revision(opener: Opener) -> Non
     assert await store.events(0, 10) == ([], 0, 0)
     await put(store, "a", "b")
     page = await store.events(0, 10)
-    assert page == ([(1, b"s a 1"), (1, b"s a 2"), (2, b"s b 1"), (2, b"s b 2")], 0, 2)
+    assert page == ([(1, b'"s a 1"'), (1, b'"s a 2"'), (2, b'"s b 1"'), (2, b'"s b 2"')], 0, 2)
     assert (await store.events(1, 10)).rows == page.rows[2:]
     assert (await store.events(2, 10)).rows == []
     await store.close()
@@ -87,5 +87,5 @@ async def test_they_outlive_the_process(tmp_path: Path) -> None:
     second = SqliteStore(tmp_path / "store.sqlite", emit=emit)
     assert [row[0] for row in (await second.events(0, 10)).rows] == [1, 1, 2, 2]
     await put(second, "c")
-    assert (await second.events(2, 10)).rows == [(3, b"s c 1"), (3, b"s c 2")]
+    assert (await second.events(2, 10)).rows == [(3, b'"s c 1"'), (3, b'"s c 2"')]
     await second.close()

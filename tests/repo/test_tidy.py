@@ -48,6 +48,12 @@ def test_modules_are_short() -> None:
     assert max(LONG_MODULES.values(), default=0) <= MODULE_LINES_EVER
 
 
+def test_a_modules_name_is_its_own_among_the_tests() -> None:
+    """They are imported by it; two of one name could not be collected in one run, as `make soak` does."""
+    names = [Path(name).name for name in modules() if name.startswith("tests/")]
+    assert {name for name in names if names.count(name) > 1} <= {"conftest.py"}
+
+
 def test_functions_are_short() -> None:
     long = {}
     for name, text in modules().items():

@@ -2,6 +2,8 @@
 
 The weight says everything about a server: 0 gets nothing new, and what is under way goes on; a server that is in no
 pool is cut off. A target in its slow start grows to its full weight in a straight line, unless nobody else is at it.
+A group whose every checked target is unhealthy fails open: they all get traffic. Source: ELB User Guide, "Health
+checks for Application Load Balancer target groups", "Slow start mode".
 """
 
 from collections.abc import Iterable, Mapping
@@ -115,18 +117,24 @@ def next_target(group: TargetGroup, target: Target, seen: Seen | None, now: floa
 
 def _servers(group: TargetGroup, members: list[tuple[str, Target]], now: float) -> tuple[Server, ...]:
     healthy = [target for _, target in members if target.state is TargetState.HEALTHY]
-    # ELB User Guide, "Slow start mode": it needs somebody beside who is past it.
+    # A slow start needs somebody beside who is past it.
     is_slow = any(_ramp(group, target, now) >= 1 for target in healthy)
+    serving = TargetState.HEALTHY if healthy else TargetState.UNHEALTHY
     return tuple(
-        Server(server_name(task, target), target.address, target.port, _weight(group, target, now, is_slow=is_slow))
+        Server(
+            server_name(task, target),
+            target.address,
+            target.port,
+            _weight(group, target, now, serving=serving, is_slow=is_slow),
+        )
         for task, target in sorted(members, key=lambda member: member[0])
     )
 
 
-def _weight(group: TargetGroup, target: Target, now: float, *, is_slow: bool) -> int:
+def _weight(group: TargetGroup, target: Target, now: float, *, serving: TargetState, is_slow: bool) -> int:
     if target.state is TargetState.DRAINING:
         return WEIGHT_MAX if now < target.since + group.propagation_seconds else 0
-    if target.state is not TargetState.HEALTHY:
+    if target.state is not serving:
         return 0
     return max(1, round(WEIGHT_MAX * _ramp(group, target, now))) if is_slow else WEIGHT_MAX
 

@@ -66,6 +66,11 @@ class TargetGroup(Record, frozen=True, kw_only=True, omit_defaults=True):
     def key(self) -> str:
         return self.arn
 
+    @property
+    def label(self) -> str:
+        """`targetgroup/NAME/ID`: how CloudWatch and scaling policies name it."""
+        return self.arn.rpartition(":")[2]
+
 
 class Listener(Record, frozen=True, kw_only=True, omit_defaults=True):
     """A port in front. Key: the port. It forwards to `group`, unless a service shifts traffic at it."""
@@ -80,6 +85,11 @@ class Listener(Record, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def key(self) -> str:
         return str(self.port)
+
+    @property
+    def balancer(self) -> str:
+        """`app/NAME/ID` of the load balancer that it belongs to: each listener has its own."""
+        return self.arn.partition(":listener/")[2].rpartition("/")[0]
 
     @property
     def rule(self) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from controlplane.core.capacity import provisioning
 from controlplane.core.capacity.attachment import PROVIDER_MEMBER, instances_of, provider_of_task, terms
 from controlplane.core.capacity.strategy import Item, spread
-from controlplane.core.model import Service, Task
+from controlplane.core.model import Deployment, Service, Task
 from controlplane.core.names import Dice
 from controlplane.core.placement.engine import place
 from controlplane.core.placement.explain import Refusal
@@ -35,9 +35,10 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """There are too many PROVISIONING tasks in the cluster for one more."""
 
 
-def strategy_of(service: Service) -> tuple[Item, ...]:
-    """The service's capacity provider strategy; empty where it has a launch type."""
-    return tuple(service.body.get("capacityProviderStrategy") or ())
+def strategy_of(service: Service, deployment: Deployment) -> tuple[Item, ...]:
+    """The strategy of a service's deployment: a task set's own, else the service's; empty where it is a launch type."""
+    body = service.body if deployment.task_set is None else deployment.task_set.body
+    return tuple(body.get("capacityProviderStrategy") or ())
 
 
 def waits(draft: Draft, cluster: str, strategy: Sequence[Item]) -> bool:

@@ -154,7 +154,7 @@ class Field:
         self.gpus -= copies * self.want.gpus
         self.taken += copies
         self.counts += copies
-        for index in np.flatnonzero(copies).tolist():
+        for index in np.flatnonzero(copies).tolist() if self.asks_about_copies else ():
             self.open[index] &= self._still_inside(index)
         self.fits = self.caps(1) > 0
 

@@ -1,8 +1,9 @@
 """A standing: who of a cluster takes the next copy of one kind of request. It is kept, and follows the roster.
 
 A decision then costs what has changed since the last one, and one search: no look at every instance. The instances that
-share all values that the chain spreads over are a *cell*; in a cell, one number per instance says who is first. Equal
-numbers are a tie, for the dice. What it does not take (`is_followed`) is placed by the field, with the same result.
+share all values that the chain spreads over are a *cell*. One number per cell says which is first, and in it one number
+per instance says who is. Equal numbers are a tie, for the dice. What it does not take (`is_followed`, `order_of`) is
+placed by the field, with the same result.
 """
 
 import copy
@@ -13,15 +14,20 @@ import msgspec
 import numpy as np
 
 from controlplane.core.names import Dice
-from controlplane.core.placement.field import Field, Mask, ranked, scattered
+from controlplane.core.placement.field import Field, Mask, scattered
 from controlplane.core.placement.request import Caution, Request
 from controlplane.core.placement.strategies import Binpack, Level, Random, Resource, Spread
+from controlplane.core.placement.tie import Tie
 from controlplane.core.roster import Integers, Roster
 
 NEVER = np.iinfo(np.int64).max
-"""Of an instance that takes no copy, and of a cell without any other."""
-_BITS = {"count": 20, Resource.CPU: 26, Resource.MEMORY: 30}
-"""Width of each part of an instance's number: a million tasks, 65,536 vCPUs, a pebibyte."""
+"""Of an instance that takes no copy, and the best of a cell without any other."""
+FULL = 1 << 62
+"""On top of the number of a cell where no instance takes a copy."""
+_COUNT_BITS = 20
+"""Of tasks: a million."""
+_BITS = {"count": _COUNT_BITS, Resource.CPU: 26, Resource.MEMORY: 30}
+"""Width of each part of an instance's number; the last two are 65,536 vCPUs, a pebibyte."""
 _BITS_MAX = 62
 
 
@@ -34,7 +40,11 @@ class Order(NamedTuple):
 
 
 def order_of(chain: tuple[Level, ...]) -> Order | None:
-    """The chain in that form; None where a spread over an attribute comes behind what each instance is by itself."""
+    """The chain in that form.
+
+    None where a spread over an attribute comes behind what each instance is by itself, or more stands in the chain than
+    the numbers are wide.
+    """
     spreads: list[Spread] = []
     parts: list[str] = []
     for level in chain:
@@ -47,7 +57,7 @@ def order_of(chain: tuple[Level, ...]) -> Order | None:
         else:
             part = level.resource if isinstance(level, Binpack) else "count"
             parts += [part] if part not in parts else []
-    if sum(_BITS[part] for part in parts) > _BITS_MAX:
+    if max(sum(_BITS[part] for part in parts), _COUNT_BITS * len(spreads)) > _BITS_MAX:
         return None
     return Order(tuple(spreads), tuple(parts), isinstance(chain[-1], Random))
 
@@ -81,20 +91,27 @@ class Standing:
         cell_of = np.zeros(len(roster.instances), dtype=np.int64)
         for domain in domains:
             cell_of = np.unique(cell_of * (domain.max() + 1) + domain, return_inverse=True)[1]
-        self._cell_of: Integers = cell_of
+        self._cell_of: list[int] = cell_of.tolist()
         self._members: Integers = np.argsort(cell_of, kind="stable")
         """Indexes of the instances, cell after cell; `_numbers` run parallel."""
-        self._place_of: Integers = np.empty_like(self._members)
-        self._place_of[self._members] = np.arange(len(self._members))
+        self._place_of: list[int] = np.argsort(self._members).tolist()
         self._scattered = scattered(self._members)
         edges = np.searchsorted(cell_of[self._members], np.arange(cell_of.max() + 2)).tolist()
         self._cells = [slice(start, end) for start, end in pairwise(edges)]
-        first = self._members[edges[:-1]]
-        self._domains = domains
-        self._domains_of_cells = [domain[first] for domain in domains]
-        self._totals = [np.bincount(domain, weights=self._counted).astype(np.int64) for domain in domains]
         self._numbers: Integers = self._all_numbers()[self._members]
         self._best: Integers = np.array([self._numbers[cell].min() for cell in self._cells], dtype=np.int64)
+        self._ties: dict[int, Tie] = {}
+        """By cell, those of its best number; made when they are asked for."""
+        self._leads: Integers = np.where(self._best == NEVER, FULL, 0)
+        """The tasks in the domains of each cell, as one number."""
+        self._steps = [1 << (_COUNT_BITS * nth) for nth in reversed(range(len(domains)))]
+        """What one task more in a domain of each spread adds to it."""
+        first = self._members[edges[:-1]]
+        self._within = [_places_by_value(domain[first]) for domain in domains]
+        """For each spread and each domain, its cells."""
+        self._domain_of: list[list[int]] = [domain.tolist() for domain in domains]
+        for domain, step in zip(domains, self._steps, strict=True):
+            self._leads += step * np.bincount(domain, weights=self._counted).astype(np.int64)[domain[first]]
 
     def forked(self, roster: Roster) -> "Standing":
         other = copy.copy(self)
@@ -103,8 +120,9 @@ class Standing:
         return other
 
     def _unshare(self) -> None:
-        self._counted, self._numbers, self._best = self._counted.copy(), self._numbers.copy(), self._best.copy()
-        self._totals = [total.copy() for total in self._totals]
+        self._counted, self._numbers = self._counted.copy(), self._numbers.copy()
+        self._best, self._leads = self._best.copy(), self._leads.copy()
+        self._ties = {}
 
     def catch_up(self) -> bool:
         """Take in what has changed in the roster; False where too much has, and a new one must be made."""
@@ -113,18 +131,32 @@ class Standing:
             return False
         for index in self.roster.moved_since(self._tick):
             count = int(counts[index])
-            if count != self._counted[index]:
-                for domain, total in zip(self._domains, self._totals, strict=True):
-                    total[domain[index]] += count - self._counted[index]
+            more = count - int(self._counted[index])
+            if more:
+                for domain_of, cells, step in zip(self._domain_of, self._within, self._steps, strict=True):
+                    self._leads[cells[domain_of[index]]] += more * step
                 self._counted[index] = count
-            place, number = self._place_of[index], self._number(index, count)
-            if number != self._numbers[place]:
-                self._numbers[place] = number
-                cell = self._cell_of[index]
-                numbers = self._numbers[self._cells[cell]]
-                self._best[cell] = numbers[numbers.argmin()]
+            self._renumber(index, self._number(index, count))
         self._tick = self.roster.tick
         return True
+
+    def _renumber(self, index: int, number: int) -> None:
+        place, cell = self._place_of[index], self._cell_of[index]
+        before, best = int(self._numbers[place]), int(self._best[cell])
+        if number == before:
+            return
+        self._numbers[place] = number
+        tie = self._ties.get(cell)
+        if tie is not None and before == best < number and len(tie) > 1:
+            tie.leave(place)
+            return
+        if number <= best or before == best:
+            self._ties.pop(cell, None)
+            numbers = self._numbers[self._cells[cell]]
+            now = number if number < best else int(numbers[numbers.argmin()])
+            self._best[cell] = now
+            if (now == NEVER) != (best == NEVER):
+                self._leads[cell] += FULL if now == NEVER else -FULL
 
     def take(self, index: int) -> None:
         """One copy goes to the instance at `index`: the roster that this one follows must be a fork."""
@@ -133,25 +165,29 @@ class Standing:
 
     def first(self, draw: int, dice: Dice) -> int | None:
         """Index of the instance that takes the next copy; None: no instance does. `draw` decides ties of a request."""
-        cells = (self._best != NEVER).nonzero()[0]
-        for domain, total in zip(self._domains_of_cells, self._totals, strict=True):
-            if len(cells) > 1:
-                keys = total[domain[cells]]
-                cells = cells[keys == keys[keys.argmin()]]
-        if not len(cells):
+        lead = self._leads[self._leads.argmin()]
+        if lead >= FULL:
             return None
-        best = self._best[cells]
-        number = best[best.argmin()]
-        tied = self._places(cells[best == number].tolist(), number)
-        if self._order.is_random:
-            indexes = self._members[tied] if len(self._cells) == 1 else np.sort(self._members[tied])
-            return int(indexes[dice.randrange(len(tied))])
-        return int(self._members[tied[0] if len(tied) == 1 else tied[ranked(self._scattered[tied], draw).argmin()]])
+        cells = (self._leads == lead).nonzero()[0].tolist()
+        if len(cells) > 1:
+            numbers = self._best[cells].tolist()
+            best = min(numbers)
+            cells = [cell for cell, number in zip(cells, numbers, strict=True) if number == best]
+        ties = [self._tie(cell) for cell in cells]
+        if not self._order.is_random:
+            is_decided = len(ties) == 1 and len(ties[0]) == 1
+            return int(self._members[ties[0].places[0] if is_decided else min(tie.first(draw) for tie in ties)[1]])
+        if len(self._cells) == 1:
+            return int(self._members[ties[0].places[dice.randrange(len(ties[0]))]])
+        indexes = np.sort(self._members[np.concatenate([tie.places for tie in ties])])
+        return int(indexes[dice.randrange(len(indexes))])
 
-    def _places(self, cells: list[int], number: np.int64) -> Integers:
-        """Of all in these cells that have this number."""
-        found = [(self._numbers[self._cells[c]] == number).nonzero()[0] + self._cells[c].start for c in cells]
-        return found[0] if len(found) == 1 else np.concatenate(found)
+    def _tie(self, cell: int) -> Tie:
+        tie = self._ties.get(cell)
+        if tie is None:
+            places = (self._numbers[self._cells[cell]] == self._best[cell]).nonzero()[0] + self._cells[cell].start
+            tie = self._ties[cell] = Tie(places, self._scattered[places])
+        return tie
 
     def _number(self, index: int, count: int) -> int:
         roster, want = self.roster, self._want
@@ -176,3 +212,10 @@ class Standing:
             values = self._counted if part == "count" else roster.cpu if part is Resource.CPU else roster.memory
             numbers = numbers << _BITS[part] | values
         return np.where(fits, numbers, NEVER)
+
+
+def _places_by_value(values: Integers) -> dict[int, int | Integers]:
+    """Where each value stands; one place alone is a number, which numpy takes sooner than an array of one."""
+    order = np.argsort(values, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(values[order])) + 1)
+    return {int(values[group[0]]): int(group[0]) if len(group) == 1 else group for group in groups}

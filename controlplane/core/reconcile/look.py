@@ -214,10 +214,10 @@ class Look:
         launched = launching.launch(
             self.draft,
             self.service.cluster,
-            launching.strategy_of(self.service) if only is None else (),
+            launching.strategy_of(self.service, deployment) if only is None else (),
             request,
             create=lambda instance, body: self.create(deployment, instance, body, replaces=next(stand_ins, None)),
-            keep=self.live,
+            keep=[t for t in self.live if deployment.task_set is None or t.deployment == deployment.id],
             may_wait=self._release_expected_by() <= self.draft.now,
             dice=self.dice,
         )

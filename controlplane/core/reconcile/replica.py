@@ -177,7 +177,8 @@ def move_waiting(look: Look, team: Team) -> None:
     look.times.append(look.draft.now + lease)
     avoid = frozenset(task.instance for task in expired if task.instance)
     request = look.request(team.deployment, len(expired), caution=Caution.ONLY_EMPTY, avoid=avoid)
-    if not launching.waits(look.draft, look.service.cluster, launching.strategy_of(look.service)):
+    strategy = launching.strategy_of(look.service, team.deployment)
+    if not launching.waits(look.draft, look.service.cluster, strategy):
         expired = expired[: len(place(look.draft, request, look.dice).placed)]
     # Else whoever finds no other place waits in PROVISIONING, where managed scaling sees it.
     look.has_moved = bool(expired)

@@ -57,15 +57,18 @@ def test_a_kill_is_marked() -> None:
 
 def test_the_dated_lines_tell_the_run() -> None:
     lines: list[str] = []
-    watcher = PlainWatcher(lines.append)
+    watcher = PlainWatcher(lines.append, clock=lambda: DEPLOY_AT)
     run = played("eager", until=DEPLOY_AT)
     run.ledgers = TwoLedgers()
     watcher.on_phase(run, "deploy")
     for line in issue_4106("eager"):
         run.ledgers.fold(line)
         watcher.on_line(run, line)
+    assert lines == [], "held, so that a line of an earlier time may still come"
+    watcher.stop()
     text = "\n".join(lines)
-    assert "--- deploy" in lines[0]
+    assert "+0.00 s  --- deploy" in text
+    assert lines == sorted(lines, key=lambda line: line.split()[0])
     assert "host-1   registers with 2048 CPU and 15731 MiB" in text
     assert "phantom" in text
     assert "web:2 b4000000 has to wait, the host lacks CPU and MEMORY" in text

@@ -36,6 +36,18 @@ def test_the_engine_decides_as_the_oracle(seed: int, group_from: int) -> None:
     assert len(outcome.refusals) == (0 if len(outcome.placed) == wanted.count else len(looked_at))
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_group_is_placed_as_its_copies_one_by_one(seed: int) -> None:
+    """Larger than the oracle's cases: levels, quotas and ties of many instances, and more copies than fit."""
+    state, wanted = case_of(seed, instances_max=80, count_max=400)
+    outcomes = []
+    for group_from in (2, wanted.count + 1):
+        with patch.object(engine, "GROUP_FROM", group_from):
+            outcomes.append(place(state, wanted, Random(seed)))
+    assert outcomes[0] == outcomes[1]
+
+
 @pytest.mark.soak
 def test_no_decision_differs_over_a_thousand_seeds() -> None:
     """Larger clusters than above, where a group is many copies on many instances."""

@@ -51,6 +51,13 @@ def test_only_healthy_targets_get_traffic() -> None:
     assert {name for name, weight in weights(group(), 200, **every).items() if weight} == {"healthy"}
 
 
+def test_a_group_without_a_healthy_target_fails_open_to_all_unhealthy_ones() -> None:
+    ill = {"a": target(TargetState.UNHEALTHY), "b": target(TargetState.UNHEALTHY)}
+    beside = {"new": target(TargetState.INITIAL), "gone": target(TargetState.DRAINING)}
+    assert weights(group(), 200, **ill, **beside) == {"a": 100, "b": 100, "new": 0, "gone": 0}
+    assert weights(group(), 200, **ill, well=target(TargetState.HEALTHY)) == {"a": 0, "b": 0, "well": 100}
+
+
 def test_a_slow_start_grows_in_a_straight_line_beside_somebody_who_is_past_it() -> None:
     slow = group(slow_start_seconds=100)
     old, young = target(TargetState.HEALTHY, since=0), target(TargetState.HEALTHY, since=100)
