@@ -89,6 +89,9 @@ def access_of(keys_file: Path | None, tls_cert: Path | None, tls_key: Path | Non
     """
     if (tls_cert is None) != (tls_key is None):
         raise UserError("--tls-cert and --tls-key go together.")
+    for file in filter(None, (tls_cert, tls_key)):
+        if not file.is_file():
+            raise UserError(f"There is no file {file}.")
     profile, pair = ("", ANY) if keys_file is None else _first(keys_file)
     return Access(
         keys_file=keys_file, profile=profile, pair=pair, tls_cert=tls_cert, tls_key=tls_key, throttle=throttle
