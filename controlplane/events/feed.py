@@ -120,6 +120,7 @@ def as_json(shape: Any) -> web.Response:
     return web.Response(body=msgspec.json.encode(shape), content_type="application/json")
 
 
-def refused(sentence: str, status: int = 400) -> web.Response:
+def refused(sentence: str, status: int = 400, **members: int) -> web.Response:
     """An answer that says what was wrong."""
-    return web.Response(status=status, body=msgspec.json.encode({"message": sentence}), content_type="application/json")
+    body = msgspec.json.encode({"message": sentence, **members})
+    return web.Response(status=status, body=body, content_type="application/json")
