@@ -21,6 +21,7 @@ from agent.core.stopping import GRACE_SECONDS_MIN, GiveUp
 from agent.local.settings import BURST, RATE_PER_SECOND, LocalSettings, rate
 from agent.logs import LEVELS, LogFormat, LogSettings, Rollover
 from agent.machine.attributes import Features
+from agent.machine.gpus import INFORMATION_FILE
 from agent.pulling import PullSettings
 from agent.runtime.credentials import EngineAuth, read_engine_auth
 from agent.runtime.kinds import RuntimeKind
@@ -66,6 +67,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     reserved_ports_udp: frozenset[int]
     instance_attributes: dict[str, str]
     declared: InstanceType | None
+    gpu_file: Path | None
+    """Where the host's GPUs stand; None: they are not asked for."""
     zone: str
     run: str
     instance_id: str = ""
@@ -119,6 +122,7 @@ def read(environment: Mapping[str, str]) -> Config:
         reserved_ports_udp=source.ports("ECS_RESERVED_PORTS_UDP", frozenset()),
         instance_attributes=source.strings("ECS_INSTANCE_ATTRIBUTES"),
         declared=_declared(source.text("BERTH_INSTANCE_TYPE", "")),
+        gpu_file=_gpu_file(source),
         zone=source.text("BERTH_AVAILABILITY_ZONE", f"{region}a"),
         run=source.text("BERTH_RUN", ""),
         instance_id=source.text("BERTH_INSTANCE_ID", ""),
@@ -296,6 +300,7 @@ def _options(source: _Source) -> Options:
         cgroup_period_us=round(1e6 * min(max(period_seconds, low), high)),
         pids_limit=source.whole("ECS_TASK_PIDS_LIMIT", default.pids_limit),
         refuse_privileged=source.flag("ECS_DISABLE_PRIVILEGED"),
+        gpu_runtime=source.text("ECS_NVIDIA_RUNTIME", ""),
         pause_image=source.text("BERTH_PAUSE_IMAGE", default.pause_image),
         create_seconds=round(source.at_least("ECS_CONTAINER_CREATE_TIMEOUT", default.create_seconds, 60)),
         start_seconds=round(source.at_least("ECS_CONTAINER_START_TIMEOUT", default.start_seconds, 45)),
@@ -343,6 +348,11 @@ def _local(source: _Source) -> LocalSettings:
         serves_roles_on_host=source.flag("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", default=True),
         drains_when_interrupted=source.flag("ECS_ENABLE_SPOT_INSTANCE_DRAINING"),
     )
+
+
+def _gpu_file(source: _Source) -> Path | None:
+    path = Path(source.text("BERTH_GPU_FILE", str(INFORMATION_FILE)))
+    return path if source.flag("ECS_ENABLE_GPU_SUPPORT") else None
 
 
 def _declared(name: str) -> InstanceType | None:

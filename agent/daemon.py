@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import aiohttp
+import msgspec
 
 from agent.backend.backoff import Backoff
 from agent.backend.credentials import CredentialStore
@@ -31,7 +32,7 @@ from agent.journal import Journal
 from agent.local.interruption import set_draining
 from agent.local.recent import Recent
 from agent.local.serving import About, Local
-from agent.machine import attributes, identity, size
+from agent.machine import attributes, gpus, identity, size
 from agent.machine.doctor import Doctor
 from agent.policy import remembered, setter
 from agent.pulling import Puller
@@ -44,7 +45,7 @@ from agent.runtime.spec import INSTANCE_LABEL, RUN_LABEL
 from wire.errors import AwsError
 from wire.execution import EXECUTION_ATTRIBUTE
 from wire.extensions import INSTANCE_TYPE_ATTRIBUTE, INTROSPECTION_ATTRIBUTE
-from wire.resources import Amounts, to_registration
+from wire.resources import Amounts, to_devices, to_registration
 from wire.story import Kind
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,11 @@ async def _live(config: Config, journal: Journal, session: aiohttp.ClientSession
     client = EcsClient(session, config.backend, Signer(config.credentials, config.region))
     local = await Local.open(config.local, journal, open_looks(config.runtime))
     try:
-        registered = _registered(config, local.ports.taken)
+        devices = _gpus(config, journal)
+        config = msgspec.structs.replace(
+            config, features=msgspec.structs.replace(config.features, gpu_driver=devices.driver_version)
+        )
+        registered = _registered(config, local.ports.taken, devices.ids)
         instance = await _register(config, journal, client, registered, local.ports.introspection_address)
         about = About(
             cluster=config.cluster, instance=instance, region=config.region, zone=config.zone, version=VERSION
@@ -252,7 +257,23 @@ def _check_cluster(config: Config, journal: Journal) -> None:
         )
 
 
-def _registered(config: Config, own_ports: frozenset[int]) -> Amounts:
+def _gpus(config: Config, journal: Journal) -> gpus.Gpus:
+    """The host's own GPUs where they are asked for and known; else those of its declared type, which are played."""
+    try:
+        found = gpus.found(config.gpu_file) if config.gpu_file is not None else None
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if found is not None:
+        return found
+    if config.gpu_file is not None:
+        log.error("ECS_ENABLE_GPU_SUPPORT is true and there is no %s: the host's GPUs are not known.", config.gpu_file)
+    count = config.declared.gpus if config.declared else 0
+    if count:
+        log.info("This host plays %d GPUs: containers are told their ids and get no device.", count)
+    return gpus.played(count, identity.instance_id(journal, config.instance_id))
+
+
+def _registered(config: Config, own_ports: frozenset[int], gpu_ids: frozenset[str]) -> Amounts:
     """What the host offers; besides the reserved ports, the agent's own are taken."""
     try:
         return size.registered(
@@ -260,6 +281,7 @@ def _registered(config: Config, own_ports: frozenset[int]) -> Amounts:
             reserved_memory_mib=config.reserved_memory_mib,
             ports=config.reserved_ports | own_ports,
             ports_udp=config.reserved_ports_udp,
+            gpu_ids=gpu_ids,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
@@ -325,6 +347,7 @@ def _registration(config: Config, journal: Journal, registered: Amounts, introsp
             journal, instance_type=instance_type, zone=config.zone, region=config.region
         ),
         "instanceIdentityDocumentSignature": "",
+        **({"platformDevices": to_devices(registered.gpu_ids)} if registered.gpu_ids else {}),
         **({"tags": tags} if tags else {}),
         **({"containerInstanceArn": known} if known else {}),
     }

@@ -1,6 +1,8 @@
 """What must be so before anything is started: an engine that answers, a free port. Each failure is one sentence."""
 
 import asyncio
+import contextlib
+import random
 import socket
 
 import psutil
@@ -8,7 +10,9 @@ import psutil
 from berth.children import PYTHON, environment
 from berth.errors import UserError
 
-CHECK_SECONDS = 15
+CHECK_SECONDS = 30
+FREE_FROM, FREE_BELOW, FREE_TRIES = 20_000, 32_768, 20
+"""Linux's own range begins at 32768 (`net.ipv4.ip_local_port_range`)."""
 
 
 async def engine_version() -> str:
@@ -58,7 +62,11 @@ def check_port(host: str, port: int) -> None:
 
 
 def free_port(host: str) -> int:
-    """Any port that is free now."""
+    """Any port that is free now, beneath those that the kernel gives to whoever asks for any: it stays free longer."""
+    for port in random.sample(range(FREE_FROM, FREE_BELOW), FREE_TRIES):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind((host, port))
+            return port
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

@@ -38,8 +38,8 @@ HOST_ATTRIBUTE = "berth.host"
 """Attribute of an instance that says which of our hosts it is."""
 
 SAID_MAX = 100
-START_SECONDS = 20
-CONNECT_SECONDS = 30
+START_SECONDS = 60
+CONNECT_SECONDS = 60
 END_SECONDS = 5
 SWEEP_SECONDS = 40
 POLL_SECONDS = 0.05

@@ -7,6 +7,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -38,17 +39,34 @@ class Refusal(asyncio.Protocol):
 
 
 class Door:
-    """Makes the protocol of each new connection, as long as there are not too many."""
+    """Makes the protocol of each new connection, as long as there are not too many.
 
-    def __init__(self, server: web.Server, connections_max: int = CONNECTIONS_MAX) -> None:
+    Calls of the API, `POST /`, go straight to `serve_call`: they are most of what comes, and no route, middleware or
+    signal has a say in them. The rest goes the application's way.
+    """
+
+    def __init__(
+        self, server: web.Server, serve_call: Handler | None = None, connections_max: int = CONNECTIONS_MAX
+    ) -> None:
         self._server = server
         self._connections_max = connections_max
+        if serve_call is not None:
+            server.request_handler = _forked(serve_call, server.request_handler)
 
     def __call__(self) -> asyncio.BaseProtocol:
         if len(self._server.connections) >= self._connections_max:
             return Refusal()
         protocol: asyncio.BaseProtocol = self._server()
         return protocol
+
+
+def _forked(serve_call: Handler, serve_other: Any) -> Any:
+    def handle(request: web.Request) -> Awaitable[web.StreamResponse]:
+        is_call = request.raw_path == "/" and request.method == "POST"
+        answer: Awaitable[web.StreamResponse] = serve_call(request) if is_call else serve_other(request)
+        return answer
+
+    return handle
 
 
 def tls(certificate: Path, key: Path) -> ssl.SSLContext:

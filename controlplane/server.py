@@ -78,7 +78,7 @@ class ControlPlane(Parts):
         schedulers.load()
         await self._runner.setup()
         assert self._runner.server is not None
-        door, config = Door(self._runner.server), self.config
+        door, config = Door(self._runner.server, self.dispatcher.handle), self.config
         try:
             encryption = tls(config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
             self._listener = await asyncio.get_running_loop().create_server(

@@ -4,30 +4,45 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-import socket
-
+import ports
 import pytest
+import witness
+from hypothesis import HealthCheck, settings
 
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
 
 
 @pytest.fixture
 def free_port():
     """A port of the loopback that nobody listens on."""
-    return _free_port()
+    return ports.free_port()
 
 
 @pytest.fixture
 def free_port_2():
     """Another one."""
-    return _free_port()
+    return ports.free_port()
 
 
 @pytest.fixture
 def free_port_3():
     """And a third."""
-    return _free_port()
+    return ports.free_port()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """A failed test's report has what its processes said: a failure elsewhere is understood from its output."""
+    report = yield
+    if report.failed:
+        report.sections += witness.testimony()
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol():
+    """The next test's report speaks of the next test."""
+    answer = yield
+    witness.dismiss()
+    return answer

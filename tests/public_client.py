@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 HEADER = 116
-WAIT_SECONDS = 20
+WAIT_SECONDS = 60
 
 
 def packed(  # noqa: PLR0917 - the order of the layout

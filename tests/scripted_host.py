@@ -65,15 +65,16 @@ class Backend:
 class Machine:
     """A host that can lose its agent and get another."""
 
-    def __init__(self, tmp_path, *, queue=QueuePolicy.FIFO, pull=None, **policy):
+    def __init__(self, tmp_path, *, queue=QueuePolicy.FIFO, pull=None, gpus=(), **policy):
         self.path, self.queue, self.settings = tmp_path, queue, Settings(**policy)
         self.pull = pull or PullSettings()
+        self.gpus = gpus
         self.runtime = ScriptedRuntime(epoch, latency_seconds=0.3)
 
     async def boot(self):
         self.journal = Journal(self.path)
         self.engine = Engine(
-            host=Host(Amounts(2048, 15731), self.queue),
+            host=Host(Amounts(2048, 15731, gpus=len(self.gpus), gpu_ids=frozenset(self.gpus)), self.queue),
             runtime=self.runtime,
             journal=self.journal,
             settings=self.settings,

@@ -160,7 +160,9 @@ class ToyFleet(ToyCluster):
             arn=self.names.arns.container_instance("default", f"{len(self.registered) + 1:032x}"),
             cluster="default",
             agent_connected=True,
-            registered=Amounts(its.cpu, its.memory_mib),
+            registered=Amounts(
+                its.cpu, its.memory_mib, gpus=its.gpus, gpu_ids=frozenset(f"GPU-{id_}-{n}" for n in range(its.gpus))
+            ),
             attributes=({"name": "ecs.availability-zone", "value": machine.zone},),
             release=self.release,
             ec2_instance_id=id_,

@@ -148,6 +148,17 @@ class Container(_Shape, frozen=True):
     overrides: str = ""
 
 
+GPU_ASSOCIATION = "gpu"
+
+
+class Association(_Shape, frozen=True):
+    """A device for a container; of type `gpu` the name is its id, and there is one container."""
+
+    name: str
+    type: str = ""
+    containers: list[str] = []
+
+
 class IAMRoleCredentials(_Shape, frozen=True):
     """Keys of a role, kept by the agent under `credentials_id`. `expiration` is ISO 8601."""
 
@@ -184,6 +195,7 @@ class Task(_Shape, frozen=True):
     group: str = ""
     launch_type: str = ""
     task_definition_account_id: str = ""
+    associations: list[Association] = []
     berth_force: bool = False
     """Ours (`wire/extensions.py`): with STOPPED, the rest of every grace is cut."""
     role_credentials: IAMRoleCredentials | None = None

@@ -54,7 +54,7 @@ class ArnMaker(NamedTuple):
     account: str
 
     def _arn(self, kind: str, *path: str) -> str:
-        return str(Arn(self.region, self.account, kind, path))
+        return f"arn:aws:ecs:{self.region}:{self.account}:{kind}/{'/'.join(path)}"
 
     def cluster(self, name: str) -> str:
         """ARN of a cluster."""

@@ -60,7 +60,12 @@ def decode_error(status: int, body: bytes) -> AwsError:
 
 def encode_frame(kind: str, message: object) -> str:
     """One ACS text frame."""
-    return msgspec.json.encode({"type": kind, "message": message}).decode()
+    return frame_bytes(kind, message).decode()
+
+
+def frame_bytes(kind: str, message: object) -> bytes:
+    """The same in UTF-8, as it goes over the wire."""
+    return msgspec.json.encode({"type": kind, "message": message})
 
 
 def decode_frame(text: str | bytes) -> Frame:

@@ -49,7 +49,16 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class Ledger:
     """The holds on one instance. Ending a hold that is not there is a legal no-op."""
 
-    __slots__ = ("_holds", "_ports", "_ports_udp", "_used_cpu", "_used_gpus", "_used_memory_mib", "registered")
+    __slots__ = (
+        "_gpu_ids",
+        "_holds",
+        "_ports",
+        "_ports_udp",
+        "_used_cpu",
+        "_used_gpus",
+        "_used_memory_mib",
+        "registered",
+    )
 
     def __init__(self, registered: Amounts) -> None:
         self.registered = registered
@@ -59,6 +68,7 @@ class Ledger:
         self._used_gpus = 0
         self._ports = frozenset(registered.ports)
         self._ports_udp = frozenset(registered.ports_udp)
+        self._gpu_ids = registered.gpu_ids
 
     def __contains__(self, subject: str) -> bool:
         return subject in self._holds
@@ -82,6 +92,7 @@ class Ledger:
             self._ports,
             self._ports_udp,
             self.registered.gpus - self._used_gpus,
+            self._gpu_ids,
         )
 
     def lacks(self, want: Amounts) -> tuple[str, ...]:
@@ -97,6 +108,7 @@ class Ledger:
         self._used_gpus += hold.amounts.gpus
         self._ports |= hold.amounts.ports
         self._ports_udp |= hold.amounts.ports_udp
+        self._gpu_ids -= hold.amounts.gpu_ids
 
     def end(self, subject: str, proof: Proof) -> Hold | None:
         """Give the room back. Returns the hold that ended, or None where there was none."""
@@ -109,6 +121,7 @@ class Ledger:
         self._used_gpus -= hold.amounts.gpus
         self._ports = self.registered.ports.union(*(h.amounts.ports for h in self))
         self._ports_udp = self.registered.ports_udp.union(*(h.amounts.ports_udp for h in self))
+        self._gpu_ids = self.registered.gpu_ids.difference(*(h.amounts.gpu_ids for h in self))
         self.check()
         return hold
 

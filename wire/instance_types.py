@@ -1,4 +1,4 @@
-"""What common EC2 instance types register with ECS: CPU units and MiB of memory.
+"""What common EC2 instance types register with ECS: CPU units, MiB of memory, GPUs.
 
 Both programs read it: the agent that plays a host of a declared size, and the command line that checks the name.
 Rule: 1024 units for a vCPU; memory is the nominal size less the share that kernel and firmware keep. That share is
@@ -20,10 +20,11 @@ class InstanceType(NamedTuple):
     cpu: int
     """CPU units."""
     memory_mib: int
+    gpus: int = 0
 
 
-def _instance_type(name: str, vcpus: int, nominal_mib: int) -> InstanceType:
-    return InstanceType(name, vcpus * CPU_UNITS, nominal_mib * _REGISTERED_MIB // _NOMINAL_MIB)
+def _instance_type(name: str, vcpus: int, nominal_mib: int, gpus: int = 0) -> InstanceType:
+    return InstanceType(name, vcpus * CPU_UNITS, nominal_mib * _REGISTERED_MIB // _NOMINAL_MIB, gpus)
 
 
 _VCPUS = {"medium": 1, "large": 2, "xlarge": 4, "2xlarge": 8, "4xlarge": 16}
@@ -43,6 +44,14 @@ _BURSTABLE = {
     "xlarge": (4, 4, 16384),
     "2xlarge": (8, 8, 32768),
 }
+_ACCELERATED = {
+    # by size: vCPUs, GiB and GPUs
+    "g4dn": {"xlarge": (4, 16, 1), "2xlarge": (8, 32, 1), "4xlarge": (16, 64, 1), "12xlarge": (48, 192, 4)},
+    "g5": {"xlarge": (4, 16, 1), "2xlarge": (8, 32, 1), "4xlarge": (16, 64, 1), "12xlarge": (48, 192, 4)},
+    "g6": {"xlarge": (4, 16, 1), "2xlarge": (8, 32, 1), "4xlarge": (16, 64, 1), "12xlarge": (48, 192, 4)},
+    "p3": {"2xlarge": (8, 61, 1), "8xlarge": (32, 244, 4), "16xlarge": (64, 488, 8)},
+    "p4d": {"24xlarge": (96, 1152, 8)},
+}
 
 
 def _all() -> list[InstanceType]:
@@ -57,6 +66,10 @@ def _all() -> list[InstanceType]:
                 for generation in generations
                 for size in sizes
             ]
+    for family, kinds in _ACCELERATED.items():
+        table += [
+            _instance_type(f"{family}.{size}", vcpus, gib * 1024, gpus) for size, (vcpus, gib, gpus) in kinds.items()
+        ]
     return table
 
 

@@ -95,7 +95,9 @@ class Reporter:
                 cluster=self._cluster,
                 task=task,
                 container_instance=self._instance,
-                resources=to_resources(amounts.cpu, amounts.memory_mib, amounts.ports, amounts.ports_udp),
+                resources=to_resources(
+                    amounts.cpu, amounts.memory_mib, amounts.ports, amounts.ports_udp, amounts.gpu_ids or None
+                ),
                 released_at=report.released_at,
                 proof=report.proof,
             )

@@ -23,6 +23,9 @@ from wire.status import DesiredStatus
 
 log = logging.getLogger(__name__)
 
+VISIBLE_GPUS = "NVIDIA_VISIBLE_DEVICES"
+"""What NVIDIA's runtime reads in the container's environment."""
+
 
 class _Payload(msgspec.Struct, rename="camel"):
     """PayloadMessage whose tasks are read one by one: a bad one must not lose the others."""
@@ -143,12 +146,13 @@ def _desired(raw: msgspec.Raw, message_id: str) -> Desired | None:
 
 
 def _spec(task: acs_shapes.Task) -> TaskSpec:
+    gpus = _gpus(task)
     spec = TaskSpec(
         arn=task.arn,
         cluster=task.task_cluster_arn.rsplit("/", 1)[-1] or _cluster_of(task.arn),
         family=task.family,
         version=task.version,
-        containers=tuple(_container(container) for container in task.containers),
+        containers=tuple(_container(container, gpus.get(container.name, ())) for container in task.containers),
         cpu_vcpus=task.cpu,
         memory_mib=task.memory,
         network_mode=task.network_mode or "bridge",
@@ -168,7 +172,23 @@ def _cluster_of(arn: str) -> str:
     return path[1] if len(path) > 2 else ""  # noqa: PLR2004 - task/CLUSTER/ID
 
 
-def _container(container: acs_shapes.Container) -> ContainerSpec:
+def _gpus(task: acs_shapes.Task) -> dict[str, tuple[str, ...]]:
+    """The ids of each container's GPUs. Source: amazon-ecs-agent `agent/api/task/task.go` (addGPUResource)."""
+    known = {container.name for container in task.containers}
+    found: dict[str, tuple[str, ...]] = {}
+    for association in task.associations:
+        if association.type != acs_shapes.GPU_ASSOCIATION:
+            continue
+        if len(association.containers) != 1 or association.containers[0] not in known:
+            raise ValueError(
+                f"GPU {association.name} is for {association.containers}, not for one container of the task"
+            )
+        owner = association.containers[0]
+        found[owner] = (*found.get(owner, ()), association.name)
+    return found
+
+
+def _container(container: acs_shapes.Container, gpu_ids: tuple[str, ...]) -> ContainerSpec:
     command = container.command or None
     if container.overrides:
         override = msgspec.json.decode(container.overrides, type=dict[str, Any]).get("command")
@@ -182,7 +202,8 @@ def _container(container: acs_shapes.Container) -> ContainerSpec:
         memory_mib=container.memory,
         command=tuple(command) if command else None,
         entry_point=tuple(container.entry_point) if container.entry_point else None,
-        environment=container.environment,
+        environment=container.environment | ({VISIBLE_GPUS: ",".join(gpu_ids)} if gpu_ids else {}),
+        gpu_ids=gpu_ids,
         ports=tuple(Port(port.container_port, port.host_port, port.protocol) for port in container.port_mappings),
         stop_timeout_seconds=container.stop_timeout,
         **life(container),

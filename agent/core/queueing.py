@@ -58,6 +58,7 @@ class Host:
             "CPU": f"the task needs {amounts.cpu} CPU units, the host has {whole.cpu}",
             "MEMORY": f"the task needs {amounts.memory_mib} MiB of memory, the host has {whole.memory_mib}",
             "PORTS": f"the task needs a host port that is reserved ({_ports(amounts, whole)})",
+            "GPU": f"the task needs the GPUs {sorted(amounts.gpu_ids)}, the host has {sorted(whole.gpu_ids)}",
         }
         lacking = Room.whole(whole).lacks(amounts)
         reasons = [f"RESOURCE:{name}: {has[name]}" for name in lacking]

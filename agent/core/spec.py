@@ -143,6 +143,8 @@ class ContainerSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     environment_files: tuple[str, ...] = ()
     """S3 ARNs."""
     internal: Internal = Internal.NO
+    gpu_ids: tuple[str, ...] = ()
+    """Those of the host's GPUs that are its own."""
 
 
 class TaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -169,18 +171,21 @@ def cost(task: TaskSpec) -> Amounts:
     """What the task takes of the host while it holds its room.
 
     A task-level amount wins; else the sum of the containers', for memory the reservation before the hard limit.
-    Fixed host ports count, dynamic ones do not, and a task with a network of its own takes none.
+    Fixed host ports count, dynamic ones do not, and a task with a network of its own takes none. GPUs count by id.
     Source: amazon-ecs-agent `agent/api/task/task.go` (ToHostResources).
     """
     cpu = int(task.cpu_vcpus * CPU_UNITS_PER_VCPU) or sum(container.cpu for container in task.containers)
     memory_mib = task.memory_mib or sum(_memory_mib(container) for container in task.containers)
     is_on_host = task.network_mode in ("bridge", "host")
+    gpu_ids = [gpu for container in task.containers for gpu in container.gpu_ids]
     ports = [port for container in task.containers for port in container.ports if port.host_port and is_on_host]
     return Amounts(
         cpu,
         memory_mib,
         frozenset(port.host_port for port in ports if port.protocol != "udp"),
         frozenset(port.host_port for port in ports if port.protocol == "udp"),
+        len(gpu_ids),
+        frozenset(gpu_ids),
     )
 
 

@@ -31,6 +31,8 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     """`ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST`."""
     has_health_checks: bool = True
     """`ECS_DISABLE_DOCKER_HEALTH_CHECK` says otherwise."""
+    gpu_driver: str = ""
+    """Version of the driver of the host's GPUs, where it has some."""
 
 
 CLAIMED = (
@@ -104,6 +106,7 @@ def attributes(custom: dict[str, str], release: str, features: Features) -> list
         "ecs.os-type-detailed": "LINUX",
         "ecs.cpu-architecture": _ARCHITECTURES.get(machine, machine),
         RELEASE_ATTRIBUTE: release,
+        **({"ecs.capability.gpu-driver-version": features.gpu_driver} if features.gpu_driver else {}),
     }
     return [{"name": name} for name in capabilities(features)] + [
         {"name": name, "value": value} for name, value in values.items()

@@ -11,7 +11,12 @@ BYTES_PER_MIB = 1 << 20
 
 
 def registered(
-    declared: InstanceType | None, *, reserved_memory_mib: int, ports: frozenset[int], ports_udp: frozenset[int]
+    declared: InstanceType | None,
+    *,
+    reserved_memory_mib: int,
+    ports: frozenset[int],
+    ports_udp: frozenset[int],
+    gpu_ids: frozenset[str],
 ) -> Amounts:
     """Amounts that the host offers; the ports are reserved, hence taken.
 
@@ -23,7 +28,7 @@ def registered(
         raise ValueError(
             f"ECS_RESERVED_MEMORY={reserved_memory_mib} leaves nothing of the {memory_mib} MiB that this host has."
         )
-    return Amounts(cpu, memory_mib - reserved_memory_mib, ports, ports_udp)
+    return Amounts(cpu, memory_mib - reserved_memory_mib, ports, ports_udp, len(gpu_ids), gpu_ids)
 
 
 def _measured() -> tuple[int, int]:

@@ -1,5 +1,8 @@
 """How this machine's Docker Engine is reached, and what is removed by a label alone."""
 
+import time
+from collections.abc import Callable
+
 import docker
 import docker.errors
 import docker.utils
@@ -14,6 +17,8 @@ QUICK_SECONDS = 30
 """Limit of inspect, list and kill. Source: `dockerclient/timeout.go`."""
 SLOW_SECONDS = 240
 """Limit of remove and of what is made for tasks. Source: `dockerclient/timeout.go`."""
+SWEEPS_MAX, SWEEP_AGAIN_SECONDS = 100, 0.1
+"""Docker may still make or remove what an agent asked for before it was killed."""
 
 
 def connect(timeout_seconds: int | None) -> docker.APIClient:
@@ -42,21 +47,36 @@ def probe() -> None:
 def sweep(run: str, instance: str = "") -> int:
     """Remove every container that carries `berth.run=<run>`, running or not, then volumes and networks.
 
-    With `instance` (ARN) only those of that one host. Returns how many containers.
+    With `instance` (ARN) only those of that one host. Returns how many containers. What somebody else removes at the
+    same time (an agent that still ends, a second sweep) is removed, too.
     """
     client = connect(SLOW_SECONDS)
     mine = {"label": [f"berth.run={run}", *([f"{INSTANCE_LABEL}={instance}"] if instance else [])]}
-    rows = client.containers(all=True, filters=mine)
-    for row in rows:
-        try:
-            client.remove_container(row["Id"], v=True, force=True)
-        except docker.errors.NotFound:
-            continue
+    found: set[str] = set()
+    for _ in range(SWEEPS_MAX):
+        rows = client.containers(all=True, filters=mine)
+        for row in rows:
+            found.add(row["Id"])
+            _unless_gone(client.remove_container, row["Id"], v=True, force=True)
+        if not rows:
+            break
+        time.sleep(SWEEP_AGAIN_SECONDS)
     for volume in client.volumes(mine)["Volumes"] or ():
-        client.remove_volume(volume["Name"])
+        _unless_gone(client.remove_volume, volume["Name"])
     for network in client.networks(filters=mine):
-        client.remove_network(network["Id"])
-    return len(rows)
+        _unless_gone(client.remove_network, network["Id"])
+    return len(found)
+
+
+def _unless_gone(remove: Callable[..., object], name: str, **how: bool) -> None:
+    """Remove something that somebody else may be removing."""
+    try:
+        remove(name, **how)
+    except docker.errors.NotFound:
+        pass
+    except docker.errors.APIError as error:
+        if "is already in progress" not in str(error):
+            raise
 
 
 def _unreachable(text: str) -> UnreachableError:

@@ -54,6 +54,10 @@ class Exits:
         """We are about to send SIGKILL."""
         self._killed.add(docker_id)
 
+    def is_strange(self, docker_id: str, exit_code: int | None) -> bool:
+        """Whether it ended by a SIGKILL that nobody here sent."""
+        return exit_code == KILLED and docker_id not in self._killed
+
     def is_old(self, docker_id: str, at: float) -> bool:
         """Whether a `die` of that time (epoch seconds, Docker's) is of a life before, or has been told of this one."""
         return docker_id in self._told or at < self._started_at.get(docker_id, 0.0)

@@ -24,6 +24,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Docker id of the container that holds the task's network namespace; "" where it is the container's own."""
     namespace_holder: str = ""
     """The same for PID and IPC."""
+    gpu_runtime: str = ""
+    """Docker's runtime for containers with GPUs; "": the usual one."""
     cgroup_parent: str = ""
     """"" where the host makes no cgroups for tasks."""
     environment: dict[str, str] = {}
@@ -55,6 +57,8 @@ def finish(
         host["CgroupParent"] = around.cgroup_parent
     elif has_limits(task) and options.task_limits is not TaskLimits.OFF and not container.internal:
         host |= scaled(task, container)
+    if container.gpu_ids and around.gpu_runtime:
+        host["Runtime"] = around.gpu_runtime
     if around.environment:
         config["Env"] = _environment(config.get("Env") or [], around.environment)
     logconfig.localise(config, task, container, around.log_options)

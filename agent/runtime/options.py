@@ -28,6 +28,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """`ECS_TASK_PIDS_LIMIT`; 0 is none."""
     refuse_privileged: bool = False
     """`ECS_DISABLE_PRIVILEGED`."""
+    gpu_runtime: str = ""
+    """`ECS_NVIDIA_RUNTIME`: Docker's runtime for containers with GPUs; "": NVIDIA's where the engine has it."""
     pause_image: str = "berth/pause:latest"
     create_seconds: int = 240
     """`ECS_CONTAINER_CREATE_TIMEOUT`."""

@@ -6,6 +6,7 @@ Calls block; they run in the runtime's threads. Source: amazon-ecs-agent `agent/
 
 import contextlib
 import hashlib
+import logging
 import threading
 from collections.abc import Iterator
 
@@ -22,6 +23,11 @@ from agent.runtime.port import RuntimeCallError
 from agent.runtime.spec import INSTANCE_LABEL, TASK_LABEL, container_name
 from agent.runtime.volumes import docker_volumes, volume_name
 
+log = logging.getLogger(__name__)
+
+NVIDIA_RUNTIME = "nvidia"
+"""Name of NVIDIA's runtime in Docker. Source: amazon-ecs-agent, default of `ECS_NVIDIA_RUNTIME`."""
+
 
 class Resources:
     """The resources of one agent's tasks."""
@@ -34,6 +40,7 @@ class Resources:
         """
         self._client = client
         self._owner = owner
+        self._options = options
         self._cgroups = TaskCgroups.of_host(options, engine_is_v1=_is_local_v1(client))
         self._network = f"ecs-awsvpc-{hashlib.sha256(owner.get(INSTANCE_LABEL, '').encode()).hexdigest()[:12]}"
         self._network_lock = threading.Lock()
@@ -63,6 +70,7 @@ class Resources:
                 network=self._network,
                 network_holder=held.get(Internal.NETWORK, ""),
                 namespace_holder=held.get(Internal.NAMESPACE, ""),
+                gpu_runtime=self._gpu_runtime() if container.gpu_ids else "",
                 cgroup_parent=parent,
             )
 
@@ -105,6 +113,15 @@ class Resources:
         """Whether Docker still has containers of `task`."""
         with _named("CannotListContainersError"):
             return bool(self._client.containers(all=True, quiet=True, filters={"label": f"{TASK_LABEL}={task.arn}"}))
+
+    def _gpu_runtime(self) -> str:
+        if self._options.gpu_runtime:
+            return self._options.gpu_runtime
+        with _named("CannotInspectEngineError"):
+            has_nvidias = NVIDIA_RUNTIME in (self._client.info().get("Runtimes") or {})
+        if not has_nvidias:
+            log.warning("Docker has no runtime %s: a container is told its GPUs and gets no device.", NVIDIA_RUNTIME)
+        return NVIDIA_RUNTIME if has_nvidias else ""
 
     def _cgroup(self, task: TaskSpec) -> str:
         if self._cgroups is None or not has_limits(task):

@@ -13,7 +13,7 @@ import urllib3
 
 RECONNECT_SECONDS = 0.5
 OOM_MAX = 1000
-"""Containers remembered as out of memory between Docker's `oom` and `die`."""
+"""Containers remembered as out of memory between Docker's `oom` and `die`, in whichever order they come."""
 NANO = 1e-9
 
 
@@ -67,6 +67,10 @@ class EventStream:
         """End; the thread is a daemon and its read may be blocked, so it is not waited for."""
         self._stopped.set()
 
+    def take_out_of_memory(self, docker_id: str) -> bool:
+        """Whether an `oom` has come that no `die` has told of yet; it counts once."""
+        return self._out_of_memory.pop(docker_id, self) is None
+
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
@@ -85,6 +89,8 @@ class EventStream:
 
     def _read(self, event: dict[str, Any]) -> None:
         docker_id, action = event["Actor"]["ID"], event["Action"]
+        if action == "start":
+            self._out_of_memory.pop(docker_id, None)
         if action == "start" or action.startswith("health_status"):
             health = action.partition(": ")[2].upper()
             if health in ("", "HEALTHY", "UNHEALTHY"):
@@ -103,9 +109,8 @@ class EventStream:
             event["timeNano"] * NANO,
             int(exit_code) if exit_code else None,
             attributes,
-            docker_id in self._out_of_memory,
+            self.take_out_of_memory(docker_id),
         )
-        self._out_of_memory.pop(docker_id, None)
         self._hand_over(self._on_die, die)
 
     def _hand_over(self, callback: Callable[..., None], *arguments: object) -> None:

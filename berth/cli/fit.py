@@ -47,7 +47,8 @@ def fit(*, task_definition: str, types: tuple[InstanceType, ...], reserved_memor
         raise UserError(f"{task_definition} is no task definition whose size can be read: {error}.") from None
     rows = [fitted(kind, amounts, reserved_memory) for kind in (types or INSTANCE_TYPES.values())]
     held = [row for row in rows if row.copies or types]
-    click.echo(f"One copy takes {amounts.cpu} CPU units and {amounts.memory_mib} MiB{_ports(amounts)}.")
+    takes = f"{amounts.cpu} CPU units and {amounts.memory_mib} MiB{_gpus(amounts)}{_ports(amounts)}"
+    click.echo(f"One copy takes {takes}.")
     Console().print(_table(held))
     if len(held) < len(rows):
         click.echo(f"{len(rows) - len(held)} smaller types hold none.")
@@ -59,7 +60,7 @@ def fitted(kind: InstanceType, amounts: Amounts, reserved_memory_mib: int = 0) -
     limits = {"CPU": kind.cpu // amounts.cpu if amounts.cpu else None}
     limits["MEMORY"] = memory_mib // amounts.memory_mib if amounts.memory_mib else None
     limits["PORTS"] = 1 if amounts.ports or amounts.ports_udp else None
-    limits["GPU"] = 0 if amounts.gpus else None
+    limits["GPU"] = kind.gpus // amounts.gpus if amounts.gpus else None
     known = {name: copies for name, copies in limits.items() if copies is not None}
     copies = min(known.values(), default=0)
     limit = ", ".join(name for name, most in known.items() if most == copies) or "nothing is asked for"
@@ -75,6 +76,10 @@ def _table(rows: list[Fit]) -> Table:
         numbers = (kind.cpu, kind.memory_mib, row.copies, row.cpu_left, row.memory_left_mib)
         table.add_row(kind.name, *map(str, numbers), row.limit)
     return table
+
+
+def _gpus(amounts: Amounts) -> str:
+    return f", and {amounts.gpus} {'GPU' if amounts.gpus == 1 else 'GPUs'}" if amounts.gpus else ""
 
 
 def _ports(amounts: Amounts) -> str:

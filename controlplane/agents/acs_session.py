@@ -50,10 +50,11 @@ Matter = tuple[str, DesiredStatus, bool]
 
 
 class Told(NamedTuple):
-    """A matter that is on its way."""
+    """A message about a matter, on its way."""
 
-    message_id: str
+    matter: Matter
     at: float
+    """Epoch seconds."""
 
 
 class Known(NamedTuple):
@@ -91,7 +92,9 @@ class Session:
         self._instance = instance
         self._socket = socket
         self._acknowledged, self._roles = known
-        self._on_its_way: dict[Matter, Told] = {}
+        self._on_its_way: dict[Matter, str] = {}
+        self._messages: dict[str, Told] = {}
+        """Those on their way, by id, the oldest first."""
         self._policy = PolicyNews()
         self._changed = asyncio.Event()
         self._stirred: dict[str, None] | None = None
@@ -158,12 +161,12 @@ class Session:
         if self._policy.is_answered_by(ack.message_id):
             note = partial(self._policy.note, arn=self._instance)
             await self._shared.committer.commit(note, cause=ack.message_id)
-        for matter, told in list(self._on_its_way.items()):
-            if told.message_id == ack.message_id:
-                if matter[1] is DesiredStatus.STOPPED:
-                    await self._note_stop_told(matter[0], told.message_id)
-                del self._on_its_way[matter]
-                self._acknowledged.add(matter)
+        told = self._messages.get(ack.message_id)
+        if told is not None:
+            if told.matter[1] is DesiredStatus.STOPPED:
+                await self._note_stop_told(told.matter[0], ack.message_id)
+            self._take_back(told.matter)
+            self._acknowledged.add(told.matter)
 
     async def _note_stop_told(self, arn: str, message_id: str) -> None:
         def decide(draft: Draft) -> None:
@@ -197,7 +200,12 @@ class Session:
 
     def _forget_all_but(self, matters: set[Matter]) -> None:
         self._acknowledged &= matters
-        self._on_its_way = {matter: told for matter, told in self._on_its_way.items() if matter in matters}
+        for matter in self._on_its_way.keys() - matters:
+            self._take_back(matter)
+
+    def _take_back(self, matter: Matter) -> None:
+        """It is on its way no more."""
+        self._messages.pop(self._on_its_way.pop(matter, ""), None)
 
     async def _send_manifest(self) -> None:
         shared, message_id = self._shared, self._shared.account.names.uuid()
@@ -234,24 +242,18 @@ class Session:
     async def _send(self, news: list[Assignment]) -> None:
         """One message for each task: an agent that cannot take one of them still acknowledges the others."""
         shared, now = self._shared, self._shared.clock()
-        messages = {_matter(a): self._message(a, shared.account.names.uuid(), now) for a in news}
-        lines = [
-            StoryLine(
-                now,
-                ACTOR,
-                a.task.arn,
-                Kind.TASK_TOLD,
-                a.task.cause,
-                {"desired": a.desired, "instance": self._instance},
-                messages[_matter(a)].message_id,
-            )
-            for a in news
-        ]
-        shared.teller.tell(lines)
-        for matter, message in messages.items():
-            self._on_its_way[matter] = Told(message.message_id, now)
+        messages = [self._message(assignment, shared.account.names.uuid(), now) for assignment in news]
+        shared.teller.tell([self._line(*told, now) for told in zip(news, messages, strict=True)])
+        for assignment, message in zip(news, messages, strict=True):
+            matter = _matter(assignment)
+            self._on_its_way[matter] = message.message_id
+            self._messages[message.message_id] = Told(matter, now)
             await self.send(message)
             shared.metrics.payloads.inc()
+
+    def _line(self, told: Assignment, message: acs_shapes.PayloadMessage, now: float) -> StoryLine:
+        data = {"desired": told.desired, "instance": self._instance}
+        return StoryLine(now, ACTOR, told.task.arn, Kind.TASK_TOLD, told.task.cause, data, message.message_id)
 
     def _message(self, assignment: Assignment, message_id: str, now: float) -> acs_shapes.PayloadMessage:
         view, account = self._shared.store.view(), self._shared.account.names.arns.account
@@ -275,16 +277,16 @@ class Session:
             if now - self._heard_at > SILENCE_SECONDS_MAX:
                 _log.info("agent has fallen silent", instance=self._instance)
                 return
-            late = [matter for matter, told in self._on_its_way.items() if now - told.at > RETELL_SECONDS]
-            for matter in late:
-                del self._on_its_way[matter]
+            for told in list(self._messages.values()):
+                if now - told.at > RETELL_SECONDS:
+                    self._take_back(told.matter)
             self.wake()
             await self._send_credentials()
 
     async def send(self, message: msgspec.Struct) -> None:
         """One frame."""
         async with asyncio.timeout(SEND_SECONDS_MAX):
-            await self._socket.send_str(envelope.encode_frame(acs_shapes.kind_of(message), message))
+            await self._socket.send_frame(envelope.frame_bytes(acs_shapes.kind_of(message), message), WSMsgType.TEXT)
 
 
 def _matter(assignment: Assignment) -> Matter:

@@ -19,9 +19,9 @@ from aiohttp import ClientError, WSMsgType, web
 from controlplane.agents.datachannel import DataChannel, OpenDataChannel
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
-from controlplane.core.model import Container, Task
+from controlplane.api.references import task_arn
+from controlplane.core.model import Cluster, Container, Task
 from controlplane.core.view import View
-from wire.arn import parse
 from wire.datachannel import Flag, Payload
 from wire.errors import AwsError, InvalidParameterException
 from wire.execution import EXECUTION_ATTRIBUTE, PLAIN_MEMBER, Control, ExecuteCommandMessage, Stream
@@ -91,7 +91,7 @@ class Executing:
         if len(self._sessions) >= SESSIONS_MAX:
             raise AwsError("Rate exceeded", code="ThrottlingException")
         cluster = cluster_of(view, call)
-        task, container = _wanted(view, call, cluster.name)
+        task, container = _wanted(view, call, cluster)
         session_id, token = f"ecs-execute-command-{secrets.token_hex(9)[1:]}", secrets.token_urlsafe(48)
         message = ExecuteCommandMessage(
             message_id=call.id,
@@ -242,13 +242,12 @@ class Bridge:
         await self._agent.send_str(msgspec.json.encode(control).decode())
 
 
-def _wanted(view: View, call: Call, cluster: str) -> tuple[Task, Container]:
+def _wanted(view: View, call: Call, cluster: Cluster) -> tuple[Task, Container]:
     """The container that a request means, once a command can be run in it."""
     if not call.body["interactive"]:
         raise InvalidParameterException("Interactive is the only mode supported currently.")
-    reference = call.text("task")
-    task = view.task(reference if parse(reference) else call.arns.task(cluster, reference))
-    if task is None or task.cluster != cluster:
+    task = view.task(task_arn(call, cluster, call.text("task")))
+    if task is None:
         raise InvalidParameterException("The referenced task was not found.")
     if not task.body.get("enableExecuteCommand"):
         raise InvalidParameterException(

@@ -16,6 +16,7 @@ from controlplane.agents.roles import Roles
 from controlplane.core.assignment import Assignment
 from controlplane.core.cost import CPU_UNITS_PER_VCPU, cpu_units, mebibytes, overridden
 from controlplane.core.model import Cluster, Task, TaskDefinition
+from controlplane.core.record import following
 from controlplane.core.view import View
 from wire import acs_shapes
 from wire.arn import short_id
@@ -60,8 +61,8 @@ def run_payload(
         family=definition.family,
         version=str(definition.revision),
         containers=[
-            _container(container, body, arns[container["name"]], _environment(container, overrides))
-            for container in overridden(body, overrides)
+            msgspec.structs.replace(container, container_arn=arns[container.name])
+            for container in (_overridden(definition, overrides) if overrides else _plain(definition))
         ],
         cpu=cpu_units(cpu) / CPU_UNITS_PER_VCPU if cpu else 0,
         memory=mebibytes(memory) if memory else 0,
@@ -72,6 +73,11 @@ def run_payload(
         service_name=short_id(task.service) if task.service else "",
         group=task.group,
         launch_type="EC2",
+        associations=[
+            acs_shapes.Association(name=gpu, type=acs_shapes.GPU_ASSOCIATION, containers=[container.name])
+            for container in task.containers
+            for gpu in container.gpu_ids
+        ],
         task_definition_account_id=account,
         role_credentials=role,
     )
@@ -87,14 +93,24 @@ def stop_payload(task: Task, definition: TaskDefinition, cluster: Cluster, *, ac
     )
 
 
-def _container(
-    container: dict[str, Any], body: dict[str, Any], arn: str, environment: dict[str, str]
-) -> acs_shapes.Container:
+@following
+def _plain(definition: TaskDefinition) -> list[acs_shapes.Container]:
+    return _overridden(definition, {})
+
+
+def _overridden(definition: TaskDefinition, overrides: dict[str, Any]) -> list[acs_shapes.Container]:
+    """The containers of a definition under these overrides, without the ARNs that they have in a task."""
+    body = definition.body
+    return [
+        _container(container, body, _environment(container, overrides)) for container in overridden(body, overrides)
+    ]
+
+
+def _container(container: dict[str, Any], body: dict[str, Any], environment: dict[str, str]) -> acs_shapes.Container:
     mode = network_mode(body)
     return acs_shapes.Container(
         name=container["name"],
         image=container["image"],
-        container_arn=arn,
         essential=container.get("essential", True),
         cpu=container.get("cpu", 0),
         memory=container.get("memory", 0),

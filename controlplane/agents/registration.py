@@ -7,8 +7,9 @@ Source: amazon-ecs-agent `ecs-agent/api/ecs/client/ecs_client.go` (registerConta
 import msgspec
 
 from controlplane.api.call import Answer, Call
-from controlplane.api.clusters import DEFAULT_CLUSTER, cluster_name, cluster_of, ensure_cluster
+from controlplane.api.clusters import DEFAULT_CLUSTER, cluster_of, ensure_cluster
 from controlplane.api.container_instances import render
+from controlplane.api.references import short_name
 from controlplane.api.tag_rules import check_tags
 from controlplane.core.capacity.model import Group, Machine
 from controlplane.core.model import Cluster, Instance, Release
@@ -17,7 +18,7 @@ from wire.arn import parse
 from wire.errors import ClientException, InvalidParameterException
 from wire.extensions import INSTANCE_TYPE_ATTRIBUTE, RELEASE_ATTRIBUTE, ZONE_ATTRIBUTE
 from wire.holds import Ledger
-from wire.resources import Amounts, from_resources
+from wire.resources import Amounts, from_resources, with_devices
 from wire.status import InstanceStatus
 from wire.story import Kind
 
@@ -35,7 +36,7 @@ class Identity(msgspec.Struct, rename="camel", frozen=True):
 
 def register_container_instance(draft: Draft, call: Call) -> Answer:
     """RegisterContainerInstance. The cluster `default` is made where it is missing; no other is."""
-    name = cluster_name(call.text("cluster") or DEFAULT_CLUSTER)
+    name = short_name(call, "cluster", call.text("cluster") or DEFAULT_CLUSTER)
     cluster = ensure_cluster(draft, call, name) if name == DEFAULT_CLUSTER else cluster_of(draft, call)
     check_tags(call.body.get("tags", ()))
     known = _known(draft, call, cluster)
@@ -134,7 +135,9 @@ def _arn(call: Call, cluster: Cluster) -> str:
 
 def _amounts(call: Call) -> Amounts:
     try:
-        amounts = from_resources(call.body.get("totalResources", ()))
+        amounts = with_devices(
+            from_resources(call.body.get("totalResources", ())), call.body.get("platformDevices", ())
+        )
     except (KeyError, ValueError):
         raise InvalidParameterException("totalResources can not be read.") from None
     if amounts.cpu <= 0 or amounts.memory_mib <= 0:

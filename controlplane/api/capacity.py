@@ -32,7 +32,8 @@ def strategy_of(view: View, call: Call, cluster: Cluster) -> Sequence[Item]:
     if call.body.get(MEMBER) and call.body.get("launchType"):
         raise InvalidParameterException("Specify either Launch Type or Capacity Provider Strategy, but not both.")
     found = chosen_of(cluster, call.body)
-    _check(view, cluster, found)
+    if found:
+        _check(view, cluster, found)
     return found
 
 

@@ -12,12 +12,12 @@ import msgspec
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.paging import page
+from controlplane.api.references import short_name
 from controlplane.api.tag_rules import check_tags
 from controlplane.core import providers
 from controlplane.core.capacity.attachment import group_name
 from controlplane.core.capacity.model import CapacityProvider, Group
 from controlplane.core.view import Draft, View
-from wire.arn import parse
 from wire.errors import AwsError, ClientException, InvalidParameterException
 
 DESCRIBE_SIZE = 10
@@ -69,7 +69,7 @@ def update_capacity_provider(draft: Draft, call: Call) -> Answer:
     """UpdateCapacityProvider: members that are not given stay."""
     if call.body["name"] in providers.FARGATE:
         raise InvalidParameterException("The FARGATE and FARGATE_SPOT capacity providers cannot be updated.")
-    provider = _existing(draft, call.body["name"])
+    provider = _existing(draft, call, call.body["name"])
     _refuse_managed_instances(call)
     former = provider.body["autoScalingGroupProvider"]
     given = call.body["autoScalingGroupProvider"]
@@ -86,10 +86,10 @@ def update_capacity_provider(draft: Draft, call: Call) -> Answer:
 
 def delete_capacity_provider(draft: Draft, call: Call) -> Answer:
     """DeleteCapacityProvider: one that no cluster and no service uses. It is INACTIVE as soon as this is answered."""
-    reference = _name(call.body["capacityProvider"])
+    reference = short_name(call, "capacity-provider", call.body["capacityProvider"])
     if reference in providers.FARGATE:
         raise InvalidParameterException("The FARGATE and FARGATE_SPOT capacity providers cannot be deleted.")
-    provider = _existing(draft, reference)
+    provider = _existing(draft, call, reference)
     clusters = providers.clusters_with(draft, provider.name)
     if clusters:
         raise ClientException(
@@ -111,7 +111,7 @@ def describe_capacity_providers(view: View, call: Call) -> Answer:
     references = call.body.get("capacityProviders", [])
     if len(references) > DESCRIBE_MAX:
         raise InvalidParameterException(f"capacityProviders cannot have more than {DESCRIBE_MAX} elements.")
-    names = list(dict.fromkeys(map(_name, references)))
+    names = list(dict.fromkeys(short_name(call, "capacity-provider", reference) for reference in references))
     cluster = cluster_of(view, call) if call.text("cluster") else None
     known = {p.name: render(call, p) for p in view.records(CapacityProvider)}
     known |= {name: _built_in(call, name) for name in providers.FARGATE}
@@ -152,16 +152,11 @@ def _built_in(call: Call, name: str) -> Answer:
     }
 
 
-def _existing(draft: Draft, reference: str) -> CapacityProvider:
-    provider = providers.find(draft, _name(reference))
+def _existing(draft: Draft, call: Call, reference: str) -> CapacityProvider:
+    provider = providers.find(draft, short_name(call, "capacity-provider", reference))
     if provider is None:
         raise ClientException(_NOT_FOUND)
     return provider
-
-
-def _name(reference: str) -> str:
-    arn = parse(reference)
-    return arn.id if arn is not None and arn.kind == "capacity-provider" else reference
 
 
 def _refuse_managed_instances(call: Call) -> None:

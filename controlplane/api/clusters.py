@@ -13,11 +13,11 @@ from controlplane.api import account_settings
 from controlplane.api.call import Answer, Call
 from controlplane.api.cluster_shapes import render
 from controlplane.api.paging import page
+from controlplane.api.references import short_name
 from controlplane.api.tag_rules import check_tags
 from controlplane.core import inhabitants, providers
 from controlplane.core.model import Cluster
 from controlplane.core.view import Draft, View
-from wire.arn import parse
 from wire.errors import AwsError, ClusterNotFoundException, InvalidParameterException
 
 DEFAULT_CLUSTER = "default"
@@ -36,25 +36,13 @@ _WHILE = {
 _KEPT = ("tags", "settings", "configuration", "serviceConnectDefaults")
 
 
-def cluster_name(reference: str) -> str:
-    """The name in a cluster's name or ARN.
-
-    Raises:
-        InvalidParameterException: an ARN, but not a cluster's.
-    """
-    arn = parse(reference)
-    if arn is not None and arn.kind != "cluster":
-        raise InvalidParameterException(f"Invalid identifier: {reference} is not the ARN of a cluster.")
-    return arn.path[0] if arn else reference
-
-
 def cluster_of(view: View, call: Call) -> Cluster:
     """The ACTIVE cluster that a request names; without a name the one called `default`.
 
     Raises:
         ClusterNotFoundException: there is none.
     """
-    cluster = view.cluster(cluster_name(call.text("cluster") or DEFAULT_CLUSTER))
+    cluster = view.cluster(short_name(call, "cluster", call.text("cluster") or DEFAULT_CLUSTER))
     if cluster is None:
         raise ClusterNotFoundException
     if cluster.status != "ACTIVE":
@@ -132,9 +120,9 @@ def describe_clusters(view: View, call: Call) -> Answer:
     include = set(call.body.get("include", ()))
     clusters, failures = [], []
     for reference in references:
-        cluster = view.cluster(cluster_name(reference))
+        cluster = view.cluster(short_name(call, "cluster", reference))
         if cluster is None:
-            failures.append({"arn": call.arns.cluster(cluster_name(reference)), "reason": "MISSING"})
+            failures.append({"arn": call.arns.cluster(short_name(call, "cluster", reference)), "reason": "MISSING"})
         else:
             clusters.append(render(view, cluster, include))
     return {"clusters": clusters, "failures": failures}
@@ -149,7 +137,7 @@ def list_clusters(view: View, call: Call) -> Answer:
 
 def delete_cluster(draft: Draft, call: Call) -> Answer:
     """DeleteCluster. The cluster goes INACTIVE; it must be empty, which the commit looks at once more."""
-    cluster = draft.cluster(cluster_name(call.text("cluster")))
+    cluster = draft.cluster(short_name(call, "cluster", call.text("cluster")))
     if cluster is None:
         raise ClusterNotFoundException
     if cluster.status == "ACTIVE":
@@ -173,7 +161,7 @@ def _changed(draft: Draft, cluster: Cluster, call: Call, members: tuple[str, ...
 
 def _capacity(draft: Draft, call: Call, cluster: str) -> dict[str, Any]:
     """The providers (by name, whatever they were named by) and the default strategy of a request, checked."""
-    names = [_provider_name(reference) for reference in call.body.get("capacityProviders", ())]
+    names = [short_name(call, "capacity-provider", reference) for reference in call.body.get("capacityProviders", ())]
     strategy = call.body.get("defaultCapacityProviderStrategy", [])
     sentence = providers.refuse_association(draft, cluster, names) or providers.refuse_strategy(strategy, names)
     if sentence is not None:
@@ -183,11 +171,6 @@ def _capacity(draft: Draft, call: Call, cluster: str) -> dict[str, Any]:
         if provider is not None:
             draft.expect(provider)
     return {"capacityProviders": names, "defaultCapacityProviderStrategy": strategy}
-
-
-def _provider_name(reference: str) -> str:
-    arn = parse(reference)
-    return arn.id if arn is not None and arn.kind == "capacity-provider" else reference
 
 
 def _check_settings(call: Call) -> None:

@@ -144,9 +144,11 @@ def render(view: View, instance: Instance, include: set[str], *, free: Room | No
         "containerInstanceArn": instance.arn,
         "version": view.version_of(instance),
         "versionInfo": {member: text for member, text in version.items() if text},
-        "remainingResources": to_resources(free.cpu, free.memory_mib, free.ports_taken, free.ports_udp_taken),
+        "remainingResources": to_resources(
+            free.cpu, free.memory_mib, free.ports_taken, free.ports_udp_taken, free.gpu_ids if registered.gpus else None
+        ),
         "registeredResources": to_resources(
-            registered.cpu, registered.memory_mib, registered.ports, registered.ports_udp
+            registered.cpu, registered.memory_mib, registered.ports, registered.ports_udp, registered.gpu_ids or None
         ),
         "status": instance.status,
         "agentConnected": instance.agent_connected,

@@ -5,7 +5,6 @@ Source: botocore's ECS model (protocol JSON 1.1); API reference, "Common errors"
 """
 
 import asyncio
-import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
@@ -119,7 +118,7 @@ class Dispatcher:
         dialect = Dialect.JSON if ours else neighbours.dialect_of(request.headers)
         if dialect is not Dialect.JSON:
             return await self._answer_neighbour(request, dialect)
-        request_id = str(uuid.uuid4())
+        request_id = self._account.names.uuid()
         operation, code = ours or "?", "OK"
         try:
             body = await _read(request)

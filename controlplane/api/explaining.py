@@ -12,7 +12,6 @@ from controlplane.core.model import Cluster, TaskDefinition
 from controlplane.core.placement.request import Request, caution_of, required_of, service_request
 from controlplane.core.placement.verdict import explain_placement
 from controlplane.core.view import View
-from wire.arn import parse
 from wire.errors import ClientException, InvalidParameterException
 
 INSTANCES_MAX = 1000
@@ -42,7 +41,7 @@ def explain(view: View, call: Call) -> Answer:
 
 
 def _of_service(view: View, call: Call, cluster: Cluster, subject: str) -> Request | None:
-    service = view.service(subject if parse(subject) else call.arns.service(cluster.name, subject))
+    service = view.service(subject) or view.service(call.arns.service(cluster.name, subject))
     if service is None or service.status == "INACTIVE" or not service.deployments:
         return None
     definition = view.task_definition(service.deployments[0].task_definition)
@@ -51,7 +50,7 @@ def _of_service(view: View, call: Call, cluster: Cluster, subject: str) -> Reque
 
 
 def _of_task(view: View, call: Call, cluster: Cluster, subject: str) -> Request | None:
-    task = view.task(subject if parse(subject) else call.arns.task(cluster.name, subject))
+    task = view.task(subject) or view.task(call.arns.task(cluster.name, subject))
     if task is None:
         return None
     request = _of_service(view, call, cluster, task.service) if task.service else None

@@ -23,6 +23,6 @@ def check(view: View, cluster: Cluster, body: Mapping[str, Any]) -> None:
         raise InvalidParameterException("Specify either Launch Type or Capacity Provider Strategy, but not both.")
     if "platformVersion" in body:
         raise InvalidParameterException("The platform version must be null when specifying an EC2 launch type.")
-    sentence = providers.refuse_strategy(strategy, providers.of_cluster(view, cluster))
+    sentence = providers.refuse_strategy(strategy, providers.of_cluster(view, cluster)) if strategy else None
     if sentence is not None:
         raise InvalidParameterException(sentence)

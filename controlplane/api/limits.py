@@ -7,6 +7,8 @@ maps a member to what is said of it; a later capability takes its line out.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from controlplane.core.model import TaskDefinition
+from controlplane.core.record import following
 from wire.errors import ClientException
 
 Unserved = Callable[[Any], bool]
@@ -17,7 +19,7 @@ def _given(value: Any) -> bool:
 
 
 def _any_but_gpus(requirements: Any) -> bool:
-    """A GPU is refused at the placement: RESOURCE:GPU, as no instance has one."""
+    """Elastic inference accelerators are no more on AWS either."""
     return any(requirement.get("type") != "GPU" for requirement in requirements)
 
 
@@ -72,21 +74,41 @@ def refuse_unserved(shape: Mapping[str, Any], table: Mapping[str, Unserved], whe
     Raises:
         ClientException: one sentence that names the member.
     """
-    for member, is_unserved in table.items():
-        if member in shape and is_unserved(shape[member]):
-            shown = f" ({shape[member]})" if isinstance(shape[member], str) else ""
-            raise ClientException(f"{where} asks for {member}{shown}, which is not served yet; nothing was started.")
+    sentence = _unserved(shape, table, where)
+    if sentence is not None:
+        raise ClientException(sentence)
 
 
-def refuse_unrunnable(body: Mapping[str, Any], name: str) -> None:
-    """Refuse to run a task definition that our agents could not run as it says. `name` is its `family:revision`.
+def refuse_unrunnable(definition: TaskDefinition) -> None:
+    """Refuse to run a task definition that our agents could not run as it says.
 
     Raises:
         ClientException: one sentence that names the member.
     """
-    refuse_unserved(body, TASK_DEFINITION, f"Task definition {name}")
-    for container in body["containerDefinitions"]:
-        refuse_unserved(container, CONTAINER, f"Container {container['name']!r} of task definition {name}")
+    sentence = _unrunnable(definition)
+    if sentence is not None:
+        raise ClientException(sentence)
+
+
+@following
+def _unrunnable(definition: TaskDefinition) -> str | None:
+    name = f"{definition.family}:{definition.revision}"
+    sentences = (
+        _unserved(definition.body, TASK_DEFINITION, f"Task definition {name}"),
+        *(
+            _unserved(container, CONTAINER, f"Container {container['name']!r} of task definition {name}")
+            for container in definition.body["containerDefinitions"]
+        ),
+    )
+    return next(filter(None, sentences), None)
+
+
+def _unserved(shape: Mapping[str, Any], table: Mapping[str, Unserved], where: str) -> str | None:
+    for member, is_unserved in table.items():
+        if member in shape and is_unserved(shape[member]):
+            shown = f" ({shape[member]})" if isinstance(shape[member], str) else ""
+            return f"{where} asks for {member}{shown}, which is not served yet; nothing was started."
+    return None
 
 
 def refuse_overrides(overrides: Mapping[str, Any]) -> None:

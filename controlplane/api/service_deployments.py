@@ -13,7 +13,7 @@ from controlplane.api import deployment_configuration
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.paging import page
-from controlplane.api.services import arn_of
+from controlplane.api.references import ours, path_of, service_arn
 from controlplane.core.model import Service, Task
 from controlplane.core.policy import AbortStops
 from controlplane.core.reconcile import breaker, deployments
@@ -25,7 +25,6 @@ from controlplane.core.rollouts import (
     Stage,
 )
 from controlplane.core.view import Draft, View
-from wire.arn import parse
 from wire.errors import AwsError, InvalidParameterException, ServiceNotFoundException
 from wire.status import TaskStatus
 
@@ -245,7 +244,7 @@ def _image(view: View, revision: ServiceRevision, container: Mapping[str, Any]) 
 
 def _service(view: View, call: Call) -> Service:
     cluster = cluster_of(view, call)
-    service = view.service(arn_of(call, cluster, call.body["service"]))
+    service = view.service(service_arn(call, cluster, call.body["service"]))
     if service is None or service.cluster != cluster.name:
         raise ServiceNotFoundException
     return service
@@ -259,7 +258,7 @@ def _found(call: Call, member: str, lookup: Callable[[str], R | None]) -> tuple[
         raise InvalidParameterException(f"{member} cannot have more than {DESCRIBE_MAX} elements.")
     found, failures = [], []
     for arn in references:
-        if parse(arn) is None:
+        if ours(call, arn) is None:
             raise InvalidParameterException("The ARN provided is invalid.")
         record = lookup(arn)
         if record is None:
@@ -272,6 +271,7 @@ def _found(call: Call, member: str, lookup: Callable[[str], R | None]) -> tuple[
 def _open(draft: Draft, call: Call, verb: str) -> ServiceDeployment:
     """The service deployment that a request names, one that is not over."""
     arn = call.body["serviceDeploymentArn"]
+    path_of(call, "service-deployment", arn)
     rollout = draft.record(ServiceDeployment, arn)
     if rollout is None:
         raise AwsError("Service deployment not found.", code="ServiceDeploymentNotFoundException")

@@ -44,7 +44,7 @@ def read(call: Call, definition: TaskDefinition, standing: Service | None) -> di
     """
     body = call.body
     limits.refuse_unserved(body, limits.SERVICE_REQUEST, call.operation)
-    limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
+    limits.refuse_unrunnable(definition)
     _check_network(call, definition, standing)
     deployment = body.get("deploymentConfiguration", {})
     settings = {name: default if standing is None else getattr(standing, name) for name, default in _DEFAULTS.items()}

@@ -9,16 +9,16 @@ from controlplane.api import capacity, launch_type, load_balancers, service_sett
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import NAME, cluster_of
 from controlplane.api.paging import page
+from controlplane.api.references import service_arn
 from controlplane.api.service_shapes import render
 from controlplane.api.tag_rules import check_tags
 from controlplane.api.task_definitions import find, find_active
 from controlplane.core.model import Cluster, Controller, Scheduling, Service, TaskDefinition
 from controlplane.core.reconcile import daemon, deployments
 from controlplane.core.view import Draft, View
-from wire.arn import parse, short_id
+from wire.arn import short_id
 from wire.errors import (
     AwsError,
-    ClientException,
     InvalidParameterException,
     ServiceNotActiveException,
     ServiceNotFoundException,
@@ -116,7 +116,7 @@ def describe_services(view: View, call: Call) -> Answer:
     with_tags = "TAGS" in call.body.get("include", ())
     services, failures = [], []
     for reference in references:
-        arn = arn_of(call, cluster, reference)
+        arn = service_arn(call, cluster, reference)
         service = view.service(arn)
         if service is None or service.cluster != cluster.name:
             failures.append({"arn": arn, "reason": "MISSING"})
@@ -208,22 +208,10 @@ def _same(service: Service, call: Call) -> Service:
 
 
 def _existing(draft: Draft, call: Call, cluster: Cluster) -> Service:
-    service = draft.service(arn_of(call, cluster, call.body["service"]))
+    service = draft.service(service_arn(call, cluster, call.body["service"]))
     if service is None or service.cluster != cluster.name:
         raise ServiceNotFoundException
     return service
-
-
-def arn_of(call: Call, cluster: Cluster, reference: str) -> str:
-    """ARN of the service that `reference` (name or ARN) names in a cluster.
-
-    Raises:
-        ClientException: an ARN, but not a service's.
-    """
-    arn = parse(reference)
-    if arn is not None and arn.kind != "service":
-        raise ClientException(f"Invalid identifier: {reference} is not the ARN of a service.")
-    return call.arns.service(cluster.name, short_id(reference))
 
 
 _REVISION_MEMBERS = (

@@ -16,7 +16,7 @@ STORED_ONLY: dict[str, tuple[str, ...]] = {
     "StartTask": (_NETWORK, "referenceId"),
     "CreateService": (_NETWORK, "role"),
     "UpdateService": (_NETWORK,),
-    "RegisterContainerInstance": ("versionInfo", "platformDevices", "instanceIdentityDocumentSignature"),
+    "RegisterContainerInstance": ("versionInfo", "instanceIdentityDocumentSignature"),
     "PutAccountSetting": ("value", "principalArn"),
     "PutAccountSettingDefault": ("value",),
 }

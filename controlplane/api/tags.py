@@ -6,6 +6,7 @@ Source: API reference, `TagResource`, `UntagResource`, `ListTagsForResource`; te
 import msgspec
 
 from controlplane.api.call import Answer, Call
+from controlplane.api.references import require_ours
 from controlplane.api.tag_rules import TAGS_MAX, check_tags, is_reserved
 from controlplane.core.capacity.model import CapacityProvider
 from controlplane.core.model import Cluster, Instance, Service, Task, TaskDefinition
@@ -74,6 +75,7 @@ def _record(view: View, call: Call) -> Record:
     kind = KINDS.get(arn.kind) if arn is not None else None
     if arn is None or kind is None:
         raise InvalidParameterException("The ARN provided is invalid.")
+    require_ours(call, arn)
     record = view.record(kind, arn.id if kind in _BY_NAME else str(arn))
     if record is None or _names_another(arn, record):
         raise AwsError("The specified resource was not found.", code="ResourceNotFoundException")

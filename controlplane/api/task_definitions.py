@@ -11,12 +11,12 @@ from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import NAME
 from controlplane.api.definition_checks import check_rest
 from controlplane.api.paging import page
+from controlplane.api.references import short_name
 from controlplane.api.tag_rules import check_tags
 from controlplane.core import capabilities
 from controlplane.core.cost import cpu_units, mebibytes, task_amounts
 from controlplane.core.model import Family, TaskDefinition
 from controlplane.core.view import Draft, View
-from wire.arn import short_id
 from wire.errors import ClientException, InvalidParameterException
 from wire.numerals import whole
 
@@ -66,7 +66,7 @@ def describe_task_definition(view: View, call: Call) -> Answer:
 
 def deregister_task_definition(draft: Draft, call: Call) -> Answer:
     """DeregisterTaskDefinition: INACTIVE. What runs it goes on, nothing new may use it."""
-    reference = short_id(call.text("taskDefinition"))
+    reference = _named(call, call.text("taskDefinition"))
     if ":" not in reference:
         raise ClientException("Revision is missing.")
     definition = find(draft, call, call.text("taskDefinition"))
@@ -131,7 +131,7 @@ def list_task_definition_families(view: View, call: Call) -> Answer:
 
 def _deletable(draft: Draft, call: Call, reference: str) -> tuple[TaskDefinition | None, str]:
     """The task definition that a reference names, and AWS's reason why it is not deleted; "" where it is."""
-    family, _, number = short_id(reference).partition(":")
+    family, _, number = _named(call, reference).partition(":")
     if not NAME.fullmatch(family) or whole(number) is None:
         return None, ("The specified task definition identifier is invalid. Specify a valid name or ARN and try again.")
     definition = find(draft, call, reference)
@@ -152,7 +152,7 @@ def find(view: View, call: Call, reference: str) -> TaskDefinition | None:
     Raises:
         InvalidParameterException: the revision is no number.
     """
-    family, colon, number = short_id(reference).partition(":")
+    family, colon, number = _named(call, reference).partition(":")
     if not colon:
         active = [known for known in _family(view, family) if known.status == "ACTIVE"]
         return max(active, key=lambda known: known.revision, default=None)
@@ -160,6 +160,10 @@ def find(view: View, call: Call, reference: str) -> TaskDefinition | None:
     if revision is None:
         raise InvalidParameterException(f"Invalid revision number. Number: {number[:100]}")
     return view.task_definition(call.arns.task_definition(family, revision))
+
+
+def _named(call: Call, reference: str) -> str:
+    return short_name(call, "task-definition", reference)
 
 
 def find_active(draft: Draft, call: Call, reference: str) -> TaskDefinition:

@@ -10,7 +10,7 @@ import msgspec
 from controlplane.api import capacity, limits, load_balancers, network
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
-from controlplane.api.services import arn_of
+from controlplane.api.references import service_arn, short_name
 from controlplane.api.tag_rules import check_tags
 from controlplane.api.task_definitions import find_active
 from controlplane.api.task_set_shapes import render
@@ -18,7 +18,6 @@ from controlplane.core.model import Controller, Deployment, Service
 from controlplane.core.reconcile import deployments, taskset
 from controlplane.core.rollouts import TaskSet
 from controlplane.core.view import Draft, View
-from wire.arn import parse, short_id
 from wire.errors import AwsError, InvalidParameterException, ServiceNotActiveException, ServiceNotFoundException
 
 TASK_SETS_MAX = 5
@@ -39,7 +38,7 @@ def create_task_set(draft: Draft, call: Call) -> Answer:
     check_tags(call.body.get("tags", ()))
     limits.refuse_unserved(call.body, limits.TASK_SET_REQUEST, call.operation)
     definition = find_active(draft, call, call.body["taskDefinition"])
-    limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
+    limits.refuse_unrunnable(definition)
     load_balancers.check(draft, call.body.get("loadBalancers", ()), definition.body)
     network.check(definition.body, call.body.get("networkConfiguration"))
     kept = {member: call.body[member] for member in _KEPT if member in call.body}
@@ -63,7 +62,7 @@ def create_task_set(draft: Draft, call: Call) -> Answer:
 def update_task_set(draft: Draft, call: Call) -> Answer:
     """UpdateTaskSet: another scale."""
     service = _service(draft, call)
-    found = _found(service, call.body["taskSet"])
+    found = _found(call, service, call.body["taskSet"])
     assert found.task_set is not None
     scaled = msgspec.structs.replace(found.task_set, scale_percent=_scale(call.body["scale"]))
     changed = msgspec.structs.replace(found, task_set=scaled, updated_at=draft.now)
@@ -73,7 +72,7 @@ def update_task_set(draft: Draft, call: Call) -> Answer:
 def delete_task_set(draft: Draft, call: Call) -> Answer:
     """DeleteTaskSet: DRAINING until its tasks have gone. Without `force` only one that is scaled to 0."""
     service = _service(draft, call)
-    found = _found(service, call.body["taskSet"])
+    found = _found(call, service, call.body["taskSet"])
     if taskset.computed_desired_count(service, found) > 0 and not call.body.get("force", False):
         raise InvalidParameterException("The task set cannot be deleted while it is scaled above 0.")
     changed = msgspec.structs.replace(found, status="DRAINING", updated_at=draft.now)
@@ -83,7 +82,7 @@ def delete_task_set(draft: Draft, call: Call) -> Answer:
 def update_service_primary_task_set(draft: Draft, call: Call) -> Answer:
     """UpdateServicePrimaryTaskSet: the one that serves; the former is ACTIVE. The service takes its task definition."""
     service = _service(draft, call)
-    found = _found(service, call.body["primaryTaskSet"])
+    found = _found(call, service, call.body["primaryTaskSet"])
     if found.status == "DRAINING":
         raise InvalidParameterException("A task set that is DRAINING cannot be the primary task set.")
     status = {found.id: "PRIMARY"}
@@ -93,17 +92,17 @@ def update_service_primary_task_set(draft: Draft, call: Call) -> Answer:
     )
     service = msgspec.structs.replace(service, task_definition=found.task_definition)
     service = _put(draft, service, changed)
-    return {"taskSet": render(draft, service, _found(service, found.id))}
+    return {"taskSet": render(draft, service, _found(call, service, found.id))}
 
 
 def describe_task_sets(view: View, call: Call) -> Answer:
     """DescribeTaskSets: those that are named, else all. Unknown ones are failures with reason MISSING."""
     service = _service(view, call)
     with_tags = "TAGS" in call.body.get("include", ())
-    by_id = {_id(deployment.id): deployment for deployment in service.deployments}
+    by_id = {_digits(deployment.id): deployment for deployment in service.deployments}
     shown, failures = [], []
     for reference in call.body.get("taskSets") or list(by_id):
-        found = by_id.get(_id(reference))
+        found = by_id.get(_id(call, reference))
         if found is None:
             failures.append({"arn": reference, "reason": "MISSING"})
         else:
@@ -113,7 +112,7 @@ def describe_task_sets(view: View, call: Call) -> Answer:
 
 def _service(view: View, call: Call) -> Service:
     cluster = cluster_of(view, call)
-    service = view.service(arn_of(call, cluster, call.body["service"]))
+    service = view.service(service_arn(call, cluster, call.body["service"]))
     if service is None or service.cluster != cluster.name:
         raise ServiceNotFoundException
     if service.status != "ACTIVE":
@@ -123,16 +122,22 @@ def _service(view: View, call: Call) -> Service:
     return service
 
 
-def _found(service: Service, reference: str) -> Deployment:
+def _found(call: Call, service: Service, reference: str) -> Deployment:
+    digits = _id(call, reference)
     for deployment in service.deployments:
-        if _id(deployment.id) == _id(reference):
+        if _digits(deployment.id) == digits:
             return deployment
     raise AwsError("The specified task set does not exist.", code="TaskSetNotFoundException")
 
 
-def _id(reference: str) -> str:
-    """The digits of an id (`ecs-svc/<digits>`) or of an ARN."""
-    return short_id(reference) if parse(reference) is not None or "/" in reference else reference
+def _id(call: Call, reference: str) -> str:
+    """The digits of an id or of an ARN."""
+    return _digits(short_name(call, "task-set", reference))
+
+
+def _digits(id_: str) -> str:
+    """Of `ecs-svc/<digits>`."""
+    return id_.removeprefix("ecs-svc/")
 
 
 def _scale(scale: dict[str, Any]) -> float:

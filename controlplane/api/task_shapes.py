@@ -1,5 +1,6 @@
 """A task in Amazon's shape. Sizes are strings there, unset times are left out. Source: API reference, `Task`."""
 
+from operator import attrgetter
 from typing import Any
 
 from controlplane.api import network
@@ -22,6 +23,7 @@ TIMES = {
     "executionStoppedAt": "execution_stopped_at",
     "stoppedAt": "stopped_at",
 }
+_times = attrgetter(*TIMES.values())
 
 
 def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
@@ -40,7 +42,7 @@ def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
         "startedBy": task.started_by,
         "stopCode": task.stop_code,
         "stoppedReason": task.stopped_reason,
-        **{member: getattr(task, name) for member, name in TIMES.items()},
+        **dict(zip(TIMES, _times(task), strict=True)),
     }
     return {
         "taskArn": task.arn,
@@ -80,6 +82,7 @@ def _container(task: Task, container: Container) -> Answer:
         "imageDigest": container.image_digest,
         "runtimeId": container.runtime_id,
         "exitCode": container.exit_code,
+        "gpuIds": list(container.gpu_ids) or None,
         "reason": container.reason,
         "managedAgents": _managed_agents(task) or None,
         "memory": None if container.memory_mib is None else str(container.memory_mib),

@@ -5,7 +5,7 @@ What does not fit is a failure in an answer with HTTP 200, never an error. Sourc
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from controlplane.api.clusters import cluster_of
 from controlplane.api.container_instances import find as find_instance
 from controlplane.api.paging import page
 from controlplane.api.placement import constraints_of, strategy_of
-from controlplane.api.references import instance_arn, task_arn
+from controlplane.api.references import instance_arn, service_arn, task_arn
 from controlplane.api.tag_rules import check_tags
 from controlplane.api.task_definitions import find_active
 from controlplane.api.task_shapes import render
@@ -174,14 +174,8 @@ def list_tasks(view: View, call: Call) -> Answer:
     wanted = call.text("desiredStatus", "RUNNING")
     if "startedBy" in call.body and any(member in call.body for member in _FILTERS):
         raise InvalidParameterException("startedBy cannot be combined with another filter.")
-    service = call.arns.service(cluster.name, short_id(call.text("serviceName")))
-    if "serviceName" in call.body and view.service(service) is None:
-        raise ServiceNotFoundException
-    chosen = [
-        task
-        for task in view.tasks(cluster.name)
-        if task.desired_status == wanted and _passes(view, call, cluster, task)
-    ]
+    passes = _filter(view, call, cluster)
+    chosen = [task for task in view.tasks(cluster.name) if task.desired_status == wanted and passes(task)]
     shown, more = page(chosen, call.body, key=lambda task: (task.created_at, task.arn))
     return {"taskArns": [task.arn for task in shown], **more}
 
@@ -193,7 +187,7 @@ def _runnable(draft: Draft, call: Call, cluster: Cluster) -> TaskDefinition:
         launch_type.check(draft, cluster, body)
     limits.refuse_unserved(body, limits.TASK_REQUEST, call.operation)
     definition = find_active(draft, call, body["taskDefinition"])
-    limits.refuse_unrunnable(definition.body, f"{definition.family}:{definition.revision}")
+    limits.refuse_unrunnable(definition)
     network.check(definition.body, body.get("networkConfiguration"))
     _check_words(call)
     overrides.check(definition.body, body.get("overrides", {}))
@@ -261,16 +255,21 @@ def _find(view: View, call: Call, cluster: Cluster, reference: str) -> Task | No
 _FILTERS = ("containerInstance", "family", "serviceName", "launchType", "daemonName")
 
 
-def _passes(view: View, call: Call, cluster: Cluster, task: Task) -> bool:
+def _filter(view: View, call: Call, cluster: Cluster) -> Callable[[Task], bool]:
     body = call.body
-    if "containerInstance" in body:
-        instance = find_instance(view, call, cluster, body["containerInstance"])
-        if instance is None or task.instance != instance.arn:
-            return False
-    if "serviceName" in body and task.service != call.arns.service(cluster.name, short_id(body["serviceName"])):
-        return False
-    if "family" in body and short_id(task.task_definition).partition(":")[0] != body["family"]:
-        return False
     if body.get("launchType", "EC2") != "EC2" or "daemonName" in body:
-        return False
-    return "startedBy" not in body or task.started_by == body["startedBy"]
+        return lambda _: False
+    wanted: dict[str, object] = {}
+    if "containerInstance" in body:
+        wanted["instance"] = instance_arn(call, cluster, body["containerInstance"])
+    if "serviceName" in body:
+        wanted["service"] = service_arn(call, cluster, body["serviceName"])
+        if view.service(str(wanted["service"])) is None:
+            raise ServiceNotFoundException
+    if "startedBy" in body:
+        wanted["started_by"] = body["startedBy"]
+    family = body.get("family")
+    return lambda task: (
+        all(getattr(task, member) == value for member, value in wanted.items())
+        and family in (None, short_id(task.task_definition).partition(":")[0])
+    )

@@ -67,7 +67,8 @@ class Batch:
         for task in tasks:
             self._take(task, instances, rooms, moves)
         self._rooms.update(rooms)
-        self._moves.update(moves)
+        for arn, by in moves.items():
+            self._moves[arn] += by
         self._changed.update({(record.table, record.key): record for record in plan.puts})
         self._changed.update(dict.fromkeys(plan.deletes))
 

@@ -34,7 +34,7 @@ def task_amounts(definition: Mapping[str, Any], overrides: Mapping[str, Any] | N
         mebibytes(memory) if memory else sum(_memory(c) for c in containers),
         frozenset(_host_ports(containers, mode, "tcp")),
         frozenset(_host_ports(containers, mode, "udp")),
-        sum(_gpus(container) for container in containers),
+        sum(gpus_of(container) for container in containers),
     )
 
 
@@ -78,7 +78,12 @@ def _memory(container: Mapping[str, Any]) -> int:
     return int(container.get("memoryReservation") or container.get("memory") or 0)
 
 
-def _gpus(container: Mapping[str, Any]) -> int:
+def gpus_of(container: Mapping[str, Any]) -> int:
+    """How many GPUs a container definition asks for.
+
+    Raises:
+        ValueError: it is no number; the message is a sentence for the caller.
+    """
     wanted = container.get("resourceRequirements") or ()
     try:
         return sum(int(requirement["value"]) for requirement in wanted if requirement.get("type") == "GPU")

@@ -10,12 +10,12 @@ import msgspec
 
 from controlplane.core.balancing import targets
 from controlplane.core.balancing.records import Target
-from controlplane.core.cost import overridden, task_amounts
+from controlplane.core.cost import gpus_of, overridden, task_amounts
 from controlplane.core.model import Container, Release, Task, TaskDefinition
 from controlplane.core.names import Names
 from controlplane.core.placement import ledger
 from controlplane.core.policy import Policy
-from controlplane.core.record import HOLD_MOVES
+from controlplane.core.record import HOLD_MOVES, following
 from controlplane.core.task_lines import tell_desired, tell_status
 from controlplane.core.view import Draft
 from wire.holds import Proof
@@ -365,19 +365,31 @@ def _seen(container: Container, report: ContainerReport) -> Container:
 
 
 def _containers(definition: TaskDefinition, new: NewTask, task: str, names: Names) -> tuple[Container, ...]:
+    unnamed = _overridden(definition, new.overrides) if new.overrides else _plain(definition)
+    return tuple(msgspec.structs.replace(each, arn=names.container(new.cluster, task)) for each in unnamed)
+
+
+@following
+def _plain(definition: TaskDefinition) -> tuple[Container, ...]:
+    return _overridden(definition, {})
+
+
+def _overridden(definition: TaskDefinition, overrides: dict[str, Any]) -> tuple[Container, ...]:
+    """The containers that a task of this definition gets, but for their ARNs."""
     return tuple(
         Container(
             name=container["name"],
-            arn=names.container(new.cluster, task),
+            arn="",
             image=container.get("image", ""),
             essential=container.get("essential", True),
             cpu=container.get("cpu") or 0,
             memory_mib=container.get("memory"),
             memory_reservation_mib=container.get("memoryReservation"),
             stop_timeout_seconds=container.get("stopTimeout"),
+            gpus=gpus_of(container),
             health_status=HealthStatus.UNKNOWN if container.get("healthCheck") else None,
         )
-        for container in overridden(definition.body, new.overrides)
+        for container in overridden(definition.body, overrides)
     )
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from controlplane.core.balancing.records import Target
 from controlplane.core.policy import AgentPolicy, Policy
-from controlplane.core.record import Record
+from controlplane.core.record import Record, following
 from controlplane.core.services import Controller, Deployment, Scheduling, Service, ServiceEvent
 from wire.holds import Hold
 from wire.resources import Amounts
@@ -129,10 +129,12 @@ class Instance(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     def attribute(self, name: str) -> str | None:
         """Value of an attribute; "" where it has none, None where it is missing."""
-        for attribute in self.attributes:
-            if attribute["name"] == name:
-                return attribute.get("value", "")
-        return None
+        return _attributes_of(self).get(name)
+
+
+@following
+def _attributes_of(instance: Instance) -> dict[str, str]:
+    return {attribute["name"]: attribute.get("value", "") for attribute in reversed(instance.attributes)}
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -146,6 +148,10 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     memory_mib: int | None = None
     memory_reservation_mib: int | None = None
     stop_timeout_seconds: int | None = None
+    gpus: int = 0
+    """How many it asks for."""
+    gpu_ids: tuple[str, ...] = ()
+    """Those that it has got, from its placement on."""
     last_status: ContainerStatus = ContainerStatus.PENDING
     exit_code: int | None = None
     reason: str | None = None

@@ -8,6 +8,9 @@ from typing import NamedTuple, Protocol
 from wire.arn import ArnMaker, short_id
 
 _BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_NEITHER_VERSION_NOR_VARIANT = ~(0xF << 76 | 0x3 << 62)
+_VERSION_4 = 0x4 << 76 | 0x2 << 62
+"""RFC 9562, section 5.4: four bits say the version, two the variant."""
 
 
 class Dice(Protocol):
@@ -63,9 +66,8 @@ class Names(NamedTuple):
 
     def uuid(self) -> str:
         """A version 4 UUID: ids of service events, evaluations, requests."""
-        digits = self._hex(32)
-        variant = "89ab"[self.dice.randrange(4)]
-        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+        digits = f"{self.dice.getrandbits(128) & _NEITHER_VERSION_NOR_VARIANT | _VERSION_4:032x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     def _digits(self) -> int:
         """19 of them."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from controlplane.core import gpus
 from controlplane.core.model import Cluster, Instance, Service, Task, TaskDefinition, Token
 from controlplane.core.plan import Key, Plan
 from controlplane.core.record import Record
@@ -233,7 +234,11 @@ class Draft(View):
 
     def begin_hold(self, task: Task, instance: str, reason: str) -> Task:
         """Take room for `task` on the placement ledger. Returns the task as it now stands in the draft."""
-        hold = Hold(task.arn, task.amounts, self.now, reason)
+        amounts = task.amounts
+        if amounts.gpus:
+            task = gpus.hand_out(task, self.free(instance).gpu_ids)
+            amounts = msgspec.structs.replace(amounts, gpu_ids=gpus.handed_out(task))
+        hold = Hold(task.arn, amounts, self.now, reason)
         held = msgspec.structs.replace(task, hold=hold, instance=instance)
         self.put(held)
         self.tell(

@@ -79,7 +79,7 @@ class RulesApi:
         by_id = {target["Id"]: target for target in rule.targets}
         for target in body["Targets"]:
             try:
-                targets.check(target)
+                targets.check(target, self._arns)
             except targets.TargetError as error:
                 raise _invalid(f"Target {target['Id']}: {error}.") from None
             by_id[target["Id"]] = target

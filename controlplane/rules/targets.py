@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from wire.arn import parse, short_id
+from wire.arn import ArnMaker, parse, short_id
 
 Shape = dict[str, Any]
 
@@ -36,8 +36,8 @@ class TargetError(ValueError):
     """A target that cannot be served; the text says why."""
 
 
-def check(target: Shape) -> None:
-    """Refuse a target that starts no task here.
+def check(target: Shape, arns: ArnMaker) -> None:
+    """Refuse a target that starts no task here. `arns` are those of this account.
 
     Raises:
         TargetError: see there.
@@ -45,6 +45,8 @@ def check(target: Shape) -> None:
     arn = parse(target["Arn"])
     if arn is None or arn.kind != "cluster" or "EcsParameters" not in target:
         raise TargetError("only ECS targets are served here: the Arn of a cluster, with EcsParameters")
+    if (arn.region, arn.account) != arns:
+        raise TargetError(f"its cluster is not in the region {arns.region} of the account {arns.account}")
     for member in NOT_SERVED:
         if member in target:
             raise TargetError(f"{member} is not served here; Input is")

@@ -10,6 +10,7 @@ import fcntl
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -40,19 +41,20 @@ from wire.story import StoryLine
 T = TypeVar("T")
 
 BATCH_PLANS_MAX = 100
-"""Plans in one transaction. Those of the one before decide while it is written: with more at once all would wait."""
+BATCH_RECORDS_MAX = 500
+"""Plans in one transaction, and records from which on it takes no further plan. Those of the one before decide while
+it is written: with more at once all would wait."""
 WAITING_PLANS_MAX = 10_000
 """Plans that wait for the writer; who comes then waits for a place."""
 FORMAT = 2
 """Of the file, as its `user_version` says."""
 
-_SCHEMA = f"""
+_SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
     place INTEGER PRIMARY KEY, tbl TEXT NOT NULL, revision INTEGER NOT NULL, body BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS newest (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER, line INTEGER);
 INSERT OR IGNORE INTO newest VALUES (1, 0, 0);
-PRAGMA user_version = {FORMAT};
 """
 # A record keeps its place, so records load in the order of their making; which place is whose, the process knows:
 # an index of the keys, which come in no order, would cost as much as all the rest.
@@ -110,7 +112,7 @@ class SqliteStore:
         (format_,) = self._database.execute("PRAGMA user_version").fetchone()
         if format_ != FORMAT and self._database.execute("SELECT 1 FROM sqlite_schema").fetchone():
             raise StoreForeign(f"{self._path} is a file of another version of berth; choose another folder.")
-        self._database.executescript(_SCHEMA)
+        self._database.executescript(f"{_SCHEMA} PRAGMA user_version = {FORMAT};")
         revision, self._newest_line = self._database.execute("SELECT revision, line FROM newest").fetchone()
         self._state.load(self._placed(), revision)
         self._next_place = max(self._place_of.values(), default=0) + 1
@@ -185,13 +187,19 @@ class SqliteStore:
     async def _write(self) -> None:
         """Write batch after batch until nobody waits."""
         while self._waiting:
-            waiting, self._waiting = self._waiting[:BATCH_PLANS_MAX], self._waiting[BATCH_PLANS_MAX:]
-            accepted, refused = self._check(waiting)
+            accepted, refused = self._check(self._next_batch())
             if accepted:
                 await self._make_true(accepted)
             # Not sooner: whoever decides anew at once must find the view that he was refused for.
             for one, refusal in refused:
                 _settle(one, refusal)
+
+    def _next_batch(self) -> list[_Waiting]:
+        plans = [one.plan for one in self._waiting[:BATCH_PLANS_MAX]]
+        so_far = accumulate(len(plan.puts) for plan in plans)
+        count = 1 + sum(records < BATCH_RECORDS_MAX for records in islice(so_far, len(plans) - 1))
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        return batch
 
     async def _make_true(self, accepted: list[_Waiting]) -> None:
         try:

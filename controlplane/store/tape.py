@@ -14,6 +14,23 @@ T = TypeVar("T")
 TRIM_EVERY = 1000
 """Entries between two looks at how many there are."""
 
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS {table} (last INTEGER PRIMARY KEY, ordinal INTEGER NOT NULL, entries BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS forgotten (tape TEXT PRIMARY KEY, last INTEGER NOT NULL)",
+    "INSERT OR IGNORE INTO forgotten VALUES ('{table}', 0)",
+)
+_STATEMENTS = {
+    "newest": "SELECT ordinal FROM {table} ORDER BY last DESC LIMIT 1",
+    "add": "INSERT INTO {table} VALUES (?, ?, ?)",
+    "since": "SELECT entries FROM {table} WHERE last > ? ORDER BY last",
+    "oldest kept": "SELECT last FROM {table} WHERE ordinal > ? ORDER BY last LIMIT 1",
+    "before": "SELECT max(last) FROM {table} WHERE last < ?",
+    "delete": "DELETE FROM {table} WHERE last <= ?",
+    "forget": "UPDATE forgotten SET last = ? WHERE tape = '{table}'",
+    "forgotten": "SELECT last FROM forgotten WHERE tape = '{table}'",
+}
+"""`last` is the highest number in a row, `ordinal` how many entries there ever were, those in it included."""
+
 
 class Tape(Generic[T]):
     """`add` belongs to the writer's thread and transaction, `read` to the reader's."""
@@ -26,19 +43,10 @@ class Tape(Generic[T]):
         self._reader = reader
         self._kept = kept
         self._decoder = msgspec.json.Decoder(list[tuple[int, entry]])  # type: ignore[valid-type]
-        database.executescript(
-            f"CREATE TABLE IF NOT EXISTS {table} (last INTEGER PRIMARY KEY, ordinal INTEGER NOT NULL, entries BLOB);"
-            "CREATE TABLE IF NOT EXISTS forgotten (tape TEXT PRIMARY KEY, last INTEGER NOT NULL);"
-            f"INSERT OR IGNORE INTO forgotten VALUES ('{table}', 0)"
-        )
-        self._insert = f"INSERT INTO {table} VALUES (?, ?, ?)"  # noqa: S608 - this and what follows: our own name
-        self._since = f"SELECT entries FROM {table} WHERE last > ? ORDER BY last"  # noqa: S608
-        self._oldest_kept = f"SELECT last FROM {table} WHERE ordinal > ? ORDER BY last LIMIT 1"  # noqa: S608
-        self._before = f"SELECT max(last) FROM {table} WHERE last < ?"  # noqa: S608
-        self._delete = f"DELETE FROM {table} WHERE last <= ?"  # noqa: S608
-        self._forget = f"UPDATE forgotten SET last = ? WHERE tape = '{table}'"  # noqa: S608
-        self._forgotten = f"SELECT last FROM forgotten WHERE tape = '{table}'"  # noqa: S608
-        newest = database.execute(f"SELECT ordinal FROM {table} ORDER BY last DESC LIMIT 1").fetchone()  # noqa: S608
+        for statement in _SCHEMA:
+            database.execute(statement.format(table=table))
+        self._sql = {name: statement.format(table=table) for name, statement in _STATEMENTS.items()}
+        newest = database.execute(self._sql["newest"]).fetchone()
         self._ordinal: int = newest[0] if newest else 0
         self._trimmed_at = 0
 
@@ -46,7 +54,7 @@ class Tape(Generic[T]):
         """Append what one transaction says; numbers never fall, and the next transaction's are higher."""
         if entries:
             self._ordinal += len(entries)
-            self._database.execute(self._insert, (entries[-1][0], self._ordinal, msgspec.json.encode(entries)))
+            self._database.execute(self._sql["add"], (entries[-1][0], self._ordinal, msgspec.json.encode(entries)))
             self._trim()
 
     def _trim(self) -> None:
@@ -54,23 +62,24 @@ class Tape(Generic[T]):
         if self._ordinal - self._trimmed_at < min(TRIM_EVERY, self._kept):
             return
         self._trimmed_at = self._ordinal
-        (kept,) = self._database.execute(self._oldest_kept, (self._ordinal - self._kept,)).fetchone() or (0,)
-        (last,) = self._database.execute(self._before, (kept,)).fetchone()
+        (kept,) = self._database.execute(self._sql["oldest kept"], (self._ordinal - self._kept,)).fetchone() or (0,)
+        (last,) = self._database.execute(self._sql["before"], (kept,)).fetchone()
         if last is not None:
-            self._database.execute(self._delete, (last,))
-            self._database.execute(self._forget, (last,))
+            self._database.execute(self._sql["delete"], (last,))
+            self._database.execute(self._sql["forget"], (last,))
 
     def read(self, after: int, newest: int, limit: int) -> tuple[list[tuple[int, T]], int]:
         """Some `limit` entries behind the number `after`, up to `newest`, and the number up to which they are gone.
 
         What has one number is never cut in two.
         """
-        (forgotten,) = self._reader.execute(self._forgotten).fetchone()
-        return self._entries(after, newest, limit), forgotten
+        entries = self._entries(after, newest, limit)
+        (forgotten,) = self._reader.execute(self._sql["forgotten"]).fetchone()  # after: what goes meanwhile is said
+        return entries, forgotten
 
     def _entries(self, after: int, newest: int, limit: int) -> list[tuple[int, T]]:
         found: list[tuple[int, T]] = []
-        rows = self._reader.execute(self._since, (after,))
+        rows = self._reader.execute(self._sql["since"], (after,))
         try:
             for (body,) in rows if limit > 0 else ():
                 for entry in self._decoder.decode(body):

@@ -15,7 +15,7 @@ from controlplane.core.state import State
 from controlplane.server import ControlPlane
 from wire import ecs_shapes, envelope
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 
 
 class Ecs:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import witness
 from botocore.config import Config
-
-from berth.checks import free_port
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 60.0
@@ -42,7 +42,7 @@ class Dev:
 def scripted(tmp: Path, *options: str) -> Iterator[Dev]:
     """Any import of Docker's library fails in it, and no engine answers."""
     (tmp / "docker.py").write_text("raise ImportError('there is no Docker library on this machine')")
-    port = free_port("127.0.0.1")
+    port = free_port()
     path = os.pathsep.join(filter(None, [str(tmp), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "TMPDIR": str(tmp), "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
     process = subprocess.Popen(
@@ -55,6 +55,7 @@ def scripted(tmp: Path, *options: str) -> Iterator[Dev]:
     )
     assert process.stdout is not None
     said: list[str] = []
+    witness.call("berth dev", lambda: "".join(said))
     for line in process.stdout:
         said.append(line)
         if "✓ connected" in line:
@@ -78,10 +79,10 @@ def until(look: Callable[[], Any]) -> Any:
     raise AssertionError("it did not come to that")
 
 
-def definition(ecs: Any, family: str, **environment: str) -> None:
+def definition(ecs: Any, family: str, *, grace_seconds: int = 2, **environment: str) -> None:
     """One small container that plays by these variables."""
     variables = [{"name": name, "value": value} for name, value in environment.items()]
-    main = {"name": "main", "image": "any", "memory": 64, "stopTimeout": 2, "environment": variables}
+    main = {"name": "main", "image": "any", "memory": 64, "stopTimeout": grace_seconds, "environment": variables}
     ecs.register_task_definition(family=family, containerDefinitions=[main])
 
 

@@ -16,7 +16,7 @@ _ROLES = ("task-iam-role", "task-iam-role-network-host")
 CAPABILITIES = (*CLAIMED, *(f"com.amazonaws.ecs.capability.{name}" for name in _ROLES))
 """What a host of ours says that it can."""
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 
 
 class ScriptedAgent:
@@ -32,6 +32,7 @@ class ScriptedAgent:
         executes: bool = False,
         cpu: int = 2048,
         memory_mib: int = 15731,
+        gpus: tuple[str, ...] = (),
         zone: str = "us-east-1a",
         instance_id: str = "i-0123456789abcdef0",
     ) -> None:
@@ -70,6 +71,7 @@ class ScriptedAgent:
                 {"name": "PORTS", "type": "STRINGSET", "stringSetValue": ["22", "2375", "2376"]},
                 {"name": "PORTS_UDP", "type": "STRINGSET", "stringSetValue": []},
             ],
+            "platformDevices": [{"id": gpu, "type": "GPU"} for gpu in gpus],
             "instanceIdentityDocument": json.dumps(
                 {"instanceId": instance_id, "instanceType": "r5.large", "availabilityZone": zone}
             ),

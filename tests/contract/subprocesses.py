@@ -5,11 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
+
+import witness
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 20
+START_SECONDS = 60
 
 
 class Program:
@@ -21,24 +25,30 @@ class Program:
         self.program = program
         self._process: asyncio.subprocess.Process | None = None
         self.first_line = ""
-        self.port = "0"
+        self.port = str(free_port())
+        self._log: IO[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
         await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._process is not None:
             await self.end(signal.SIGKILL)
+        assert self._log is not None
+        self._log.seek(0)
+        said = self._log.read().decode(errors="replace")
+        witness.call("the control plane's log", lambda: said)
+        self._log.close()
 
     async def start(self) -> None:
-        self._process = await run(*self._arguments, "--port", self.port, program=self.program)
+        self._process = await run(*self._arguments, "--port", self.port, program=self.program, log=self._log)
         self.first_line = await self.line()
-        self.port = self.first_line.split()[2].rpartition(":")[2]
 
     async def line(self) -> str:
         """The next thing that it says."""
@@ -65,16 +75,19 @@ class Program:
 
 
 async def run(
-    *arguments: str, program: tuple[str, ...] = ("-m", "controlplane"), **environment: str
+    *arguments: str,
+    program: tuple[str, ...] = ("-m", "controlplane"),
+    log: IO[bytes] | None = None,
+    **environment: str,
 ) -> asyncio.subprocess.Process:
-    """Start the program, without any BERTH_ setting but those given."""
+    """Start the program, without any BERTH_ setting but those given; what it logs can be read, or goes to `log`."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("BERTH_")}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, *program, *arguments),
         cwd=ROOT,
         env=clean | environment,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=log or subprocess.PIPE,
     )
 
 

@@ -51,7 +51,7 @@ def test_it_waits_says_so_once_and_ends_when_told(start, number):
     time.sleep(1)  # a few tries more
     assert agent.poll() is None
     agent.send_signal(number)
-    _, rest = agent.communicate(timeout=20)
+    _, rest = agent.communicate(timeout=60)
     assert "No Docker Engine answers" in first
     assert "waits for it, 120 s at most" in first
     assert (agent.returncode, rest) == (0, "")
@@ -59,7 +59,7 @@ def test_it_waits_says_so_once_and_ends_when_told(start, number):
 
 def test_who_started_it_may_try_again(start):
     agent = start("-c", IMPATIENT)
-    _, said = agent.communicate(timeout=30)
+    _, said = agent.communicate(timeout=60)
     assert agent.returncode == 1, "not the code that says never again"
     assert said.splitlines()[-1].startswith("No Docker Engine answers: start it")
     assert len(said.splitlines()) == 2
@@ -68,7 +68,7 @@ def test_who_started_it_may_try_again(start):
 def test_a_question_is_answered_at_once(start):
     """`berth dev` asks so."""
     check = start(*PATIENT, "check")
-    _, said = check.communicate(timeout=30)
+    _, said = check.communicate(timeout=60)
     assert (check.returncode, said.count("\n")) == (2, 1)
     assert said.startswith("No Docker Engine answers")
 

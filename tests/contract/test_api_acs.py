@@ -126,15 +126,15 @@ async def test_a_second_connection_replaces_the_first(plane: ControlPlane, ecs: 
         first = agent._reader
         await agent.connect()
         assert first is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await first
         await ran(ecs, agent)
         assert plane.store.view().instance(agent.arn).agent_connected  # type: ignore[union-attr]
 
 
 async def test_a_silent_agent_is_noticed(plane: ControlPlane, ecs: Ecs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acs_session, "HEARTBEAT_SECONDS", 0.05)
-    monkeypatch.setattr(acs_session, "SILENCE_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(acs_session, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(acs_session, "SILENCE_SECONDS_MAX", 1)
     await ecs.register_task_definition(**definition())
     async with ScriptedAgent(plane.url) as agent:
         await agent.disconnect()
@@ -185,7 +185,7 @@ async def test_what_is_known_of_an_instance_goes_with_it(plane: ControlPlane, ec
         for each in (agent, other):
             await ecs.deregister_container_instance(containerInstance=each.arn, force=True)
         await agent.closed()
-        for _ in range(500):
+        for _ in range(5000):
             if not known:
                 break
             await asyncio.sleep(0.01)

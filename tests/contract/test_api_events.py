@@ -50,7 +50,7 @@ async def ran_and_stopped(plane: ControlPlane, ecs: Ecs) -> str:
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
-    for _ in range(1000):
+    for _ in range(3000):
         if holds():
             return
         await asyncio.sleep(0.02)
@@ -122,9 +122,16 @@ async def test_a_service_tells_actions_and_deployments(plane: ControlPlane, ecs:
     async with ScriptedAgent(plane.url):
         await ecs.register_task_definition(**definition())
         made = await ecs.create_service(serviceName="web", taskDefinition="web", desiredCount=1)
-        await ecs.wait("services_stable", services=["web"])
-        await ecs.update_service(service="web", desiredCount=9)
         arn = made["service"]["serviceArn"]
+        steady = "has reached a steady state."
+        await until(
+            plane,
+            lambda view: (
+                [d.rollout_state for d in view.service(arn).deployments] == ["COMPLETED"]
+                and any(e.message.endswith(steady) for e in view.service(arn).events)
+            ),
+        )
+        await ecs.update_service(service="web", desiredCount=9)
         await until(plane, lambda view: any("unable to place" in e.message for e in view.service(arn).events))
         events = [event for event in await all_events(plane) if event["resources"] == [arn]]
     deployments = [e["detail"] for e in events if e["detail-type"] == "ECS Deployment State Change"]
@@ -171,7 +178,7 @@ async def test_the_stream_goes_on_where_it_was(plane: ControlPlane, ecs: Ecs) ->
         await ran_and_stopped(plane, ecs)
         rows = (await page(plane))[1]["events"]
         heard, last = [], ""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(heard) < len(rows):
                 field, _, value = (await stream.content.readline()).decode().strip().partition(": ")
                 if field == "id":
@@ -214,8 +221,12 @@ class Hook:
         return web.Response(status=status)
 
     async def has_taken(self, count: int) -> None:
-        async with self.news, asyncio.timeout(20):
+        async with self.news, asyncio.timeout(60):
             await self.news.wait_for(lambda: len(self.taken) >= count)
+
+    async def has_been_tried(self, count: int) -> None:
+        async with self.news, asyncio.timeout(60):
+            await self.news.wait_for(lambda: len(self.tried) >= count)
 
 
 @pytest.fixture
@@ -266,6 +277,7 @@ async def test_after_a_restart_a_sink_goes_on_where_it_was(
     async with running(config) as plane, ScriptedAgent(plane.url):
         await ran_and_stopped(plane, Ecs(plane.url))
         known = await all_events(plane)
+        await heard.has_been_tried(2)
     assert len(heard.taken) <= 1, "the second one waits to be tried again"
     async with running(config):
         await heard.has_taken(len(known) + 1)

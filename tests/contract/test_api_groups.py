@@ -16,7 +16,7 @@ from controlplane.server import ControlPlane, running
 from wire.status import TaskStatus
 from wire.story import Kind
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 
 
 @pytest.fixture

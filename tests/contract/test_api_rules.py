@@ -137,6 +137,9 @@ async def test_what_cannot_be_is_refused_as_aws_does(plane: ControlPlane, events
     lambda_ = {"Id": "1", "Arn": "arn:aws:lambda:us-east-1:123456789012:function:f"}
     code, message = await events.refused("put_targets", Rule="a", Targets=[lambda_])
     assert (code, "only ECS targets are served here" in message) == ("ValidationException", True)
+    abroad = {**TARGET, "Arn": CLUSTER.replace("us-east-1", "eu-west-1")}
+    code, message = await events.refused("put_targets", Rule="a", Targets=[abroad])
+    assert (code, "not in the region us-east-1 of the account" in message) == ("ValidationException", True)
     code, message = await events.refused("put_targets", Rule="a", Targets=[{**TARGET, "InputPath": "$.x"}])
     assert "InputPath is not served here" in message
     code, message = await events.refused("put_targets", Rule="a", Targets=[{**TARGET, "Input": "{"}])

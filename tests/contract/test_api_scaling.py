@@ -1,12 +1,14 @@
 """Service auto scaling as tools drive it: boto3, the AWS CLI, metrics and alarms of one's own, schedules, `berth`."""
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,13 +64,25 @@ async def track(scaling: Client, target: float = 10, **members: Any) -> Any:
     )
 
 
-async def measure(cloudwatch: Client, value: float, minutes: int) -> None:
-    """The scaler's next minutes, and the one that runs, see this value."""
-    now = time.time()
-    data = [
-        {"MetricName": "Orders", "Value": value, "Timestamp": now + ahead * MINUTE_SECONDS} for ahead in range(minutes)
-    ]
-    await cloudwatch.put_metric_data(Namespace="Shop", MetricData=data)
+@asynccontextmanager
+async def measuring(cloudwatch: Client, value: float) -> AsyncIterator[None]:
+    """As long as it lasts, the scaler's minutes see this value: the one that runs, and the next."""
+    over = asyncio.Event()
+
+    async def measure() -> None:
+        while not over.is_set():
+            times = [time.time() + ahead * MINUTE_SECONDS for ahead in range(2)]
+            data = [{"MetricName": "Orders", "Value": value, "Timestamp": at} for at in times]
+            await cloudwatch.put_metric_data(Namespace="Shop", MetricData=data)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), MINUTE_SECONDS / 4)
+
+    measurer = asyncio.create_task(measure())
+    try:
+        yield
+    finally:
+        over.set()
+        await measurer
 
 
 def desired(plane: ControlPlane, arn: str) -> int:
@@ -107,11 +121,11 @@ async def test_a_service_follows_a_metric_of_the_users_own(
             "TargetTracking-service/default/web-AlarmLow",
         ]
         await steady(plane, arn, 1)
-        await measure(cloudwatch, 40, 4)
-        await until(plane, lambda _: desired(plane, arn) == 4)
-        await steady(plane, arn, 4)
-        await measure(cloudwatch, 2, 30)
-        await until(plane, lambda _: desired(plane, arn) == 2)
+        async with measuring(cloudwatch, 40):
+            await until(plane, lambda _: desired(plane, arn) == 4)
+            await steady(plane, arn, 4)
+        async with measuring(cloudwatch, 2):
+            await until(plane, lambda _: desired(plane, arn) < 4)
         activities = (await scaling.describe_scaling_activities(ServiceNamespace="ecs"))["ScalingActivities"]
         first = activities[-1]
         assert first["Description"] == "Setting desired count to 4."
@@ -126,6 +140,7 @@ async def test_a_service_follows_a_metric_of_the_users_own(
         told = await looks(plane)
         assert any("insufficient data" in look["why"] for look in told)
         assert [look["desired"] for look in told if look["act"] == "scale-out"] == [4]
+        assert next(look["desired"] for look in told if look["act"] == "scale-in") == 2
         events = (await plane.store.events(0, 10_000)).rows
         details = [event["detail"] for event in map(json.loads, (body for _, body in events))]
         assert "SERVICE_DESIRED_COUNT_UPDATED" in [detail.get("eventName") for detail in details]
@@ -169,12 +184,9 @@ async def test_step_scaling_while_an_alarm_rings(
             {"MetricIntervalLowerBound": 0, "MetricIntervalUpperBound": 20, "ScalingAdjustment": 1},
             {"MetricIntervalLowerBound": 20, "ScalingAdjustment": 3},
         ]
-        policy = await scaling.put_scaling_policy(
-            **WEB,
-            PolicyName="busy",
-            PolicyType="StepScaling",
-            StepScalingPolicyConfiguration={"AdjustmentType": "ChangeInCapacity", "StepAdjustments": steps},
-        )
+        stepping = {"AdjustmentType": "ChangeInCapacity", "StepAdjustments": steps}
+        put = partial(scaling.put_scaling_policy, **WEB, PolicyName="busy", PolicyType="StepScaling")
+        policy = await put(StepScalingPolicyConfiguration={**stepping, "Cooldown": 30_000})
         alarm = {
             "AlarmName": "busy",
             **ORDERS,
@@ -187,11 +199,12 @@ async def test_step_scaling_while_an_alarm_rings(
         await cloudwatch.put_metric_alarm(**alarm)
         shown = (await scaling.describe_scaling_policies(ServiceNamespace="ecs"))["ScalingPolicies"][0]
         assert [alarm["AlarmName"] for alarm in shown["Alarms"]] == ["busy"]
-        await measure(cloudwatch, 35, 2)
-        await until(plane, lambda _: desired(plane, arn) == 4)
+        async with measuring(cloudwatch, 35):
+            await until(plane, lambda _: desired(plane, arn) == 4)
         assert (await cloudwatch.describe_alarms(AlarmNames=["busy"]))["MetricAlarms"][0]["StateValue"] == "ALARM"
         await until(plane, lambda view: not any(alarm.is_ringing for alarm in view.records(Alarm)))
-        assert desired(plane, arn) == 4, "it cools down for five minutes, and no datapoint has come since"
+        assert desired(plane, arn) == 4, "it cools down, and no datapoint has come since"
+        await put(StepScalingPolicyConfiguration=stepping)
         await cloudwatch.put_metric_alarm(**{**alarm, "AlarmName": "by-hand", "MetricName": "Unmeasured"})
         await cloudwatch.set_alarm_state(AlarmName="by-hand", StateValue="ALARM", StateReason="a test")
         await until(plane, lambda _: desired(plane, arn) == 5)
@@ -209,7 +222,7 @@ async def test_schedules_and_new_bounds_move_the_count_at_once(plane: ControlPla
         arn = await serve(ecs, 2)
         await register(scaling, 3, 8)
         assert desired(plane, arn) == 3
-        soon = time.strftime("at(%Y-%m-%dT%H:%M:%S)", time.gmtime(time.time() + 2))
+        soon = time.strftime("at(%Y-%m-%dT%H:%M:%S)", time.gmtime(time.time() + 3))
         await scaling.put_scheduled_action(
             **WEB,
             ScheduledActionName="rush",
@@ -241,16 +254,15 @@ async def test_protected_tasks_stay_and_scale_in_may_be_suspended(
         await ecs.update_task_protection(cluster="default", tasks=tasks, protectionEnabled=True)
         await register(scaling, 1, 8, SuspendedState={"DynamicScalingInSuspended": True})
         await track(scaling)
-        await measure(cloudwatch, 1, 40)
-        watch = plane.store.watch()
-        async with asyncio.timeout(20):
-            while not any("scaling in is suspended" in look["why"] for look in await looks(plane)):
-                await anext(watch)
-        watch.close()
-        assert desired(plane, arn) == 3
-        await scaling.register_scalable_target(**WEB, SuspendedState={"DynamicScalingInSuspended": False})
-        await measure(cloudwatch, 1, 40)
-        await until(plane, lambda _: desired(plane, arn) < 3)
+        async with measuring(cloudwatch, 1):
+            watch = plane.store.watch()
+            async with asyncio.timeout(60):
+                while not any("scaling in is suspended" in look["why"] for look in await looks(plane)):
+                    await anext(watch)
+            watch.close()
+            assert desired(plane, arn) == 3
+            await scaling.register_scalable_target(**WEB, SuspendedState={"DynamicScalingInSuspended": False})
+            await until(plane, lambda _: desired(plane, arn) < 3)
         sentence = "tasks under protection)"
         await until(
             plane,

@@ -11,6 +11,7 @@ import pytest
 from apiside import Ecs, call, definition, post
 from scripted_agent import ScriptedAgent
 
+from controlplane import server
 from controlplane.config import Config
 from controlplane.events import feed
 from controlplane.server import ControlPlane, running
@@ -61,7 +62,7 @@ async def test_pages_follow_each_other(plane: ControlPlane, ecs: Ecs) -> None:
 async def test_the_stream_goes_on_live_and_resumes(plane: ControlPlane, ecs: Ecs) -> None:
     await ecs.create_cluster(clusterName="c1")
     accept = {"Accept": "text/event-stream"}
-    async with asyncio.timeout(10), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
         async with session.get(f"{plane.url}/_berth/story?after=0", headers=accept) as answer:
             stream = events(answer)
             number, line = await anext(stream)
@@ -87,12 +88,13 @@ async def test_an_agents_event_is_the_cause_of_what_it_reports(plane: ControlPla
     assert [(line["kind"], line["data"]["last"]) for line in caused] == [("task.status", "RUNNING")]
 
 
-async def test_readers_do_not_hold_up_the_end() -> None:
+async def test_readers_do_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "SHUTDOWN_SECONDS", 60)
     async with aiohttp.ClientSession() as session:
         async with running(Config(port=0)) as plane:
             answer = await session.get(f"{plane.url}/_berth/story?stream=1")
             began = time.monotonic()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 30
         assert await answer.content.read() == b""
 
 
@@ -111,7 +113,7 @@ async def test_a_slow_reader_is_cut_off(plane: ControlPlane, monkeypatch: pytest
     reader, writer = await asyncio.open_connection("127.0.0.1", plane.port, limit=1024)
     writer.write(b"GET /_berth/story?stream=1 HTTP/1.1\r\nHost: x\r\n\r\n")
     await writer.drain()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not plane.metrics.readers_cut._value.get():  # noqa: ASYNC110 - a counter has no event
             await asyncio.sleep(0.05)
     writer.close()

@@ -67,6 +67,17 @@ def course(ecs: Any, service: str) -> dict[str, Any]:
     return dict(found)
 
 
+def settled(ecs: Any, service: str) -> None:
+    """Stable as boto3 has it, and its deployment is over: the one may be seen a moment before the other."""
+    wait(ecs, "services_stable", services=[service])
+
+    def is_over() -> bool:
+        (shown,) = ecs.describe_services(services=[service])["services"]
+        return [one["rolloutState"] for one in shown["deployments"]] == ["COMPLETED"]
+
+    until(is_over)
+
+
 def gone(ecs: Any, service: str) -> None:
     ecs.delete_service(service=service, force=True)
     wait(ecs, "services_inactive", services=[service])
@@ -84,8 +95,7 @@ def test_a_daemon_stands_on_every_host_and_leaves_one_that_drains(ecs: Any) -> N
     drained = tasks(ecs, "log")[0]["containerInstanceArn"]
     ecs.update_container_instances_state(containerInstances=[drained], status="DRAINING")
     until(lambda: drained not in {task["containerInstanceArn"] for task in tasks(ecs, "log")})
-    (shown,) = ecs.describe_services(services=["log"])["services"]
-    assert shown["desiredCount"] == HOSTS - 1
+    until(lambda: ecs.describe_services(services=["log"])["services"][0]["desiredCount"] == HOSTS - 1)
     ecs.update_container_instances_state(containerInstances=[drained], status="ACTIVE")
     until(lambda: drained in {task["containerInstanceArn"] for task in tasks(ecs, "log")})
     gone(ecs, "log")
@@ -105,7 +115,7 @@ def test_traffic_goes_over_in_steps_each_with_its_hook(
     for _ in range(2):
         definition(ecs, "web")
     ecs.create_service(serviceName="web", taskDefinition="web", desiredCount=2)
-    wait(ecs, "services_stable", services=["web"])
+    settled(ecs, "web")
     hook = {"targetType": "AWS_LAMBDA", "hookTargetArn": url, "lifecycleStages": ["PRODUCTION_TRAFFIC_SHIFT"]}
     name = next(iter(strategy)).removesuffix("Configuration").upper()
     ecs.update_service(
@@ -113,8 +123,8 @@ def test_traffic_goes_over_in_steps_each_with_its_hook(
         forceNewDeployment=True,
         deploymentConfiguration={"strategy": name, "bakeTimeInMinutes": 0, "lifecycleHooks": [hook], **strategy},
     )
-    wait(ecs, "services_stable", services=["web"])
-    assert course(ecs, "web")["status"] == "SUCCESSFUL"
+    settled(ecs, "web")
+    until(lambda: course(ecs, "web")["status"] == "SUCCESSFUL")
     assert [one["lifecycleStage"] for one in told] == ["PRODUCTION_TRAFFIC_SHIFT"] * len(weights)
     shares = [one["executionDetails"]["productionTrafficWeights"] for one in told]
     target = told[0]["executionDetails"]["targetServiceRevisionArn"]
@@ -135,7 +145,7 @@ def test_an_alarm_that_rings_leads_back(dev: Dev, ecs: Any) -> None:
             "bakeTimeInMinutes": 0,
         },
     )
-    wait(ecs, "services_stable", services=["api"])
+    settled(ecs, "api")
     ecs.update_service(service="api", taskDefinition="api", deploymentConfiguration={"bakeTimeInMinutes": 5})
     until(lambda: revisions(ecs, "api") == {f"api:{newest}"})
     ring = json.dumps({"name": "errors", "state": "ALARM"}).encode()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from apiside import Ecs, call, definition, make_group, until
+from ports import free_port
 
 from berth.children import environment
 from berth.client import EcsClient
@@ -90,14 +91,14 @@ async def test_killed_and_started_again_it_goes_on_with_the_same_machines(tmp_pa
 
 
 async def test_a_control_plane_that_restarts_finds_the_same_machines(tmp_path: Path) -> None:
-    config = Config(port=0, healthy_after_seconds=0, data_dir=tmp_path / "cp")
+    config = Config(port=free_port(), healthy_after_seconds=0, data_dir=tmp_path / "cp")
     async with contextlib.AsyncExitStack() as stack:
         async with running(config) as plane:
-            url, port = plane.url, plane.port
+            url = plane.url
             await make_group(url, "asg", BootSeconds=0, MinSize=1)
             machines = await stack.enter_async_context(runner(url, tmp_path / "disks"))
             before = connected(await until(plane, lambda view: len(connected(view)) == 1))
-        async with running(Config(port=port, healthy_after_seconds=0, data_dir=tmp_path / "cp")) as again:
+        async with running(config) as again:
             await _reconnected(again, before)
             assert machines.ids == list(before)
 

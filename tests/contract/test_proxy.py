@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from ports import free_port
 from scripted_proxy import ScriptedProxy
 
 from controlplane.balancing import haproxy_words as words
@@ -23,8 +24,8 @@ from controlplane.core.balancing.picture import Front, Picture, Pool, Server
 from controlplane.core.balancing.records import Check, Protocol
 
 HAPROXY = "haproxy"
-CHECK = Check(path="/health", interval_seconds=1, timeout_seconds=1, healthy_threshold=1, unhealthy_threshold=1)
-SETTLE_SECONDS = 15
+CHECK = Check(path="/health", interval_seconds=1, timeout_seconds=20, healthy_threshold=1, unhealthy_threshold=1)
+SETTLE_SECONDS = 60
 REQUESTS = 60
 
 
@@ -70,6 +71,7 @@ class App:
         self.port = 0
         self.hold = asyncio.Event()
         self.hold.set()
+        self.asked = asyncio.Event()
 
     async def start(self) -> "App":
         app = web.Application()
@@ -83,6 +85,7 @@ class App:
         return self
 
     async def _answer(self, _: web.Request) -> web.Response:
+        self.asked.set()
         await self.hold.wait()
         return web.Response(status=self.status, text=self.name)
 
@@ -100,13 +103,6 @@ async def apps() -> AsyncIterator[list[App]]:
     for app in made:
         app.hold.set()
         await app.runner.cleanup()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager
@@ -305,14 +301,15 @@ async def test_a_request_in_flight_ends_well_at_weight_0_and_is_cut_at_the_remov
         for weight_0_only, expected in ((True, (200, "a")), (False, (502, ""))):
             await proxy.show(one_pool(port, a.server()))
             a.hold.clear()
+            a.asked.clear()
             request = asyncio.create_task(proxy.ask(port))
-            await asyncio.sleep(0.2)
+            await asyncio.wait_for(a.asked.wait(), SETTLE_SECONDS)
             await proxy.show(one_pool(port, a.server(weight=0), b.server()))
             assert await proxy.ask(port) == (200, "b")
             assert not request.done()
             if not weight_0_only:
                 await proxy.show(one_pool(port, b.server()))
-                status, _ = await asyncio.wait_for(request, 5)
+                status, _ = await asyncio.wait_for(request, SETTLE_SECONDS)
                 assert status == expected[0]
                 continue
             a.hold.set()

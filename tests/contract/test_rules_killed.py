@@ -48,9 +48,10 @@ async def test_what_a_rule_starts_is_started_once(tmp_path: Path, when: str, how
             await ecs.register_task_definition(**definition(family, cpu=1, memory=8))
         async with ScriptedAgent(plane.url) as agent:
             arn = (await ecs.run_task(taskDefinition="web"))["tasks"][0]["taskArn"]
-            await _events(plane.url, "PutRule", Name="once", **how)
+            await _events(plane.url, "PutRule", Name="once", State="DISABLED", **how)
             target = {"Id": "1", "Arn": CLUSTER, "EcsParameters": {"TaskDefinitionArn": "job"}}
             await _events(plane.url, "PutTargets", Rule="once", Targets=[target])
+            await _events(plane.url, "EnableRule", Name="once")
             if "EventPattern" in how:
                 await call(plane.url, "StopTask", task=arn)
             assert await plane.ended() == -9

@@ -16,9 +16,13 @@ from agent.core.health import HealthStatus
 from agent.core.spec import ContainerSpec, Port, TaskSpec
 from agent.runtime.connection import sweep
 from agent.runtime.docker import DockerRuntime
+from agent.runtime.inspected import OUT_OF_MEMORY
 from agent.runtime.port import ContainerLife, NotRunningError, RuntimeCallError
 from agent.runtime.scripted import ScriptedRuntime
 from agent.runtime.shipping import _Reader
+from agent.runtime.watch import EventStream
+
+WAIT_SECONDS = 60
 
 
 @pytest.fixture(params=["scripted", pytest.param("docker", marks=pytest.mark.docker)])
@@ -55,7 +59,7 @@ class Exits:
         queue.put_nowait(found)
 
     async def next(self):
-        return await asyncio.wait_for(self.seen.get(), 10)
+        return await asyncio.wait_for(self.seen.get(), WAIT_SECONDS)
 
 
 async def running(runtime, task):
@@ -76,7 +80,7 @@ async def ready(runtime, found):
         return
     logs = ["docker", "logs", "--follow", found.docker_id]
     process = await asyncio.create_subprocess_exec(*logs, stdout=subprocess.PIPE)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         while b"ready" not in await process.stdout.readline():
             pass
     process.kill()
@@ -107,7 +111,7 @@ async def test_creating_and_starting_twice_is_one_container(runtime):
 
 async def test_the_exit_is_told_with_its_code_and_its_time(runtime):
     exits = Exits(runtime)
-    await asyncio.wait_for(exits.gaps.wait(), 10)
+    await asyncio.wait_for(exits.gaps.wait(), WAIT_SECONDS)
     before = time.time()
     found = await running(runtime, spec(RUN_SECONDS="0.2", EXIT_CODE="7"))
     told = await exits.next()
@@ -116,7 +120,7 @@ async def test_the_exit_is_told_with_its_code_and_its_time(runtime):
     assert told.exit_code == 7
     inspected = await ended(runtime, found)
     assert before < inspected.finished_at
-    assert abs(told.finished_at - inspected.finished_at) < 0.1
+    assert -0.5 < told.finished_at - inspected.finished_at < 20, "each by its own clock"
     assert exits.seen.empty(), "told once"
 
 
@@ -148,26 +152,25 @@ async def test_a_signal_that_finds_nobody_says_so(runtime):
         await runtime.signal(found.docker_id, "SIGTERM")
 
 
-async def test_ports_fixed_and_dynamic(runtime):
-    fixed = 20_000 + uuid.uuid4().int % 10_000
-    found = await running(runtime, spec(ports=(Port(80, 0, "tcp"), Port(81, fixed, "tcp"))))
+async def test_ports_fixed_and_dynamic(runtime, free_port):
+    found = await running(runtime, spec(ports=(Port(80, 0, "tcp"), Port(81, free_port, "tcp"))))
     bound = {port.container_port: port.host_port for port in found.ports}
-    assert bound[81] == fixed
+    assert bound[81] == free_port
     assert bound[80] > 0
 
 
 async def test_health_is_told_and_seen(runtime):
     exits = Exits(runtime)
-    await asyncio.wait_for(exits.gaps.wait(), 10)
-    check = {"Test": ["CMD-SHELL", "echo fine"], "Interval": 500_000_000, "Timeout": 5_000_000_000, "Retries": 3}
-    task = spec(HEALTHY_SECONDS="0.5")
+    await asyncio.wait_for(exits.gaps.wait(), WAIT_SECONDS)
+    check = {"Test": ["CMD-SHELL", "echo fine"], "Interval": 2_000_000_000, "Timeout": 5_000_000_000, "Retries": 3}
+    task = spec(HEALTHY_SECONDS="2")
     container = msgspec.structs.replace(
         task.containers[0], has_health_check=True, docker_config=json.dumps({"Healthcheck": check})
     )
     created = await runtime.create(task, container)
     started = await runtime.start(created.docker_id)
     assert started.health.status is HealthStatus.UNKNOWN
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(WAIT_SECONDS):
         while (told := await exits.changes.get()).health.status is HealthStatus.UNKNOWN:
             pass
     assert (told.docker_id, told.health.status) == (created.docker_id, HealthStatus.HEALTHY)
@@ -178,7 +181,7 @@ async def test_health_is_told_and_seen(runtime):
 
 async def test_a_start_by_hand_is_told(runtime):
     exits = Exits(runtime)
-    await asyncio.wait_for(exits.gaps.wait(), 10)
+    await asyncio.wait_for(exits.gaps.wait(), WAIT_SECONDS)
     found = await running(runtime, spec(RUN_SECONDS="0.5"))
     exited = await exits.next()
     await ended(runtime, found)  # containerd told it; a start would do nothing before Docker knows
@@ -188,9 +191,10 @@ async def test_a_start_by_hand_is_told(runtime):
         runtime.start_by_hand(found.docker_id)
     else:
         await asyncio.to_thread(subprocess.run, ["docker", "start", found.docker_id], check=True, capture_output=True)
-    again = await asyncio.wait_for(exits.changes.get(), 10)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while (again := await exits.changes.get()).started_at <= exited.finished_at:
+            pass  # told of its first life
     assert (again.docker_id, again.life) == (found.docker_id, ContainerLife.RUNNING)
-    assert again.started_at > exited.finished_at
 
 
 async def test_a_paused_container_obeys_its_stop_signal(runtime):
@@ -222,17 +226,43 @@ async def test_an_image_is_here_or_not(runtime):
 
 
 @pytest.mark.docker
-async def test_docker_a_port_is_free_again_when_the_exit_is_told():
+async def test_docker_a_port_is_free_again_when_the_exit_is_told(free_port):
     """The next holder of a fixed host port must never meet a taken one."""
     run = uuid.uuid4().hex
     runtime = DockerRuntime({"berth.run": run})
     exits = Exits(runtime)
-    port = (Port(80, 20_000 + uuid.uuid4().int % 10_000, "tcp"),)
+    port = (Port(80, free_port, "tcp"),)
     try:
         for name in ("one", "two", "three"):
             found = await running(runtime, spec(name, ports=port))
             await runtime.signal(found.docker_id, "SIGKILL")
             await exits.next()
+    finally:
+        await runtime.close()
+        sweep(run)
+
+
+@pytest.mark.docker
+async def test_docker_out_of_memory_is_said_though_docker_tells_it_after_the_end(monkeypatch):
+    read = EventStream._read
+
+    def late(stream, event):
+        if event["Action"] == "oom":
+            threading.Timer(0.3, read, (stream, event)).start()
+        else:
+            read(stream, event)
+
+    monkeypatch.setattr(EventStream, "_read", late)
+    run = uuid.uuid4().hex
+    runtime = DockerRuntime({"berth.run": run})
+    exits = Exits(runtime)
+    try:
+        await asyncio.wait_for(exits.gaps.wait(), WAIT_SECONDS)
+        task = spec()
+        grows = msgspec.structs.replace(task.containers[0], command=("sh", "-c", "exec tail /dev/zero"), memory_mib=10)
+        await running(runtime, msgspec.structs.replace(task, containers=(grows,)))
+        told = await exits.next()
+        assert (told.exit_code, told.error) == (137, OUT_OF_MEMORY)
     finally:
         await runtime.close()
         sweep(run)
@@ -281,10 +311,10 @@ async def test_docker_a_signal_waits_behind_no_removal(monkeypatch):
     built = DockerRuntime({"berth.instance": run, "berth.run": run})
     try:
         found = await running(built, spec(ON_TERM="ignore"))
-        monkeypatch.setattr(built._slow, "remove_container", lambda *_, **__: let_go.wait(30))
+        monkeypatch.setattr(built._slow, "remove_container", lambda *_, **__: let_go.wait(2 * WAIT_SECONDS))
         removals = [asyncio.create_task(built.remove(f"slow-{number}")) for number in range(8)]
         await asyncio.sleep(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_SECONDS):
             await built.signal(found.docker_id, "SIGKILL")
             assert (await ended(built, found)).exit_code == 137
         assert not any(removal.done() for removal in removals)
@@ -312,7 +342,7 @@ class Shore:
             self.came.notify_all()
 
     async def more_than(self, number):
-        async with asyncio.timeout(10), self.came:
+        async with asyncio.timeout(WAIT_SECONDS), self.came:
             await self.came.wait_for(lambda: len(self.lines) > number)
 
 
@@ -329,7 +359,7 @@ async def test_docker_lines_are_shipped_on_after_the_engine_was_away(monkeypatch
     built = DockerRuntime({"berth.instance": run, "berth.run": run}, logs=shore)
     try:
         exits = Exits(built)
-        await asyncio.wait_for(exits.gaps.wait(), 10)
+        await asyncio.wait_for(exits.gaps.wait(), WAIT_SECONDS)
         log = {"Type": "awslogs", "Config": {"awslogs-group": "g", "awslogs-stream-prefix": "p"}}
         counting = "i=0; while :; do i=$((i + 1)); echo $i; sleep 0.1; done"
         task = spec()
@@ -348,5 +378,5 @@ async def test_docker_lines_are_shipped_on_after_the_engine_was_away(monkeypatch
         await built.close()
         sweep(run)
         for reader in [thread for thread in threading.enumerate() if thread.name.startswith("logs-")]:
-            reader.join(5)
+            reader.join(WAIT_SECONDS)
         gc.collect()

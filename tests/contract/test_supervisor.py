@@ -11,9 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from ports import free_port
 
-from berth import devserver
-from berth.checks import check_port, free_port
+from berth import checks, devserver
+from berth.checks import check_port
 from berth.devserver import DevServer, Programs, Settings, StartFailed
 from berth.errors import UserError
 
@@ -29,7 +30,7 @@ def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @asynccontextmanager
 async def server(**members: object) -> AsyncIterator[DevServer]:
-    served = DevServer(Settings(port=free_port("127.0.0.1"), **members), PROGRAMS)  # type: ignore[arg-type]
+    served = DevServer(Settings(port=free_port(), **members), PROGRAMS)  # type: ignore[arg-type]
     try:
         served.open()
         yield served
@@ -117,7 +118,7 @@ async def test_a_host_that_is_killed_is_told_at_once() -> None:
         await served.wait_connected()
         agent = next(child for child in psutil.Process().children() if child.cmdline()[-1] == "agent")
         agent.kill()
-        death = await asyncio.wait_for(served.deaths.get(), 5)
+        death = await asyncio.wait_for(served.deaths.get(), 60)
         assert (death.name, death.is_controlplane) == ("host-1", False)
         assert "host-1 was killed by SIGKILL" in death.obituary
         assert "registered" in death.obituary
@@ -142,7 +143,7 @@ async def test_kept_data_stays_and_has_one_user_at_a_time(tmp_path: Path) -> Non
         await served.wait_connected()
         first_run = served.run
         with pytest.raises(UserError, match="is in use by another berth dev"):
-            DevServer(Settings(port=free_port("127.0.0.1"), keep=keep), PROGRAMS).open()
+            DevServer(Settings(port=free_port(), keep=keep), PROGRAMS).open()
     assert (keep / "host-1").is_dir()
     async with server(keep=keep) as again:
         await again.start()
@@ -178,7 +179,7 @@ async def test_children_do_not_outlive_a_killed_supervisor(moment: str, tmp_path
     child = psutil.Process(int(await supervisor.stdout.readline()))
     supervisor.kill()
     await supervisor.wait()
-    gone, _ = await asyncio.to_thread(psutil.wait_procs, [child], timeout=5)
+    gone, _ = await asyncio.to_thread(psutil.wait_procs, [child], timeout=60)
     assert gone
 
 
@@ -191,7 +192,7 @@ def test_a_busy_port_is_named_with_the_program_that_has_it() -> None:
             check_port("127.0.0.1", port)
     assert str(port) in refusal.value.message
     assert f"(process {os.getpid()})" in refusal.value.message
-    check_port("127.0.0.1", free_port("127.0.0.1"))
+    check_port("127.0.0.1", checks.free_port("127.0.0.1"))
 
 
 async def test_force_ends_children_without_waiting(swept: Path) -> None:
@@ -201,9 +202,9 @@ async def test_force_ends_children_without_waiting(swept: Path) -> None:
         await served.wait_connected()
         children = psutil.Process().children()
         served.force()
-        gone, alive = await asyncio.to_thread(psutil.wait_procs, children, timeout=5)
+        gone, alive = await asyncio.to_thread(psutil.wait_procs, children, timeout=60)
         assert (len(gone), alive) == (2, [])
         assert not served.folder.exists()
         assert served._last_sweep is not None
-        assert await asyncio.to_thread(served._last_sweep.wait, 5) == 0
+        assert await asyncio.to_thread(served._last_sweep.wait, 60) == 0
         assert text_of(swept) == served.run

@@ -19,7 +19,7 @@ from wire.story import Kind
 
 RECORDINGS = Path(__file__).parent / "wire"
 CLUSTER = "wire"
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 
 Row = dict[str, Any]
 Frame = dict[str, Any]

@@ -25,7 +25,7 @@ from agent.local import listen
 from agent.local.serving import About, Local
 from agent.runtime.scripted import ScriptedRuntime
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 INSTANCE = "arn:aws:ecs:us-east-1:123456789012:container-instance/wire/" + "a" * 32
 CLUSTER_ARN = "arn:aws:ecs:us-east-1:123456789012:cluster/wire"
 
@@ -149,7 +149,7 @@ async def our_agent(stub: Stub, data_dir: Path, **environment: str) -> AsyncIter
     async with aiohttp.ClientSession() as session:
         client = EcsClient(session, config.backend, Signer(config.credentials, config.region))
         local = Local(config.local, journal, NoLooks(), listen.take(journal, None))
-        registered = daemon._registered(config, frozenset())
+        registered = daemon._registered(config, frozenset(), frozenset())
         instance = await daemon._register(config, journal, client, registered, local.ports.introspection_address)
         about = About(cluster="wire", instance=instance, region=config.region, zone=config.zone, version="1")
         life = asyncio.create_task(

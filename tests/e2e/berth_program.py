@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import docker
 import psutil
+import witness
 
 CHECKOUT = Path(__file__).parent.parent.parent
 
@@ -34,6 +36,7 @@ class Berth:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        witness.call(" ".join(("berth", *arguments)), lambda: self.output)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -46,7 +49,7 @@ class Berth:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_for(self, words: str, seconds: float = 30) -> str:
+    def wait_for(self, words: str, seconds: float = 60) -> str:
         """The first line with these words in it; fails where none comes."""
 
         def found() -> str | None:
@@ -61,7 +64,7 @@ class Berth:
     def end(self, seconds: float) -> int:
         """Wait for its end and for all it had to say. Returns the exit code."""
         code = self.process.wait(seconds)
-        self._reader.join(5)
+        self._reader.join(30)
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code
@@ -71,11 +74,15 @@ class Berth:
 
     def family(self) -> list[psutil.Process]:
         """All processes under it."""
-        return psutil.Process(self.process.pid).children(recursive=True)
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+    def agents(self) -> list[psutil.Process]:
+        return [process for process in self.family() if process.cmdline()[-1:] == ["agent"]]
 
     def run(self) -> str:
         """The label `berth.run` of the containers that its agents start."""
-        runs = {process.environ().get("BERTH_RUN") for process in self.family() if process.cmdline()[-1] == "agent"}
+        runs = {process.environ().get("BERTH_RUN") for process in self.agents()}
         (run,) = runs
         assert run is not None
         return run
@@ -92,19 +99,26 @@ class Berth:
                 self.process.wait(60)
         if self.process.poll() is None:
             self.process.kill()
-        self.end(10)
+        self.end(30)
 
 
 def containers(run: str) -> list[str]:
     """Ids of the containers of a run that Docker still has."""
-    client = docker.from_env()
-    try:
-        return [each.id for each in client.containers.list(all=True, filters={"label": f"berth.run={run}"})]
-    finally:
-        client.close()
+    with contextlib.closing(docker.APIClient(version="auto", timeout=30)) as client:
+        return [row["Id"] for row in client.containers(all=True, filters={"label": f"berth.run={run}"})]
 
 
-def gone(processes: list[psutil.Process], seconds: float = 5) -> bool:
+def wait_ready(run: str, seconds: float = 60) -> None:
+    """Wait until every container of a run has set its traps: it says so."""
+    end = time.monotonic() + seconds
+    with contextlib.closing(docker.APIClient(version="auto", timeout=30)) as client:
+        for docker_id in containers(run):
+            while b"ready" not in client.logs(docker_id):
+                assert time.monotonic() < end, f"{docker_id} is not ready"
+                time.sleep(0.05)
+
+
+def gone(processes: list[psutil.Process], seconds: float = 30) -> bool:
     """Whether all of them end within that time."""
     return not psutil.wait_procs(processes, timeout=seconds)[1]
 

@@ -19,6 +19,7 @@ import boto3
 import botocore.config
 import docker
 import pytest
+import witness
 from docker_events import DockerEvents
 
 from agent.runtime.connection import sweep
@@ -27,6 +28,8 @@ ROOT = Path(__file__).parents[2]
 STUBBORN = "berth/stubborn:latest"
 R5_LARGE = "r5.large"
 HERE = socket.gethostname()
+END_SECONDS = 30
+BEFORE_STOPPED = ("PROVISIONING", "PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING")
 
 
 def pytest_sessionstart():
@@ -53,8 +56,9 @@ class World:
         self.processes = {}
         self.program = {}
         """Command lines that stand in for `python -m`, by the name of the process."""
-        self.docker = docker.APIClient(version="auto", timeout=30)
+        self.docker = docker.APIClient(version="auto", timeout=120)
         self.events = DockerEvents(f"berth.run={self.run}")
+        witness.call("Docker's events", self.events.told)
         self.ecs = boto3.client(
             "ecs",
             endpoint_url=self.endpoint,
@@ -78,7 +82,8 @@ class World:
         self.until(self._answers, "the control plane answers")
 
     def _answers(self):
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(OSError):  # boto3 would wait longer and longer between its tries
+            socket.create_connection(("127.0.0.1", self.port)).close()
             return bool(self.ecs.list_clusters())
         return False
 
@@ -91,12 +96,11 @@ class World:
             "BERTH_RUN": self.run,
             **environment,
         }
-        before = self.connected()
         self._spawn(name, "agent", environment, arguments)
-        self.until(lambda: len(self.connected()) > len(before) or name in self.processes, "the agent connects")
 
     def _spawn(self, name, module, environment, arguments=()):
         log = (self.path / f"{name}.log").open("ab")
+        witness.call_file(self.path / f"{name}.log")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ECS_", "BERTH_", "AWS_"))}
         self.processes[name] = subprocess.Popen(
             self._command(name, module, arguments),
@@ -115,7 +119,7 @@ class World:
     def kill(self, name, number=signal.SIGKILL):
         process = self.processes.pop(name)
         process.send_signal(number)
-        return process.wait(30)
+        return process.wait(60)
 
     # the cluster
 
@@ -148,7 +152,14 @@ class World:
         return self.ecs.describe_tasks(tasks=[arn])["tasks"][0]
 
     def wait_task(self, arn, status, seconds=60):
-        return self.until(lambda: self.task(arn) if self.task(arn)["lastStatus"] == status else None, status, seconds)
+        """Its description as soon as it has this status; fails where it has ended instead."""
+
+        def look():
+            task = self.task(arn)
+            assert task["lastStatus"] in (status, *BEFORE_STOPPED), f"not {status}, but {task}"
+            return task if task["lastStatus"] == status else None
+
+        return self.until(look, f"{arn} is {status}", seconds)
 
     def running(self, definition, **more):
         """Run a task; returns (task ARN, Docker id) once its program has said that it is ready."""
@@ -160,6 +171,10 @@ class World:
     def ready(self, docker_id):
         """The image sets its traps in its first milliseconds; its own word says when."""
         self.until(lambda: b"ready" in self.docker.logs(docker_id), f"{docker_id} is ready")
+
+    def finish(self, docker_id):
+        """The work of a `PATIENT` container is done."""
+        self.docker.kill(docker_id, "SIGUSR1")
 
     def state(self, docker_id):
         return self.docker.inspect_container(docker_id)["State"]
@@ -178,35 +193,38 @@ class World:
             if found:
                 return found
             time.sleep(0.02)
-        logs = "\n".join(f"--- {p.name}\n{p.read_text()[-3000:]}" for p in sorted(self.path.glob("*.log")))
-        raise AssertionError(f"not within {seconds} s: {what}\n{logs}")
+        raise AssertionError(f"not within {seconds} s: {what}")
 
     def close(self):
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
-        for name, process in self.processes.items():
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                raise AssertionError(f"{name} did not end within 10 s of SIGTERM") from None
-            finally:
-                sweep(self.run)
+        late = [name for name, process in self.processes.items() if not _ends(process)]
+        sweep(self.run)
         self.events.close()
         left = self.docker.containers(all=True, filters={"label": f"berth.run={self.run}"})
         self.docker.close()
         self.ecs.close()
+        assert not late, f"not within {END_SECONDS} s of SIGTERM: the end of {late}"
         assert left == []
+
+
+def _ends(process):
+    """Whether it ends in time; it has ended in any case."""
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
+    return True
 
 
 @pytest.fixture
 def world(tmp_path, free_port):
     """A control plane, no host yet."""
-    built = World(tmp_path, free_port)
-    built.start_control_plane()
-    yield built
-    built.close()
+    with contextlib.closing(World(tmp_path, free_port)) as built:
+        built.start_control_plane()
+        yield built
 
 
 @pytest.fixture

@@ -1,6 +1,13 @@
 """Task definitions written short, and what came of them on the engine."""
 
 STUBBORN = "berth/stubborn:latest"
+PATIENT = ["sh", "-c", "trap : TERM; trap 'exit 0' USR1; echo ready; while :; do sleep 60 & wait $!; done"]
+"""A program that works on after TERM until `World.finish` ends its work: no test has to be quicker than a clock."""
+
+
+_AT_JOB = "trap : TERM; trap 'exit 0' USR2; echo a job arrives"
+WORKER = ["sh", "-c", f"trap 'exit 0' TERM; trap \"{_AT_JOB}\" USR1; echo ready; while :; do sleep 60 & wait $!; done"]
+"""A program that ends at TERM, unless a job has arrived (USR1) that is not done (USR2)."""
 
 
 def container(name="main", **more):

@@ -67,6 +67,7 @@ def test_a_whole_session(host, aws):
     aws("wait", "tasks-stopped", "--tasks", task)
     (stopped,) = aws("describe-tasks", "--tasks", task)["tasks"]
     assert (stopped["stoppedReason"], stopped["stopCode"]) == ("enough", "UserInitiated")
+    host.events.at("die", stopped["containers"][0]["runtimeId"])
     exited = host.state(stopped["containers"][0]["runtimeId"])
     assert (exited["Running"], exited["ExitCode"]) == (False, stopped["containers"][0]["exitCode"])
 

@@ -10,11 +10,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from berth_program import Berth, berth, containers, gone
+from ports import free_port
 
-from berth.checks import free_port
 from berth.client import EcsClient
 from wire.story import Kind, StoryLine
 
@@ -72,9 +71,6 @@ class World:
     def taken(self) -> list[StoryLine]:
         return [line for line in self.lines if line.kind == Kind.INSTANCE_TAKEN]
 
-    def agents(self) -> list[psutil.Process]:
-        return [process for process in self.dev.family() if "agent" in process.cmdline()[-1:]]
-
     async def instances(self) -> list[dict[str, Any]]:
         arns = (await self.client.call("ListContainerInstances"))["containerInstanceArns"]
         if not arns:
@@ -89,7 +85,7 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(tmp_path: Path, group: str, *, scale: int = 60, options: tuple[str, ...] = ()) -> AsyncIterator[World]:
-    port = str(free_port("127.0.0.1"))
+    port = str(free_port())
     arguments = ("--port", port, "--hosts", "0", "--group", group, "--time-scale", str(scale), "--healthy-after", "1s")
     with berth("dev", *arguments, *options, tmp=tmp_path / "t") as dev:
         dev.wait_for("✓ connected")
@@ -120,14 +116,14 @@ async def test_a_service_grows_and_shrinks_and_its_hosts_with_it(tmp_path: Path)
         instances = await it.instances()
         assert {row["capacityProviderName"] for row in instances} == {"cp"}
         assert {row["ec2InstanceId"] for row in instances} == set(it.states())
-        run, agents = it.dev.run(), it.agents()
+        run, agents = it.dev.run(), it.dev.agents()
         assert (len(agents), len(containers(run))) == (3, 12)
 
         shrunk = len(it.looks())
         await it.client.call("UpdateService", service="web", desiredCount=2)
         left = lambda: [state for state in it.states().values() if state == "Terminated"]  # noqa: E731
         await it.until(lambda: len(left()) >= 1, 120, "an empty host leaves")
-        await it.until(lambda: it.running() == 2, 30, "2 tasks run on")
+        await it.until(lambda: it.running() == 2, 60, "2 tasks run on")
         low = [look.data for look in it.looks()[shrunk:] if look.data["percent"] < 100]
         assert [look["why"] for look in low[:2]] == ["low for 1 of 15 datapoints", "low for 2 of 15 datapoints"]
         first = next(look for look in low if look["act"] == "scale-in")
@@ -153,7 +149,7 @@ async def test_a_host_that_dies_is_replaced_with_its_containers_gone(tmp_path: P
         await it.until(lambda: it.running() == 2, 60, "2 tasks run")
         (machine,) = [id_ for id_, state in it.states().items() if state == "InService"]
         run, before = it.dev.run(), containers(it.dev.run())
-        (agent,) = it.agents()
+        (agent,) = it.dev.agents()
         agent.kill()
         await it.until(lambda: it.states()[machine] == "Terminated", 60, "the machine is gone")
         assert len(it.taken()[0].data["killed"]) == 2

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from berth_program import CHECKOUT, berth, containers
+from berth_program import CHECKOUT, berth, containers, wait_ready
 from test_capacity import SIZE, World, world
 
 from wire.story import Kind
@@ -114,18 +114,21 @@ async def test_e2_four_long_jobs_and_e18_a_second_service(tmp_path: Path, releas
             assert ("scale-out", 4) in it.acts() or ("scale-out", 5) in it.acts()
 
 
-@pytest.mark.parametrize("empty_when", ["stopped", "stop-requested"])
-async def test_e12_an_instance_under_a_task_that_is_still_stopping(tmp_path: Path, empty_when: str) -> None:
+@pytest.mark.parametrize(("empty_when", "quit_seconds"), [("stopped", 5), ("stop-requested", 110)])
+async def test_e12_an_instance_under_a_task_that_is_still_stopping(
+    tmp_path: Path, empty_when: str, quit_seconds: int
+) -> None:
     """By default the host waits for the stopping task; by the other reading it goes, and the kill is counted."""
     async with world(tmp_path, "asg,max=1,desired=1,boot=1s,provider=cp", scale=60) as it:
         await it.client.call("PutClusterPolicy", switches={"empty-when": empty_when})
         await ready(it, 1)
         run = it.dev.run()
-        shown = [{"name": "ON_TERM", "value": "quit"}, {"name": "QUIT_SECONDS", "value": "8"}]
-        container = {"name": "job", "image": "berth/stubborn:latest", **SIZE, "stopTimeout": 60, "environment": shown}
+        shown = [{"name": "ON_TERM", "value": "quit"}, {"name": "QUIT_SECONDS", "value": str(quit_seconds)}]
+        container = {"name": "job", "image": "berth/stubborn:latest", **SIZE, "stopTimeout": 115, "environment": shown}
         await it.client.call("RegisterTaskDefinition", family="job", containerDefinitions=[container])
         (task,) = (await it.client.call("RunTask", taskDefinition="job"))["tasks"]
         await it.until(lambda: it.running() == 1, 60, "the task runs")
+        await asyncio.to_thread(wait_ready, run)
         await it.client.call("StopTask", task=task["taskArn"])
         await it.client.call("SetDesiredCapacity", AutoScalingGroupName="asg", DesiredCapacity=0)
         await it.until(lambda: "Terminated" in it.states().values(), 60, "the host leaves")

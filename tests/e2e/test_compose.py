@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import time
 import uuid
@@ -15,7 +14,10 @@ import boto3
 import docker
 import pytest
 from botocore.config import Config
+from definitions import WORKER
 from docker.models.containers import Container
+from docker_events import CLOCKS_SECONDS, DockerEvents
+from ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.compose]
 
@@ -31,9 +33,8 @@ class Stack:
     def __init__(self, engine: docker.DockerClient, **settings: str) -> None:
         self.name = f"berth-test-{uuid.uuid4().hex[:8]}"
         self.engine = engine
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
+        self.events = DockerEvents(f"{LABEL}={self.name}")
         self.environment = {**os.environ, "PORT": str(self.port), **settings}
         self.ecs: Any = boto3.client(
             "ecs",
@@ -41,18 +42,18 @@ class Stack:
             region_name="us-east-1",
             aws_access_key_id="berth",
             aws_secret_access_key="only-for-demos",
-            config=Config(retries={"max_attempts": 0}, connect_timeout=2, read_timeout=10),
+            config=Config(retries={"max_attempts": 0}, connect_timeout=2, read_timeout=60),
         )
 
     def compose(self, *arguments: str) -> str:
         command = [*compose_command(), "--project-name", self.name, "--file", str(FILE), *arguments]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=180, check=False)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def up(self) -> None:
         self.compose("up", "--detach", "--no-build")
-        wait_until(self._hosts_are_there, seconds=60)
+        wait_until(self._hosts_are_there)
 
     def _hosts_are_there(self) -> bool:
         try:
@@ -63,6 +64,7 @@ class Stack:
 
     def down(self) -> None:
         self.ecs.close()
+        self.events.close()
         self.compose("down", "--volumes", "--timeout", "10")
         for container in self.containers():
             container.remove(force=True)
@@ -77,14 +79,15 @@ class Stack:
     def container(self, task_arn: str) -> Container:
         return next(one for one in self.containers() if one.labels[TASK_ARN] == task_arn)
 
-    def register(self, family: str, **environment: str) -> str:
+    def register(self, family: str, command: list[str], **environment: str) -> str:
         """A new revision of one stubborn container that takes half of an r5.large."""
         stubborn = {
             "name": "stubborn",
             "image": "berth/stubborn",
+            "command": command,
             "cpu": 1024,
             "memoryReservation": 7372,
-            "stopTimeout": 30,
+            "stopTimeout": 100,
             "environment": [{"name": name, "value": value} for name, value in environment.items()],
             "dockerLabels": {LABEL: self.name},
         }
@@ -100,14 +103,7 @@ class Stack:
 
     def happened(self, event: str, since: float) -> dict[str, float]:
         """When Docker saw this event, by the task of the container."""
-        events = self.engine.events(
-            decode=True,
-            since=int(since),
-            until=f"{time.time():.9f}",
-            filters={"type": "container", "event": event, "label": f"{LABEL}={self.name}"},
-        )
-        times = {one["Actor"]["Attributes"][TASK_ARN]: one["timeNano"] / 1e9 for one in events}
-        return {task: at for task, at in times.items() if at >= since}  # Docker takes whole seconds
+        return {task: at for task, at in self.events.times(event).items() if at >= since}
 
 
 def compose_command() -> list[str]:
@@ -120,11 +116,16 @@ def compose_command() -> list[str]:
     pytest.skip("neither docker compose nor docker-compose is installed")
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {condition.__name__}"
         time.sleep(0.2)
+
+
+def short(task: dict[str, Any]) -> str:
+    task_id: str = task["taskArn"].rpartition("/")[2]
+    return task_id
 
 
 def last(tasks: list[dict[str, Any]]) -> list[str]:
@@ -144,19 +145,19 @@ def stack() -> Iterator[Stack]:
 
 
 def test_a_task_runs_and_stops(stack: Stack) -> None:
-    definition = stack.register("once", QUIT_SECONDS="1")
+    definition = stack.register("once", ["stubborn"], QUIT_SECONDS="1")
     [task] = stack.ecs.run_task(cluster=CLUSTER, taskDefinition=definition)["tasks"]
 
     def told() -> dict[str, Any]:
         [one] = stack.ecs.describe_tasks(cluster=CLUSTER, tasks=[task["taskArn"]])["tasks"]
         return dict(one)
 
-    wait_until(lambda: told()["lastStatus"] == "RUNNING", seconds=20)
+    wait_until(lambda: told()["lastStatus"] == "RUNNING")
     container = stack.container(task["taskArn"])
     assert container.status == "running"
 
     stack.ecs.stop_task(cluster=CLUSTER, task=task["taskArn"], reason="the test is over")
-    wait_until(lambda: told()["lastStatus"] == "STOPPED", seconds=20)
+    wait_until(lambda: told()["lastStatus"] == "STOPPED")
     container.reload()
     assert container.attrs["State"]["Status"] == "exited"
     assert container.attrs["State"]["ExitCode"] == 0
@@ -165,8 +166,7 @@ def test_a_task_runs_and_stops(stack: Stack) -> None:
 
 
 def test_the_long_job_that_would_not_stop(stack: Stack) -> None:
-    patience = {"JOB_SECONDS": "15", "QUIT_SECONDS": "1"}
-    first = stack.register("worker", **patience)
+    first = stack.register("worker", WORKER)
     stack.ecs.create_service(
         cluster=CLUSTER,
         serviceName="worker",
@@ -174,32 +174,33 @@ def test_the_long_job_that_would_not_stop(stack: Stack) -> None:
         desiredCount=4,
         deploymentConfiguration={"minimumHealthyPercent": 0, "maximumPercent": 200},
     )
-    wait_until(lambda: last(stack.tasks(first)) == ["RUNNING"] * 4, seconds=30)
+    wait_until(lambda: last(stack.tasks(first)) == ["RUNNING"] * 4)
     busy = stack.tasks(first)[0]
     busy_container = stack.container(busy["taskArn"])
+    wait_until(lambda: all(b"ready" in one.logs() for one in stack.containers()))
     busy_container.kill("SIGUSR1")
+    wait_until(lambda: b"a job arrives" in busy_container.logs())
 
     deployed = time.time()
-    second = stack.register("worker", **patience)
+    second = stack.register("worker", WORKER)
     stack.ecs.update_service(cluster=CLUSTER, service="worker", taskDefinition=second)
 
     # The capacity that the console shows is not there: the fourth task waits where the job still runs.
-    wait_until(lambda: last(stack.tasks(second)) == ["PENDING", *["RUNNING"] * 3], seconds=10)
+    wait_until(lambda: last(stack.tasks(second)) == ["PENDING", *["RUNNING"] * 3])
     [waiting] = [task for task in stack.tasks(second) if task["lastStatus"] == "PENDING"]
     assert waiting["containerInstanceArn"] == busy["containerInstanceArn"]
-    while time.time() < deployed + 12:
-        assert last(stack.tasks(second)) == ["PENDING", *["RUNNING"] * 3]
-        time.sleep(0.5)
+    time.sleep(2)
+    assert last(stack.tasks(second)) == ["PENDING", *["RUNNING"] * 3]
     busy_container.reload()
     assert busy_container.status == "running"
 
-    wait_until(lambda: last(stack.tasks(second)) == ["RUNNING"] * 4, seconds=20)
+    busy_container.kill("SIGUSR2")
+    wait_until(lambda: last(stack.tasks(second)) == ["RUNNING"] * 4)
     died, started = stack.happened("die", deployed), stack.happened("start", deployed)
-    job_ended = died.pop(busy["taskArn"])
-    waited_until = started.pop(waiting["taskArn"])
-    assert 15 <= job_ended - deployed < 18
+    job_ended = died.pop(short(busy))
+    waited_until = started.pop(short(waiting))
     assert len(died) == len(started) == 3
-    assert max(*died.values(), *started.values()) < deployed + 10
-    assert 0 <= waited_until - job_ended < 2
+    assert max(*died.values(), *started.values()) < job_ended
+    assert -CLOCKS_SECONDS <= waited_until - job_ended < 20
     busy_container.reload()
     assert busy_container.attrs["State"]["ExitCode"] == 0

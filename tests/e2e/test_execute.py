@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import struct
 import subprocess
 import sys
@@ -42,14 +43,20 @@ def in_a_terminal(host, task, *command, typed, columns, rows):
     try:
         for prompt, line in typed:
             while prompt not in seen:
-                seen += os.read(ours, 4096)
+                seen += _read(ours, seen)
             os.write(ours, line)
         while True:
-            seen += os.read(ours, 4096)
+            seen += _read(ours, seen)
     except OSError:  # the other end is closed
-        return process.wait(30), seen
+        return process.wait(60), seen
     finally:
         os.close(ours)
+
+
+def _read(terminal, seen):
+    """What it shows next."""
+    assert select.select([terminal], [], [], 60)[0], f"nothing comes after {seen}"
+    return os.read(terminal, 4096)
 
 
 async def by_the_public_client(host, task):

@@ -110,8 +110,10 @@ def test_no_line_is_lost_or_doubled_when_agent_and_control_plane_are_killed(host
 
 
 def test_berth_logs(host):
-    two = "echo one; echo two; sleep 1"
-    task = run(host, container(command=["sh", "-c", two]))
+    two = "echo one; echo two; sleep 2"
+    host.ecs.register_task_definition(family="quay", containerDefinitions=[container(command=["sh", "-c", two])])
+    task = host.run_task("quay")
+    host.until(lambda: host.task(task)["lastStatus"] in ("RUNNING", "STOPPED"), "it runs, or did")
     followed = berth_logs(host, task, "--follow")
     assert (followed.returncode, followed.stdout, followed.stderr) == (0, "one\ntwo\n", "")
     assert berth_logs(host, task.rsplit("/", 1)[-1]).stdout == "one\ntwo\n"

@@ -33,7 +33,7 @@ def test_several_port_forwards_fixed_and_dynamic(host, free_port_2, free_port_3)
     assert len({*told["dynamic"].values(), *told["fixed"].values()}) == 4
     for name, bindings in told.items():
         for inside, outside in bindings.items():
-            page = host.until(lambda port=outside: _get(port), f"port {outside} answers", 10)
+            page = host.until(lambda port=outside: _get(port), f"port {outside} answers")
             assert page == f"{name} {inside}\n"
 
 

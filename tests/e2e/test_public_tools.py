@@ -1,5 +1,6 @@
 """Two public tools for ECS, unmodified: ecs-deploy rolls a service over, luigi runs a job to its end."""
 
+import fcntl
 import os
 import subprocess
 from pathlib import Path
@@ -25,7 +26,11 @@ class Job(ECSTask):
 @pytest.fixture(scope="module")
 def python():
     """The interpreter of a virtual environment that has them."""
-    made = subprocess.run([ROOT / "scripts/tools-venv"], capture_output=True, text=True, check=False)
+    lock = ROOT / ".build/tools.lock"
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as file:  # one makes it, whichever processes need it
+        fcntl.flock(file, fcntl.LOCK_EX)
+        made = subprocess.run([ROOT / "scripts/tools-venv"], capture_output=True, text=True, check=False)
     if made.returncode == 3:
         pytest.skip(f"the tools cannot be installed here: {made.stderr.strip().splitlines()[-1:]}")
     assert made.returncode == 0, made.stderr

@@ -1,5 +1,6 @@
 """Task roles on real containers, against a control plane that verifies signatures: protection, credentials, SDKs."""
 
+import contextlib
 import json
 
 import boto3
@@ -29,12 +30,11 @@ class KeyedWorld(World):
 @pytest.fixture
 def keyed(tmp_path, free_port):
     """A control plane that has keys, and one host."""
-    built = KeyedWorld(tmp_path, free_port)
-    built.start_control_plane(BERTH_ACCESS_KEY_ID=KEY, BERTH_SECRET_ACCESS_KEY=SECRET)
-    built.start_agent(AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET)
-    built.hosts(1)
-    yield built
-    built.close()
+    with contextlib.closing(KeyedWorld(tmp_path, free_port)) as built:
+        built.start_control_plane(BERTH_ACCESS_KEY_ID=KEY, BERTH_SECRET_ACCESS_KEY=SECRET)
+        built.start_agent(AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET)
+        built.hosts(1)
+        yield built
 
 
 def define(world, role=ROLE, **body):
@@ -46,7 +46,8 @@ def define(world, role=ROLE, **body):
 
 def protect(world, docker_id):
     """(status line, body) of what the container is told."""
-    _, out = inside(world, docker_id, f"BODY='{json.dumps({'ProtectionEnabled': True})}'; {PUT}")
+    put = f"BODY='{json.dumps({'ProtectionEnabled': True})}'; {PUT}"
+    out = world.until(lambda: inside(world, docker_id, put)[1], "an answer while nc still listens")
     head, _, body = out.partition("\r\n\r\n")
     return head.splitlines()[0], json.loads(body)
 

@@ -40,7 +40,7 @@ def run(engine: docker.DockerClient) -> Iterator[Run]:
 
 
 def wait_for(container: Container, line: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while line not in lines(container):
         assert time.monotonic() < deadline, f"no {line!r} in {lines(container)}"
         time.sleep(0.05)
@@ -51,60 +51,57 @@ def lines(container: Container) -> list[str]:
     return text.splitlines()
 
 
-def finished(engine: docker.DockerClient, container: Container) -> tuple[int, float]:
-    """Wait for the end: its exit code, and the seconds since Docker told of the first stop signal (it tells late)."""
-    container.wait(timeout=20)
+def finished(container: Container, asked: float) -> tuple[int, float]:
+    """Wait for the end: its exit code, and the seconds from `asked` (before the first stop signal) to Docker's time."""
+    container.wait(timeout=120)
     container.reload()
     state = container.attrs["State"]
-    end = datetime.fromisoformat(state["FinishedAt"]).timestamp()
-    kills = engine.events(
-        decode=True,
-        since=int(datetime.fromisoformat(container.attrs["Created"]).timestamp()),
-        until=f"{time.time():.9f}",
-        filters={"container": container.id, "event": "kill"},
-    )
-    first = next(kill for kill in kills if kill["Actor"]["Attributes"]["signal"] != "10")
-    return state["ExitCode"], end - first["timeNano"] / 1e9
+    return state["ExitCode"], datetime.fromisoformat(state["FinishedAt"]).timestamp() - asked
 
 
-def test_it_quits_in_its_own_time_with_its_own_code(engine: docker.DockerClient, run: Run) -> None:
+def test_it_quits_in_its_own_time_with_its_own_code(run: Run) -> None:
     container = run(QUIT_SECONDS="1", EXIT_CODE="3")
-    container.stop(timeout=10)
-    code, seconds = finished(engine, container)
+    asked = time.time()
+    container.stop(timeout=60)
+    code, seconds = finished(container, asked)
     assert code == 3
-    assert 0.9 <= seconds < 5
+    assert 1 <= seconds < 30
     assert lines(container) == ["ready", "TERM: quits in 1 s", "quit, exits 3"]
 
 
-def test_it_ignores_the_signal_until_it_is_killed(engine: docker.DockerClient, run: Run) -> None:
+def test_it_ignores_the_signal_until_it_is_killed(run: Run) -> None:
     container = run(ON_TERM="ignore")
     container.kill("SIGINT")
+    wait_for(container, "INT: ignored")
+    asked = time.time()
     container.stop(timeout=2)
-    code, _ = finished(engine, container)
+    code, seconds = finished(container, asked)
     assert code == 137
+    assert seconds >= 2
     assert lines(container) == ["ready", "INT: ignored", "TERM: ignored"]
 
 
 def test_an_ignored_signal_leaves_no_stray_process(run: Run) -> None:
     container = run(ON_TERM="ignore")
-    for signal in ("SIGTERM", "SIGQUIT", "SIGINT", "SIGTERM"):
-        container.kill(signal)
-    wait_for(container, "INT: ignored")
+    for signal in ("TERM", "QUIT", "INT"):
+        container.kill(f"SIG{signal}")
+        wait_for(container, f"{signal}: ignored")
     assert len(container.top()["Processes"]) == 2  # itself and the sleep that it waits for
 
 
-def test_a_job_that_arrives_is_finished_first(engine: docker.DockerClient, run: Run) -> None:
-    container = run(JOB_SECONDS="3", QUIT_SECONDS="0")
+def test_a_job_that_arrives_is_finished_first(run: Run) -> None:
+    container = run(JOB_SECONDS="5", QUIT_SECONDS="0")
     container.kill("SIGUSR1")
     wait_for(container, "USR1: a job arrives")
+    asked = time.time()
     container.kill("SIGTERM")
-    wait_for(container, "TERM: has a job, works on for 3 s")
-    for signal in ("SIGTERM", "SIGUSR1"):  # neither shortens nor prolongs it
-        time.sleep(0.5)
-        container.kill(signal)
-    code, seconds = finished(engine, container)
+    wait_for(container, "TERM: has a job, works on for 5 s")
+    for signal in ("TERM", "USR1"):  # neither shortens nor prolongs it
+        container.kill(f"SIG{signal}")
+        wait_for(container, f"{signal}: is stopping already")
+    code, seconds = finished(container, asked)
     assert code == 0
-    assert 2.9 <= seconds < 3.9
+    assert 5 <= seconds < 30
     assert lines(container)[-3:] == [
         "TERM: is stopping already",
         "USR1: is stopping already",
@@ -112,31 +109,32 @@ def test_a_job_that_arrives_is_finished_first(engine: docker.DockerClient, run: 
     ]
 
 
-def test_it_may_have_a_job_from_the_start(engine: docker.DockerClient, run: Run) -> None:
+def test_it_may_have_a_job_from_the_start(run: Run) -> None:
     container = run(ON_TERM="work", JOB_SECONDS="1")
-    container.stop(timeout=10)
-    code, seconds = finished(engine, container)
+    asked = time.time()
+    container.stop(timeout=60)
+    code, seconds = finished(container, asked)
     assert code == 0
-    assert 0.9 <= seconds < 5
+    assert 1 <= seconds < 30
 
 
-def test_the_other_tag_has_a_stop_signal_of_its_own(engine: docker.DockerClient, run: Run) -> None:
+def test_the_other_tag_has_a_stop_signal_of_its_own(run: Run) -> None:
     container = run(tag="quit")
-    container.stop(timeout=10)
-    assert finished(engine, container)[0] == 0
+    container.stop(timeout=60)
+    assert finished(container, 0)[0] == 0
     assert lines(container) == ["ready", "QUIT: quits in 0 s", "quit, exits 0"]
 
 
 def test_it_exits_by_itself_when_told_so(run: Run) -> None:
     container = run(RUN_SECONDS="1", EXIT_CODE="5")
-    assert container.wait(timeout=10)["StatusCode"] == 5
+    assert container.wait(timeout=60)["StatusCode"] == 5
 
 
-def test_the_log_file_has_every_event_with_its_time(engine: docker.DockerClient, run: Run) -> None:
+def test_the_log_file_has_every_event_with_its_time(run: Run) -> None:
     before = time.time()
     container = run(LOG_FILE="/tmp/log")
-    container.stop(timeout=10)
-    finished(engine, container)
+    container.stop(timeout=60)
+    finished(container, before)
     chunks, _ = container.get_archive("/tmp/log")
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
         file = archive.extractfile("log")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-ANSWER_SECONDS = 20
+ANSWER_SECONDS = 60
 IN_FLIGHT_MAX = 400
 
 

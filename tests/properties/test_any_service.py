@@ -4,15 +4,14 @@ import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from service_rules import RULES, Moment, Step
 from toy_cluster import EPOCH, Behaviour, ToyCluster
 
 from controlplane.core.model import Instance, Release, Scheduling, Task
 from controlplane.core.policy import CountsStopping, Policy, ProtectionCovers, UnhealthyInRollout
-from controlplane.core.reconcile.health import Soundness, soundness
-from controlplane.core.reconcile.look import ceiling_of, floor_of
-from controlplane.core.rollouts import AlarmSettings, Breaker, RolloutSettings, Strategy
+from controlplane.core.rollouts import AlarmSettings, Breaker, RolloutSettings, ServiceDeployment, Strategy
 from wire.resources import Amounts
-from wire.status import HealthStatus, InstanceStatus, StopCode, TaskStatus
+from wire.status import HealthStatus, InstanceStatus, TaskStatus
 
 SMALL = Amounts(256, 512)
 policies = st.builds(
@@ -41,6 +40,7 @@ class AnyService(RuleBasedStateMachine):
         release=st.sampled_from(Release),
         rollout=rollouts,
         limits=bounds,
+        daemon_floor=st.sampled_from([0, 50]),
         is_checked=st.booleans(),
         seed=st.integers(0, 9),
     )
@@ -51,6 +51,7 @@ class AnyService(RuleBasedStateMachine):
         release: Release,
         rollout: RolloutSettings,
         limits: tuple[int, int],
+        daemon_floor: int,
         is_checked: bool,
         seed: int,
     ) -> None:
@@ -60,8 +61,10 @@ class AnyService(RuleBasedStateMachine):
         self.world.behaviour = lambda task: Behaviour(
             quits_in=(0.5, 3.0, 25.0)[int(task.arn[-1], 16) % 3], fails=task.task_definition in self.bad
         )
+        self.before: dict[str, Moment] = {}
+        self.service, self.daemon = (self.world.names.arns.service("default", name) for name in ("web", "log"))
         self.world.checks.append(self._check)
-        self.service = self.world.create_service(
+        self.world.create_service(
             self.world.define(SMALL, stop_timeout=30, is_checked=self.is_checked),
             desired=3,
             minimum_healthy_percent=limits[0],
@@ -69,14 +72,15 @@ class AnyService(RuleBasedStateMachine):
             rollout=rollout,
             rebalances=True,
         )
-        self.daemon = self.world.create_service(
+        self.world.create_service(
             self.world.define(Amounts(64, 64), family="log"),
             desired=0,
             name="log",
             scheduling=Scheduling.DAEMON,
-            minimum_healthy_percent=0,
+            minimum_healthy_percent=daemon_floor,
             maximum_percent=100,
         )
+        self.wait_in_health(30)
 
     @rule(is_bad=st.booleans())
     def deploy(self, is_bad: bool) -> None:  # noqa: FBT001
@@ -143,7 +147,7 @@ class AnyService(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Left alone and with good tasks, the service comes to what it wants."""
-        if not hasattr(self, "daemon"):
+        if not hasattr(self, "before"):
             return
         self.bad.clear()
         self.world.alarm("errors", rings=False)
@@ -169,33 +173,31 @@ class AnyService(RuleBasedStateMachine):
             room = world.state.free(host)
             world.state.ledger(host).check()
             assert min(room.cpu, room.memory_mib) >= 0
-        if plan.cause != "evaluation" or not hasattr(self, "daemon"):
+        now = {arn: self._moment(arn) for arn in (self.service, self.daemon) if world.state.service(arn) is not None}
+        before, self.before = self.before, now
+        if plan.cause != "evaluation":
             return
-        stopped = [
-            world.state.task(line.subject)
-            for line in plan.story
-            if line.kind == "task.desired" and line.data["stop_code"] == StopCode.SERVICE_SCHEDULER_INITIATED
-        ]
-        now = EPOCH + world.now
-        for task in stopped:
-            covers_health = world.policy.protection_covers is ProtectionCovers.HEALTH
-            if covers_health or "failed container health checks" not in task.stopped_reason:
-                assert not task.is_protected(now), "the scheduler stopped a protected task"
-        self._check_bounds([task for task in stopped if task.service == self.service], now)
+        for arn in before.keys() & now.keys():
+            step = Step(before[arn], now[arn])
+            for task in step.stopped:
+                covers_health = world.policy.protection_covers is ProtectionCovers.HEALTH
+                if covers_health or "health checks" not in step.reason(task):
+                    assert not task.is_protected(step.after.now), "the scheduler stopped a protected task"
+            for holds in RULES:
+                holds(step)
 
-    def _check_bounds(self, stopped: list[Task], now: float) -> None:
-        world, service = self.world, self.world.service(self.service)
-        live = world.live(self.service)
-        plan = world.plans[-1]
-        if any(line.kind == "placement.held" and line.data["group"] == "service:web" for line in plan.story):
-            counted = world.stopping(self.service) if world.policy.counts_stopping is CountsStopping.ALWAYS else []
-            beside = 0 if service.rollout.strategy is Strategy.ROLLING else service.desired_count
-            assert len(live) + len(counted) <= ceiling_of(service) + beside
-        was = [msgspec.structs.replace(t, desired_status="RUNNING") for t in stopped]
-        healthy = [t for t in was if soundness(t, service, now, world.policy) is Soundness.HEALTHY]
-        if healthy:
-            left = sum(soundness(task, service, now, world.policy) is Soundness.HEALTHY for task in live)
-            assert left >= floor_of(service), "the scheduler went below the floor"
+    def _moment(self, arn: str) -> Moment:
+        state = self.world.state
+        service = self.world.service(arn)
+        return Moment(
+            service=service,
+            tasks=state.tasks_of(arn),
+            all_tasks=list(state.records(Task)),
+            instances={instance.arn: instance for instance in state.records(Instance)},
+            course=state.record(ServiceDeployment, service.current),
+            now=EPOCH + self.world.now,
+            policy=self.world.policy,
+        )
 
 
 TestAnyService = AnyService.TestCase

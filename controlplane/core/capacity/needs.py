@@ -5,7 +5,7 @@ Source: ECS Developer Guide, "Amazon ECS managed scaling behavior"; AWS containe
 cluster auto scaling" (0/0, N = 0, M = 0).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 
 import msgspec
@@ -42,8 +42,7 @@ def estimate(wants: Iterable[Want], sizes: Sequence[Amounts]) -> Estimate:
     smallest and the largest of each parameter count: the smallest to tell what cannot run, the largest to count.
     """
     assert sizes, "a group has an instance type"
-    smallest = Amounts(min(s.cpu for s in sizes), min(s.memory_mib for s in sizes), *_ports(sizes))
-    largest = Amounts(max(s.cpu for s in sizes), max(s.memory_mib for s in sizes), *_ports(sizes))
+    smallest, largest = _extreme(min, sizes), _extreme(max, sizes)
     instances, incompatible = 0, []
     for want in wants:
         if not slots(smallest, want):
@@ -60,10 +59,8 @@ def slots(size: Amounts, want: Want) -> int:
         return 0
     if want.is_distinct or amounts.ports or amounts.ports_udp:
         return 1
-    fitting = [
-        free // taken for free, taken in ((size.cpu, amounts.cpu), (size.memory_mib, amounts.memory_mib)) if taken
-    ]
-    return min(fitting, default=want.count)
+    pairs = ((size.cpu, amounts.cpu), (size.memory_mib, amounts.memory_mib), (size.gpus, amounts.gpus))
+    return min((free // taken for free, taken in pairs if taken), default=want.count)
 
 
 def step(instances: int, *, least: int, most: int) -> int:
@@ -78,5 +75,11 @@ def reservation(needed: int, running: int) -> Fraction:
     return Fraction(FROM_NOTHING if needed else FULL)
 
 
-def _ports(sizes: Sequence[Amounts]) -> tuple[frozenset[int], frozenset[int]]:
-    return frozenset().union(*(s.ports for s in sizes)), frozenset().union(*(s.ports_udp for s in sizes))
+def _extreme(choose: Callable[[Iterable[int]], int], sizes: Sequence[Amounts]) -> Amounts:
+    return Amounts(
+        choose(s.cpu for s in sizes),
+        choose(s.memory_mib for s in sizes),
+        frozenset().union(*(s.ports for s in sizes)),
+        frozenset().union(*(s.ports_udp for s in sizes)),
+        choose(s.gpus for s in sizes),
+    )

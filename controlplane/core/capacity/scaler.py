@@ -176,4 +176,4 @@ def _why(task: Task, why: str) -> dict[str, str]:
 
 def _size(name: str) -> Amounts:
     its = INSTANCE_TYPES[name]
-    return Amounts(its.cpu, its.memory_mib, RESERVED_PORTS)
+    return Amounts(its.cpu, its.memory_mib, RESERVED_PORTS, gpus=its.gpus)

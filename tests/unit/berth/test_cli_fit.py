@@ -30,6 +30,11 @@ def test_copies_and_what_is_left(amounts: Amounts, reserved: int, expected: tupl
     assert (row.copies, row.cpu_left, row.memory_left_mib, row.limit) == expected
 
 
+def test_gpus_are_whole() -> None:
+    row = fitted(INSTANCE_TYPES["g4dn.12xlarge"], Amounts(1024, 1024, gpus=3))
+    assert (row.copies, row.limit) == (1, "GPU")
+
+
 def test_a_file_needs_no_control_plane(tmp_path: Path) -> None:
     file = tmp_path / "task.json"
     file.write_text(json.dumps({"containerDefinitions": [{"name": "a", "cpu": 1024, "memory": 7372}]}))

@@ -22,8 +22,8 @@ from wire.arn import ArnMaker
 from wire.resources import Amounts
 from wire.status import StopCode, TaskStatus
 
-GROUP = TargetGroup(arn="arn:tg", name="web", check=Check(path="/"), deregistration_delay_seconds=1)
-WAIT_SECONDS = 20
+GROUP = TargetGroup(arn="arn:tg", name="web", check=Check(path="/"), deregistration_delay_seconds=2)
+WAIT_SECONDS = 60
 
 
 class Place:

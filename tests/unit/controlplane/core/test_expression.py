@@ -226,7 +226,7 @@ def test_no_pattern_is_catastrophic(pattern: str) -> None:
     """Each would take a backtracking engine longer than the universe has."""
     started = time.monotonic()
     assert not Pattern(pattern).matches("a" * 200 + "!")
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize(

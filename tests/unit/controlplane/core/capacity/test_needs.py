@@ -87,6 +87,11 @@ def test_the_smallest_and_the_largest_are_of_each_parameter() -> None:
     assert estimate([want(4, Amounts(4096, 15000))], types).instances == 2
 
 
+def test_gpus_decide_how_many_instances_where_they_run_out_first() -> None:
+    four = Amounts(49152, 188743, gpus=4)
+    assert estimate([want(9, Amounts(1024, 1024, gpus=2))], [four]).instances == 5
+
+
 @pytest.mark.parametrize(
     ("instances", "least", "most", "added"), [(0, 3, 10, 0), (1, 3, 10, 3), (5, 3, 10, 5), (50, 3, 10, 10)]
 )
