@@ -39,10 +39,10 @@ async def test_a_host_that_does_not_come_back_is_named(monkeypatch: pytest.Monke
     monkeypatch.setattr(reset, "RETURN_SECONDS_MAX", 0.2)
     measured = Metric(namespace="AWS/ECS", name="CPUUtilization")
     async with running(Config(port=0, allow_reset=True)) as plane, ScriptedAgent(plane.url) as agent:
-        plane.book.put(measured, Samples(count=1, total=1, least=1, most=1), 1)
+        plane.minutes.book.put(measured, Samples(count=1, total=1, least=1, most=1), 1)
         status, body, _ = await post(f"{plane.url}/_berth/reset", b"")
         assert (status, body["__type"]) == (504, "ResetIncompleteException")
-        assert not plane.book.knows(measured), "all the same"
+        assert not plane.minutes.book.knows(measured), "all the same"
         assert agent.arn in body["message"]
         assert plane.store.view().instances("default") == []
 

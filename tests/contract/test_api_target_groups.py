@@ -227,7 +227,7 @@ async def test_a_service_follows_the_requests_that_its_targets_get() -> None:
             load.cancel()
         _, _, label = listener["resourceLabel"].partition("/targetgroup/")
         of_group = metric(BALANCER_METRICS, "RequestCountPerTarget", {"TargetGroup": f"targetgroup/{label}"})
-        newest = lambda: plane.book.datapoints(  # noqa: E731
+        newest = lambda: plane.minutes.book.datapoints(  # noqa: E731
             of_group, Statistic.SUM, newest=int(time.time() * SCALE // 60) - 1, count=15
         )
         seen = [value for value in newest() if value]
