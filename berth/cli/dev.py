@@ -147,6 +147,7 @@ def dev(
             f"--reserved-memory {reserved_memory} leaves nothing of {instance_type.name}, "
             f"which has {instance_type.memory_mib} MiB."
         )
+    checks.check_sinks(events_webhook, events_file)
     settings = Settings(
         port=port,
         hosts=hosts,

@@ -1,4 +1,4 @@
-"""The run, drawn live in the terminal: lifelines by host, both ledgers of each host, and who blocks whom.
+"""The run, drawn live in the terminal: lifelines by host, both ledgers of each host, who blocks whom, the scaler.
 
 It draws the fold of the story at one moment; every number comes from there.
 """
@@ -16,6 +16,7 @@ from controlplane.core.blame import blame
 from controlplane.core.lifeline import FOREVER, Lifeline
 from controlplane.core.twoledgers import Balance, Instance
 from wire.arn import short_id
+from wire.status import TaskStatus
 from wire.story import StoryLine
 
 FRAMES_PER_SECOND = 5
@@ -93,6 +94,7 @@ def frame(run: Run, now: float, width: int) -> Iterator[RenderableType]:
         yield from _ledgers(run, instance, now, width)
         for life in run.ledgers.tasks_on(instance.arn):
             yield _lifeline(run, life, now, width)
+    yield from _scaler(run, now, width)
     yield from _blames(run, now, width)
     yield _line(LEGEND, width)
 
@@ -193,6 +195,25 @@ def _blames(run: Run, now: float, width: int) -> Iterator[Text]:
     ]
     text = Text("\n".join(reason.sentence for reason in waiting), style="cyan")
     yield from text.wrap(Console(width=width, color_system=None), width)[: BLAME_LINES_MAX if waiting else 0]
+
+
+def _scaler(run: Run, now: float, width: int) -> Iterator[Text]:
+    """What the capacity provider saw last and did about it, which hosts boot, and who has none yet."""
+    if run.looks:
+        seen = run.looks[-1].data
+        act = f"{seen['act']} to {seen['desired']}, " if seen["act"] != "none" else ""
+        said = f"{seen['percent']:.0f} %, {seen['needed']} needed, {seen['running']} in service: "
+        yield _line(Text.assemble(("scaler  ", "bold"), said, (act, "bold"), seen["why"]), width)
+        for why in sorted({each["why"] for each in seen["ignored"]}):
+            yield _line(Text(f"        ignores what is {why}", style="dim"), width)
+    booting = len([times for times in run.machines.values() if len(times) == 1]) - len(run.ledgers.instances)
+    if run.setup.has_provider and booting > 0:
+        yield _line(Text(f"        {booting} host{'s' * (booting > 1)} more: bought, on the way", style="cyan"), width)
+    for life in run.ledgers.lifelines.values():
+        if life.last == TaskStatus.PROVISIONING and not life.instance:
+            name = f"        {SERVICE}:{revision_of(life)} {short_id(life.task)[:6]}"
+            waited = now - run.asked_at.get(life.task, now)
+            yield _line(Text(f"{name} PROVISIONING {waited:.0f} s, no host has room", style="cyan"), width)
 
 
 def _line(text: Text, width: int) -> Text:

@@ -32,7 +32,9 @@ svg .phantom { fill: url(#hatch); stroke: var(--phantom); }
 i.phantom { background: repeating-linear-gradient(45deg, var(--phantom) 0 3px, transparent 3px 6px);
   outline: 1px solid var(--phantom); }
 svg .queued, svg .waiting { fill: none; stroke: var(--queued); stroke-dasharray: 4 3; }
-i.queued { outline: 1px dashed var(--queued); }
+svg .wanted { fill: none; stroke: var(--queued); stroke-dasharray: 1 3; }
+svg .looked { fill: var(--dim); } svg .acted { fill: var(--queued); }
+i.wanted { outline: 1px dotted var(--queued); } i.queued { outline: 1px dashed var(--queued); }
 svg .stopping { fill: url(#stopping); stroke: var(--stopping); }
 i.stopping { background: repeating-linear-gradient(45deg, var(--stopping) 0 3px, transparent 3px 6px); }
 svg .mark { stroke-width: 3; } svg .TERM { stroke: var(--stopping); } svg .KILL { stroke: var(--phantom); }
@@ -52,6 +54,7 @@ PATTERNS = """<svg width="0" height="0" style="position:absolute" aria-hidden="t
 KEY = """<p class="key"><span><i class="agreed"></i>held on both ledgers; running</span>
 <span><i class="phantom"></i>phantom: free for placement, still held on the host</span>
 <span><i class="queued"></i>queued: placed, not yet admitted by the host</span>
+<span><i class="wanted"></i>PROVISIONING: no host has room</span>
 <span><i class="stopping"></i>asked to stop, still holding</span>
 <span><i class="TERM"></i>TERM</span><span><i class="KILL"></i>KILL</span></p>"""
 
