@@ -147,6 +147,15 @@ def scale_in_keeps_the_balance(step: Step) -> None:
     assert hosts[task.instance] == max(hosts[other.instance] for other in here), "not the fullest instance"
 
 
+def below_the_floor_nobody_is_given_up(step: Step) -> None:
+    """While too few are healthy, an old task that may yet be is not stopped for the new ones."""
+    before = step.before
+    if len(before.healthy(before.live)) < step.after.floor and before.service.scheduling is Scheduling.REPLICA:
+        older = [task for task in step.stopped if task.deployment != step.after.newest.id]
+        young = [task for task in older if before.sound(task) is Soundness.SETTLING]
+        assert not young or before.is_staged, "given up too early"
+
+
 def a_failed_deployment_starts_nothing(step: Step) -> None:
     """FAILED deployments start no more tasks."""
     failed = {d.id for d in step.after.service.deployments if d.rollout_state == "FAILED"}
@@ -265,12 +274,14 @@ def what_serves_is_gone_back_to(step: Step) -> None:
     assert newest.revision == step.before.service.settled, "gone back to something else"
     standing = {d.revision: d.id for d in step.before.service.deployments}
     assert newest.id == standing.get(newest.revision, newest.id), "a deployment that is there was made again"
-    assert not step.after.service.settled, "what is under way can not be gone back to"
+    is_done = newest.rollout_state == "COMPLETED"
+    assert is_done or not step.after.service.settled, "what is under way can not be gone back to"
 
 
 RULES = (
     a_daemon_takes_over_in_place,
     what_serves_is_gone_back_to,
+    below_the_floor_nobody_is_given_up,
     the_floor_holds,
     the_ceiling_holds,
     what_is_not_healthy_goes_first,
