@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from random import SystemRandom
 from secrets import token_hex
 
 import msgspec
@@ -29,6 +28,7 @@ from controlplane.core.model import Cluster
 from controlplane.core.names import Names
 from controlplane.core.policy import PRESETS
 from controlplane.core.scaling.metrics import Book
+from controlplane.dice import Dice
 from controlplane.events.feed import Feed
 from controlplane.events.pump import Cursor, Pump, Sink
 from controlplane.events.sinks import EventFile, Webhook
@@ -65,7 +65,7 @@ class Parts:
     def __init__(self, config: Config, store: Store) -> None:
         self.config = config
         self.store = store
-        self.names = Names(ArnMaker(config.region, config.account), SystemRandom())
+        self.names = Names(ArnMaker(config.region, config.account), Dice())
         self.pace = Pace(config.time_scale)
         policy = msgspec.structs.replace(
             PRESETS[config.policy].policy, healthy_after_seconds=config.healthy_after_seconds

@@ -5,6 +5,7 @@ every host that was connected has registered anew and is connected again. The st
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ STOP_SECONDS_MAX = 30.0
 """For the forced stops; whatever has not ended by then is forgotten, and its host stops it when it comes back."""
 RETURN_SECONDS_MAX = 30.0
 """For the hosts to come back."""
+LOOK_AGAIN_SECONDS = 0.05
 REASON = "Reset"
 
 _OF_HOSTS = (Group, Machine, CapacityProvider)
@@ -87,16 +89,23 @@ class Reset:
             return {"stoppedTasks": stopped, "containerInstanceArns": list(homes), "revision": revision}
 
     async def _until(self, holds: Callable[[State], bool], seconds: float) -> None:
-        """Wait for a commit after which `holds`, but no longer."""
+        """Wait for a commit after which `holds`, but no longer. A watch that fell behind is taken anew."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not await self._has_come(holds):  # noqa: ASYNC110 - it is commits that are waited for
+                    await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+    async def _has_come(self, holds: Callable[[State], bool]) -> bool:
+        """Watch until `holds`; False: the watch has ended before."""
         watch: Watch = self._store.watch()
         try:
-            async with asyncio.timeout(seconds):
-                while not holds(self._store.view()):
-                    await anext(watch)
-        except (TimeoutError, StopAsyncIteration):
-            pass
+            while not holds(self._store.view()):
+                await anext(watch)
+        except StopAsyncIteration:
+            return False
         finally:
             watch.close()
+        return True
 
     def _empty(self, draft: Draft) -> Homes:
         """Delete every record but the hosts' own: groups with their providers, and who registers once in its life."""

@@ -335,6 +335,7 @@ class ToyCluster:
             name="app",
             status=ContainerStatus.RUNNING,
             runtime_id="d" * 12,
+            image_digest=self.behaviour(task).digest or None,
             network_bindings=({"containerPort": PORT, "hostPort": PORT},),
         )
         self._report(arn, TaskReport(status=TaskStatus.RUNNING, containers=(running,)))

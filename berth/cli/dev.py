@@ -147,6 +147,7 @@ def dev(
             f"--reserved-memory {reserved_memory} leaves nothing of {instance_type.name}, "
             f"which has {instance_type.memory_mib} MiB."
         )
+    checks.check_sinks(events_webhook, events_file)
     settings = Settings(
         port=port,
         hosts=hosts,
@@ -233,7 +234,8 @@ def _block(server: DevServer, engine: str) -> str:
     each = "" if settings.hosts == 1 else " each"
     preset = PRESETS[settings.preset]
     grace = duration_text(settings.stop_timeout_seconds or 30)
-    size_text = f"{size.name}{each}: {size.cpu} CPU, {registered_mib} MiB; {', '.join(settings.zones)}"
+    gpus = f", {size.gpus} GPUs played" if size.gpus else ""
+    size_text = f"{size.name}{each}: {size.cpu} CPU, {registered_mib} MiB{gpus}; {', '.join(settings.zones)}"
     switches = f"release={settings.agent_release}  queue={preset.agent.task_queue}  stop timeout={grace}"
     exports = settings.access.exports(server.endpoint)
     rows = [

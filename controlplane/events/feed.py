@@ -26,14 +26,22 @@ class Bell:
     """Tells whoever waits that there may be news, or that there will be none any more."""
 
     def __init__(self) -> None:
-        self.moved = asyncio.Event()
-        """Take it before you look, wait for it afterwards."""
+        self._moved: asyncio.Event | None = None
+        """None: nobody has taken it."""
         self.is_closed = False
+
+    @property
+    def moved(self) -> asyncio.Event:
+        """Take it before you look, wait for it afterwards."""
+        if self._moved is None:
+            self._moved = asyncio.Event()
+        return self._moved
 
     def wake(self) -> None:
         """There may be news."""
-        self.moved.set()
-        self.moved = asyncio.Event()
+        if self._moved is not None:
+            self._moved.set()
+            self._moved = None
 
     def close(self) -> None:
         """There will be none."""
@@ -112,6 +120,7 @@ def as_json(shape: Any) -> web.Response:
     return web.Response(body=msgspec.json.encode(shape), content_type="application/json")
 
 
-def refused(sentence: str, status: int = 400) -> web.Response:
+def refused(sentence: str, status: int = 400, **members: int) -> web.Response:
     """An answer that says what was wrong."""
-    return web.Response(status=status, body=msgspec.json.encode({"message": sentence}), content_type="application/json")
+    body = msgspec.json.encode({"message": sentence, **members})
+    return web.Response(status=status, body=body, content_type="application/json")

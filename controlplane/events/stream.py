@@ -38,7 +38,7 @@ class EventStream(Bell):
         page = await self._store.events(after, limit)
         if after < page.forgotten:
             sentence = f"Events up to {page.forgotten} are no longer kept; ask with after={page.forgotten} or more."
-            return refused(sentence, status=_GONE)
+            return refused(sentence, status=_GONE, forgotten=page.forgotten)
         if "text/event-stream" in request.headers.get("Accept", "") or request.query.get("stream") == "1":
             return await self._stream(request, after)
         rows = [{"sequence": number, "event": msgspec.Raw(body)} for number, body in page.rows]

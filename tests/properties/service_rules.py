@@ -249,7 +249,28 @@ def a_daemon_is_the_last_to_leave(step: Step) -> None:
             assert all(other.last_status is TaskStatus.STOPPED for other in others), "the daemon left first"
 
 
+def a_daemon_takes_over_in_place(step: Step) -> None:
+    """The new task starts on an instance once the old one has stopped there."""
+    if step.started and step.after.service.scheduling is Scheduling.DAEMON:
+        places = [task.instance for task in (*step.after.live, *step.after.counted_stopping)]
+        assert len(places) == len(set(places)), "two daemons on one instance"
+
+
+def what_serves_is_gone_back_to(step: Step) -> None:
+    """A rollback makes the revision that was completed last the newest, by its old id where it still has tasks."""
+    before, after = step.before.course, step.after.course
+    if before is None or after is None or before.rollback is not None or after.rollback is None:
+        return
+    newest = step.after.newest
+    assert newest.revision == step.before.service.settled, "gone back to something else"
+    standing = {d.revision: d.id for d in step.before.service.deployments}
+    assert newest.id == standing.get(newest.revision, newest.id), "a deployment that is there was made again"
+    assert not step.after.service.settled, "what is under way can not be gone back to"
+
+
 RULES = (
+    a_daemon_takes_over_in_place,
+    what_serves_is_gone_back_to,
     the_floor_holds,
     the_ceiling_holds,
     what_is_not_healthy_goes_first,
