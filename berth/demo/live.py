@@ -183,6 +183,8 @@ def _note(run: Run, life: Lifeline, now: float) -> str:
         )
         return f"running{after}"
     placed = life.placed_at or now
+    if life.told_to_stop_at is not None and life.told_to_stop_at <= now:
+        return f"never ran, moved at {life.told_to_stop_at - placed:.0f} s"
     return f"PENDING {now - placed:.0f} s" + (", no room" if life.queued_at and not life.admitted_at else "")
 
 
