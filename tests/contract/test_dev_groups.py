@@ -32,7 +32,7 @@ def berth(dev: Dev, *words: str) -> str:
 def machines(dev: Dev) -> list[dict[str, Any]]:
     body = json.dumps({}).encode()
     headers = {"X-Amz-Target": "AmazonEC2ContainerServiceV20141113.DescribeAutoScalingGroups"}
-    with urllib.request.urlopen(urllib.request.Request(dev.endpoint, data=body, headers=headers), timeout=10) as answer:
+    with urllib.request.urlopen(urllib.request.Request(dev.endpoint, data=body, headers=headers), timeout=60) as answer:
         return [row for group in json.load(answer)["AutoScalingGroups"] for row in group["Instances"]]
 
 
