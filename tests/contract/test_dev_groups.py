@@ -52,6 +52,7 @@ def test_a_group_outlives_a_reset_and_a_restart_with_its_hosts(tmp_path: Path) -
     with scripted(tmp_path, *options, "--group", GROUP + ",warmup=5") as dev:
         assert until(lambda: len(found := hosts(dev)) == 2 and found) == again
         assert sorted(row["InstanceId"] for row in machines(dev)) == sorted(again), "none is bought besides"
+        assert "The group asg was there and stays as it was; berth group set changes it.\n" in dev.said
         ecs = dev.client("ecs")
         ecs.put_cluster_capacity_providers(cluster="default", capacityProviders=[], defaultCapacityProviderStrategy=[])
         ecs.delete_capacity_provider(capacityProvider="cp")
