@@ -6,7 +6,7 @@ every host that was connected has registered anew and is connected again. The st
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -48,7 +48,7 @@ class Reset:
         logs: LogStore,
         new_cluster: Callable[[str], Cluster],
         *,
-        forget: Callable[[], None],
+        forget: Callable[[], Awaitable[None]],
         is_allowed: bool,
     ) -> None:
         """`forget` drops what stands in neither store."""
@@ -75,7 +75,7 @@ class Reset:
             stopped = await self._committer.commit(_stop_everything, cause="reset")
             await self._until(_all_stopped, STOP_SECONDS_MAX)
             homes = await self._committer.commit(self._empty, cause="reset")
-            self._forget()
+            await self._forget()
             for group, *_ in await self._logs.groups():
                 await self._logs.delete_group(group)
             await self._until(lambda view: not _missing(view, homes), RETURN_SECONDS_MAX)

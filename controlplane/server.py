@@ -125,6 +125,7 @@ class ControlPlane(Parts):
         for sink in self.sinks:
             await sink.close()
         await self.logs.close()
+        await self.minutes.close()
         await self.store.close()
 
     def _app(self) -> web.Application:

@@ -92,15 +92,14 @@ class ScriptedRuntime:
     async def image(self, name: str) -> Image | None:
         if name in self.missing:
             return None
-        digest = f"sha256:{hashlib.sha256(name.encode()).hexdigest()}" if name in self.pulled else ""
-        return Image(image_id=name, digest=digest)
+        return Image(image_id=name, digest=_digest(name) if name in self.pulled else "")
 
     async def manifest(self, name: str, login: Login | None) -> str:
         del login
         await self._begin("manifest", name, "CannotPullImageManifestError")
         if name in self.unknown:
             raise RefusedError("CannotPullImageManifestError", "manifest unknown")
-        return f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
+        return _digest(name)
 
     async def pull(self, name: str, login: Login | None, inactivity_seconds: float) -> None:
         del login, inactivity_seconds
@@ -298,6 +297,11 @@ class ScriptedRuntime:
 
     def _change(self, container: _Container, **changes: object) -> None:
         container.found = msgspec.structs.replace(container.found, **changes)
+
+
+def _digest(image: str) -> str:
+    """What the image's name says, or one that is made up from it."""
+    return image.partition("@")[2] or f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"
 
 
 def _stream(task: TaskSpec, container: ContainerSpec, docker_id: str) -> Stream | None:

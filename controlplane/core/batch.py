@@ -4,7 +4,7 @@ A plan passes where every record it leaned on is unchanged, and every instance s
 is what makes optimistic scheduling safe: whoever decided on an old view decides again.
 """
 
-from collections import Counter
+from collections import defaultdict
 from typing import TypeVar, cast
 
 from controlplane.core import inhabitants
@@ -25,7 +25,7 @@ class Batch:
         self._state = state
         self._changed: dict[Key, Record | None] = {}
         self._rooms: dict[str, Room] = {}
-        self._moves: Counter[str] = Counter()
+        self._moves: defaultdict[str, int] = defaultdict(int)
 
     def record(self, kind: type[R], key: str) -> R | None:
         """A record as it is once everything accepted is true."""
@@ -54,7 +54,7 @@ class Batch:
             if isinstance(record, Cluster) and record.status == "INACTIVE":
                 self._require_empty(record)
         rooms: dict[str, Room] = {}
-        moves: Counter[str] = Counter()
+        moves: defaultdict[str, int] = defaultdict(int)
         instances = {record.arn: record for record in plan.puts if isinstance(record, Instance)}
         tasks = [record for record in plan.puts if isinstance(record, Task)]
         for task in tasks:
@@ -81,7 +81,7 @@ class Batch:
         if found is not None:
             raise Conflict(f"the cluster {cluster.name} has got {found}")
 
-    def _give_back(self, task: Task, plan: Plan, rooms: dict[str, Room], moves: Counter[str]) -> None:
+    def _give_back(self, task: Task, plan: Plan, rooms: dict[str, Room], moves: defaultdict[str, int]) -> None:
         before = self._task(task.arn)
         if before is None or before.hold is None or before.instance is None:
             return
@@ -93,7 +93,9 @@ class Batch:
             same = before.instance == task.instance and before.hold.amounts == task.hold.amounts
             assert same, f"the hold of {task.arn} changes without an end"
 
-    def _take(self, task: Task, instances: dict[str, Instance], rooms: dict[str, Room], moves: Counter[str]) -> None:
+    def _take(
+        self, task: Task, instances: dict[str, Instance], rooms: dict[str, Room], moves: defaultdict[str, int]
+    ) -> None:
         before = self._task(task.arn)
         if task.hold is None or task.instance is None or (before is not None and before.hold is not None):
             return

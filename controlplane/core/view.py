@@ -5,7 +5,7 @@ doubled wake-up costs time, never truth.
 """
 
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
@@ -124,7 +124,7 @@ class Draft(View):
         self._ended: dict[str, Proof] = {}
         self._story: list[StoryLine] = []
         self._rooms: dict[str, Room] = {}
-        self._moves: Counter[str] = Counter()
+        self._moves: defaultdict[str, int] = defaultdict(int)
         self._rosters: dict[str, Roster] = {}
         """By cluster, where one was asked for after something had changed here; `put` keeps it up."""
 

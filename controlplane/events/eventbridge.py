@@ -8,7 +8,7 @@ Source: ECS Developer Guide, "Amazon ECS events" (task, container instance, serv
 """
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -117,24 +117,24 @@ def instance_detail(view: View, instance: Instance, updated_at: float) -> Shape:
         while len(_kept_members) >= KEPT_INSTANCES_MAX:
             del _kept_members[next(iter(_kept_members))]
         _kept_members[instance.arn] = (instance, members)
-    cluster, free = view.cluster(instance.cluster), view.free(instance.arn)
     return {
         **members,
         "version": view.version_of(instance),
-        "remainingResources": _short_resources(free),
-        "clusterArn": cluster.arn if cluster else "",
+        "remainingResources": _short_resources(view.free(instance.arn)),
         "updatedAt": iso(updated_at),
     }
 
 
 def _members_of(view: View, instance: Instance) -> Shape:
     """What follows from the record alone: most of it, and the same in every event until the record changes."""
-    shape = container_instances.render(view, instance, set())
+    shape, cluster = container_instances.render(view, instance, set()), view.cluster(instance.cluster)
     members = {member: value for member, value in shape.items() if member not in _NOT_IN_INSTANCE_EVENTS}
     members |= {member: iso(value) for member, value in members.items() if member.endswith("At")}
-    return {**members, "registeredResources": _short_resources(Room.whole(instance.registered))}
+    registered = _short_resources(Room.whole(instance.registered))
+    return {**members, "registeredResources": registered, "clusterArn": cluster.arn if cluster else ""}
 
 
+@lru_cache(maxsize=1024)
 def iso(at: float) -> str:
     """Epoch seconds as AWS writes them in events, with milliseconds."""
     second, millisecond = divmod(int(at * 1000), 1000)
@@ -154,9 +154,9 @@ def _of_tasks(tasks: list[Task], before: View, after: View, moment: Moment) -> I
             yield _event(TASK_CHANGE, task.arn, f"{task.arn} {task.version}", detail, moment)
 
 
-def _moved(plan: Plan, tasks: list[Task], before: View) -> Counter[str]:
+def _moved(plan: Plan, tasks: list[Task], before: View) -> dict[str, int]:
     """By how much this plan lets the version of each instance (ARN) grow; the new ones at least by one."""
-    moved: Counter[str] = Counter()
+    moved: defaultdict[str, int] = defaultdict(int)
     for record in plan.puts:
         if isinstance(record, Instance):
             known = before.instance(record.arn)
@@ -173,7 +173,7 @@ def _moved(plan: Plan, tasks: list[Task], before: View) -> Counter[str]:
     return moved
 
 
-def _of_instances(moved: Counter[str], after: View, moment: Moment) -> Iterator[Shape]:
+def _of_instances(moved: dict[str, int], after: View, moment: Moment) -> Iterator[Shape]:
     for arn, by in moved.items():
         instance = after.instance(arn)
         if instance is not None and by > 0:
@@ -240,9 +240,13 @@ def _short_resources(room: Room) -> list[Shape]:
     return [
         {"name": "CPU", "type": "INTEGER", "integerValue": room.cpu},
         {"name": "MEMORY", "type": "INTEGER", "integerValue": room.memory_mib},
-        {"name": "PORTS", "type": "STRINGSET", "stringSetValue": [str(port) for port in sorted(room.ports_taken)]},
-        {"name": "PORTS_UDP", "type": "STRINGSET", "stringSetValue": [str(p) for p in sorted(room.ports_udp_taken)]},
+        {"name": "PORTS", "type": "STRINGSET", "stringSetValue": _in_order(room.ports_taken)},
+        {"name": "PORTS_UDP", "type": "STRINGSET", "stringSetValue": _in_order(room.ports_udp_taken)},
     ]
+
+
+def _in_order(ports: frozenset[int]) -> list[str]:
+    return [str(port) for port in sorted(ports)] if ports else []
 
 
 def _event(kind: str, resource: str, identity: str, detail: Shape, moment: Moment) -> Shape:

@@ -26,14 +26,22 @@ class Bell:
     """Tells whoever waits that there may be news, or that there will be none any more."""
 
     def __init__(self) -> None:
-        self.moved = asyncio.Event()
-        """Take it before you look, wait for it afterwards."""
+        self._moved: asyncio.Event | None = None
+        """None: nobody has taken it."""
         self.is_closed = False
+
+    @property
+    def moved(self) -> asyncio.Event:
+        """Take it before you look, wait for it afterwards."""
+        if self._moved is None:
+            self._moved = asyncio.Event()
+        return self._moved
 
     def wake(self) -> None:
         """There may be news."""
-        self.moved.set()
-        self.moved = asyncio.Event()
+        if self._moved is not None:
+            self._moved.set()
+            self._moved = None
 
     def close(self) -> None:
         """There will be none."""

@@ -3,7 +3,7 @@
 Every line is a ratio of two figures of one run. *One by one*: requests for one copy each, decided by the engine and
 booked in its columns, each seeing those before; beside it the tests' oracle doing the same in plain lists.
 *Identical*: 10,000 copies of one request. *Decided and durable*: draft, placement, records, story, events, check and
-fsync, as a caller of the API has it; beside it rows of the same size, in transactions as large, by bare SQLite.
+fsync, as a caller of the API has it; beside it rows of the same size by bare SQLite, compare and set, grouped.
 Only a decision that differs can fail it.
 """
 
@@ -33,7 +33,7 @@ from controlplane.core.plan import Conflict, Plan
 from controlplane.core.state import State
 from controlplane.core.view import Draft
 from controlplane.events.emitter import Emitter
-from controlplane.store import bulk, records, sqlite
+from controlplane.store import records, sqlite
 from wire.arn import ArnMaker
 from wire.holds import Hold
 from wire.resources import Amounts
@@ -50,7 +50,6 @@ PACKED: Strategy = (
 )
 CONSTRAINT = ({"type": "memberOf", "expression": "attribute:ecs.instance-type == m5.large and attribute:rack != r7"},)
 NAMES = Names(ArnMaker("us-east-1", "123456789012"), Random(1))
-BARE_ROWS = 500
 WRITERS = 200
 """Callers at once of the durable rounds."""
 
@@ -143,17 +142,17 @@ BARE_SCHEMA = """
 CREATE TABLE kept (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value BLOB NOT NULL);
 CREATE TABLE log (revision INTEGER PRIMARY KEY, key TEXT NOT NULL);
 """
-BARE_PUT = (
-    "INSERT INTO kept VALUES {rows} ON CONFLICT (key) DO UPDATE SET "
-    "revision = excluded.revision, value = excluded.value WHERE excluded.revision > kept.revision"
+BARE_SET = (
+    "INSERT INTO kept VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+    "revision = excluded.revision, value = excluded.value WHERE kept.revision = ?"
 )
 
 
 def bare_commits(path: Path, body: bytes, seconds: float) -> float:
-    """Records a second that bare SQLite makes durable by compare and set, BARE_ROWS in a transaction.
+    """Records a second that bare SQLite makes durable by compare and set, WRITERS of them in a transaction.
 
-    A row by its key, with revision and value, and a row of a change log: the least that any store of records writes
-    whose keys are looked up on disk. Ours differs in that, so it has a schema of its own here.
+    Each is a row by its key, set where it has the revision that was expected, and a row of a change log: the least
+    that a store writes which leaves the comparing to its disk. Ours compares in memory; hence a schema of its own.
     """
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("PRAGMA journal_mode=WAL")
@@ -162,10 +161,11 @@ def bare_commits(path: Path, body: bytes, seconds: float) -> float:
     rows, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
         database.execute("BEGIN IMMEDIATE")
-        values = [(NAMES.task("c"), rows + nth, body) for nth in range(BARE_ROWS)]
-        bulk.insert(database, BARE_PUT, values)
-        bulk.insert(database, "INSERT INTO log VALUES {rows}", [(revision, key) for key, revision, _ in values])
-        rows += BARE_ROWS
+        for revision in range(rows + 1, rows + WRITERS + 1):
+            key = NAMES.task("c")
+            assert database.execute(BARE_SET, (key, revision, body, 0)).rowcount == 1
+            database.execute("INSERT INTO log VALUES (?, ?)", (revision, key))
+        rows += WRITERS
         database.execute("COMMIT")
     database.close()
     return rows / (time.perf_counter() - began)

@@ -193,13 +193,13 @@ def test_reset_is_refused_to_web_pages(dev: Dev) -> None:
     refused.value.close()
 
 
-def test_the_first_test_of_ones_own_is_true() -> None:
+def test_the_first_test_of_ones_own_is_true(free_port: int) -> None:
     """The example that README and docs/testing.md send people to."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "examples/test_nightly_job.py"],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, "PORT": str(free_port)},
         capture_output=True,
         text=True,
         timeout=180,
