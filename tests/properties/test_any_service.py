@@ -145,20 +145,34 @@ class AnyService(RuleBasedStateMachine):
             self.heal()
             self.world.run(seconds)
 
-    @rule(step=st.sampled_from([-1, -1, 2]))
-    def resize_in_health(self, step: int) -> None:
+    @rule(step=st.sampled_from([-1, -1, 2]), protected=st.integers(0, 2))
+    def resize_in_health(self, step: int, protected: int) -> None:
         """By a little, and from rest: which one goes is a choice then."""
-        self.wait_in_health(30)
+        self.rest(protected)
         count = self.world.service(self.service).desired_count
         self.world.update(self.service, desired_count=min(max(0, count + step), 5))
         self.wait_in_health(5)
 
-    @rule()
-    def deploy_in_health(self) -> None:
+    @rule(protected=st.integers(0, 2))
+    def deploy_in_health(self, protected: int) -> None:
         """From rest, and to the end of what can be reached in health."""
-        self.wait_in_health(30)
+        self.rest(protected)
         self.deploy(is_bad=False)
         self.wait_in_health(30)
+
+    @rule(count=st.integers(1, 3), seconds=st.sampled_from([1, 30]))
+    def fall_ill_in_health(self, count: int, seconds: float) -> None:
+        """From rest, some fail their checks, and nobody says at once how those fare who stand in."""
+        self.rest(0)
+        for task in self._running()[:count]:
+            self.world.health(task.arn, HealthStatus.UNHEALTHY)
+        self.world.run(seconds)
+
+    def rest(self, protected: int) -> None:
+        """All that can be healthy is; every task, or every second one, is protected."""
+        self.wait_in_health(30)
+        for task in self.world.live(self.service)[::protected] if protected else ():
+            self.world.protect(task.arn, 60)
 
     def teardown(self) -> None:
         """Left alone and with good tasks, the service comes to what it wants."""
