@@ -29,6 +29,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     """Of the first pair."""
     pair: tuple[str, str] = ANY
     """Key id and secret that its own hosts sign with."""
+    token: str = ""
+    """The session token of temporary keys."""
     tls_cert: Path | None = None
     tls_key: Path | None = None
     throttle: str = "off"
@@ -53,15 +55,25 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": self.pair[0],
             "AWS_SECRET_ACCESS_KEY": self.pair[1],
-        } | trust
+            **({"AWS_SESSION_TOKEN": self.token} if self.token else {}),
+            **trust,
+        }
 
     def client(self, endpoint: str) -> EcsClient:
         """A client that signs as the hosts do."""
         trust = None if self.tls_cert is None else ssl.create_default_context(cafile=self._trusted(self.tls_cert))
-        return EcsClient(endpoint, Signer(Credentials(*self.pair)), trust=trust)
+        return EcsClient(endpoint, Signer(Credentials(*self.pair, self.token or None)), trust=trust)
 
-    def exports(self) -> list[str]:
-        """What a person's tools need to get in, as shell lines."""
+    def exports(self, endpoint: str) -> list[str]:
+        """What a person's tools need in their environment, as shell lines."""
+        return [
+            f"export AWS_ENDPOINT_URL_ECS={endpoint} AWS_ENDPOINT_URL_CLOUDWATCH_LOGS={endpoint}",
+            f"export AWS_ENDPOINT_URL_EVENTBRIDGE={endpoint} AWS_ENDPOINT_URL_STS={endpoint}",
+            f"export AWS_DEFAULT_REGION={REGION}",
+            *self._exported_keys(),
+        ]
+
+    def _exported_keys(self) -> list[str]:
         if self.keys_file is None:
             lines = [f"export AWS_ACCESS_KEY_ID={self.pair[0]} AWS_SECRET_ACCESS_KEY={self.pair[1]}"]
         else:
@@ -85,6 +97,9 @@ def access_of(keys_file: Path | None, tls_cert: Path | None, tls_key: Path | Non
     """
     if (tls_cert is None) != (tls_key is None):
         raise UserError("--tls-cert and --tls-key go together.")
+    for file in filter(None, (tls_cert, tls_key)):
+        if not file.is_file():
+            raise UserError(f"There is no file {file}.")
     profile, pair = ("", ANY) if keys_file is None else _first(keys_file)
     return Access(
         keys_file=keys_file, profile=profile, pair=pair, tls_cert=tls_cert, tls_key=tls_key, throttle=throttle
@@ -98,7 +113,7 @@ def access_of_user() -> Access:
         UserError: the profile cannot be used.
     """
     keys = Signer().credentials.get_frozen_credentials()
-    return Access(pair=(str(keys.access_key), str(keys.secret_key)))
+    return Access(pair=(str(keys.access_key), str(keys.secret_key)), token=keys.token or "")
 
 
 def _first(path: Path) -> tuple[str, tuple[str, str]]:

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import random
 import socket
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -13,6 +15,18 @@ from berth.errors import UserError
 CHECK_SECONDS = 30
 FREE_FROM, FREE_BELOW, FREE_TRIES = 20_000, 32_768, 20
 """Linux's own range begins at 32768 (`net.ipv4.ip_local_port_range`)."""
+
+
+def check_sinks(webhook: str, file: Path | None) -> None:
+    """See that events can go where they are to go.
+
+    Raises:
+        UserError: they cannot.
+    """
+    if webhook and urlsplit(webhook).scheme not in {"http", "https"}:
+        raise UserError(f"--events-webhook is {webhook!r}, but must be an http or https URL.")
+    if file is not None and not file.absolute().parent.is_dir():
+        raise UserError(f"The folder of --events-file, {file.absolute().parent}, is not there.")
 
 
 async def engine_version() -> str:

@@ -7,6 +7,7 @@ takes any, also none.
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -15,6 +16,7 @@ import aiohttp
 import msgspec
 
 from wire import envelope
+from wire.errors import AwsError
 from wire.events import TARGET_PREFIX as EVENTS_PREFIX
 from wire.logs import TARGET_PREFIX as LOGS_PREFIX
 from wire.story import StoryLine
@@ -27,6 +29,14 @@ RESUME_SECONDS = 0.25
 LINE_BYTES_MAX = 1 << 20
 
 _line = msgspec.json.Decoder(StoryLine)
+
+
+class EventsForgotten(Exception):
+    """Who follows the events has fallen so far behind that some, up to number `upto`, are no longer kept."""
+
+    def __init__(self, message: str, upto: int) -> None:
+        super().__init__(message)
+        self.upto = upto
 
 
 class EcsClient:
@@ -133,6 +143,7 @@ class EcsClient:
 
         Raises:
             ConnectionError: the control plane stayed away.
+            AwsError: it refuses to tell.
         """
         async for number, line in self._followed("/_berth/story", after):
             yield number, _line.decode(line)
@@ -141,6 +152,9 @@ class EcsClient:
         """Events in EventBridge's shape (JSON) with their sequence numbers, as `story`; raises as that.
 
         The number is that of the last commit that is whole: after a broken connection a commit may come again.
+
+        Raises:
+            EventsForgotten: some are missing; ask again from where it says.
         """
         async for number, event in self._followed("/events", after):
             yield number, event
@@ -167,6 +181,9 @@ class EcsClient:
                     yield number, data
             except (aiohttp.ClientError, TimeoutError):
                 pass
+            except AwsError as error:
+                if error.status < HTTPStatus.INTERNAL_SERVER_ERROR and error.status != HTTPStatus.TOO_MANY_REQUESTS:
+                    raise
             failures += 1
             await asyncio.sleep(RESUME_SECONDS)
         raise ConnectionError(f"{self.endpoint}{path} has been unreachable for too long.")
@@ -178,7 +195,8 @@ class EcsClient:
             headers={"Accept": "text/event-stream"},
             timeout=aiohttp.ClientTimeout(total=None, sock_read=30),
         ) as answer:
-            answer.raise_for_status()
+            if answer.status != HTTPStatus.OK:
+                raise _refusal(answer.status, await answer.read())
             number = after
             async for raw in answer.content:
                 field, _, value = raw.decode().rstrip("\r\n").partition(":")
@@ -186,3 +204,10 @@ class EcsClient:
                     number = int(value)
                 elif field == "data":
                     yield number, value
+
+
+def _refusal(status: int, body: bytes) -> AwsError | EventsForgotten:
+    if status == HTTPStatus.GONE:
+        gone = msgspec.json.decode(body, type=dict[str, Any])
+        return EventsForgotten(gone["message"], int(gone["forgotten"]))
+    return envelope.decode_error(status, body)

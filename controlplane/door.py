@@ -18,6 +18,9 @@ from wire.errors import AwsError
 
 CONNECTIONS_MAX = 12_000
 """Above what 10,000 agents hold, below what a process can open on most systems. Assumed."""
+HEADERS_SECONDS_MAX = 60.0
+"""A connection on which no headers have come whole for so long is closed: an idle one, or one that sends them byte by
+byte. Clients that keep connections find out and open another; websockets and streams are not idle."""
 UNSIGNED_PATHS = frozenset({"/_berth/health", "/metrics"})
 """Nothing that asks for these can sign: a health check, a scraper. They tell counts, and no names."""
 CHANNEL_PATHS = "/v1/data-channel/"

@@ -40,6 +40,7 @@ from controlplane.reset import Reset
 from controlplane.rules.api import RulesApi
 from controlplane.rules.firing import EventRules, Firing, Ticker
 from controlplane.scaling.api import AutoScalingApi
+from controlplane.scaling.minutes import Minutes
 from controlplane.scaling.monitoring import Monitoring
 from controlplane.scaling.watching import Scaling
 from controlplane.scheduling.capacity import Capacity
@@ -53,6 +54,7 @@ from wire.logs import TARGET_PREFIX as LOGS_PREFIX
 from wire.scaling import METRICS_PREFIX, SCALING_PREFIX
 
 LOGS_FILE = "logs.sqlite"
+METRICS_FILE = "metrics.sqlite"
 
 _log = structlog.get_logger(__name__)
 
@@ -106,15 +108,14 @@ class Parts:
         )
 
     def _for_metrics(self) -> None:
-        self.book = Book()
-        self.monitoring = Monitoring(
-            self.store, self.committer, self.names, self.book, clock=time.time, scale=self.pace.scale
-        )
+        data_dir, scale = self.config.data_dir, self.pace.scale
+        self.minutes = Minutes(data_dir / METRICS_FILE if data_dir is not None else None, Book(), scale=scale)
+        self.monitoring = Monitoring(self.store, self.committer, self.names, self.minutes, clock=time.time, scale=scale)
         self.scaling = Scaling(
             self.store,
             self.committer,
             names=self.names,
-            book=self.book,
+            minutes=self.minutes,
             newest=self.telemetry.fresh,
             requests=lambda: self.balancer.requests,
             clock=time.time,
@@ -146,7 +147,7 @@ class Parts:
             self.committer,
             self.logs,
             self.new_cluster,
-            forget=self.book.clear,
+            forget=self.minutes.clear,
             is_allowed=self.config.allow_reset,
         )
 

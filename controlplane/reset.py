@@ -5,7 +5,8 @@ every host that was connected has registered anew and is connected again. The st
 """
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ STOP_SECONDS_MAX = 30.0
 """For the forced stops; whatever has not ended by then is forgotten, and its host stops it when it comes back."""
 RETURN_SECONDS_MAX = 30.0
 """For the hosts to come back."""
+LOOK_AGAIN_SECONDS = 0.05
 REASON = "Reset"
 
 _OF_HOSTS = (Group, Machine, CapacityProvider)
@@ -46,7 +48,7 @@ class Reset:
         logs: LogStore,
         new_cluster: Callable[[str], Cluster],
         *,
-        forget: Callable[[], None],
+        forget: Callable[[], Awaitable[None]],
         is_allowed: bool,
     ) -> None:
         """`forget` drops what stands in neither store."""
@@ -73,7 +75,7 @@ class Reset:
             stopped = await self._committer.commit(_stop_everything, cause="reset")
             await self._until(_all_stopped, STOP_SECONDS_MAX)
             homes = await self._committer.commit(self._empty, cause="reset")
-            self._forget()
+            await self._forget()
             for group, *_ in await self._logs.groups():
                 await self._logs.delete_group(group)
             await self._until(lambda view: not _missing(view, homes), RETURN_SECONDS_MAX)
@@ -87,16 +89,23 @@ class Reset:
             return {"stoppedTasks": stopped, "containerInstanceArns": list(homes), "revision": revision}
 
     async def _until(self, holds: Callable[[State], bool], seconds: float) -> None:
-        """Wait for a commit after which `holds`, but no longer."""
+        """Wait for a commit after which `holds`, but no longer. A watch that fell behind is taken anew."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not await self._has_come(holds):  # noqa: ASYNC110 - it is commits that are waited for
+                    await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+    async def _has_come(self, holds: Callable[[State], bool]) -> bool:
+        """Watch until `holds`; False: the watch has ended before."""
         watch: Watch = self._store.watch()
         try:
-            async with asyncio.timeout(seconds):
-                while not holds(self._store.view()):
-                    await anext(watch)
-        except (TimeoutError, StopAsyncIteration):
-            pass
+            while not holds(self._store.view()):
+                await anext(watch)
+        except StopAsyncIteration:
+            return False
         finally:
             watch.close()
+        return True
 
     def _empty(self, draft: Draft) -> Homes:
         """Delete every record but the hosts' own: groups with their providers, and who registers once in its life."""

@@ -27,7 +27,7 @@ from controlplane.api.dispatch import BODY_BYTES_MAX
 from controlplane.config import Config, SetupError, check
 from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.view import Draft
-from controlplane.door import Door, signed_only, tls
+from controlplane.door import HEADERS_SECONDS_MAX, Door, signed_only, tls
 from controlplane.events.emitter import Emitter
 from controlplane.events.feed import Bell
 from controlplane.parts import Parts
@@ -60,7 +60,12 @@ class ControlPlane(Parts):
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._jobs: list[asyncio.Task[None]] = []
         self._listener: asyncio.Server | None = None
-        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        self._runner = web.AppRunner(
+            self._app(),
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+            keepalive_timeout=HEADERS_SECONDS_MAX,
+        )
 
     @property
     def url(self) -> str:
@@ -120,6 +125,7 @@ class ControlPlane(Parts):
         for sink in self.sinks:
             await sink.close()
         await self.logs.close()
+        await self.minutes.close()
         await self.store.close()
 
     def _app(self) -> web.Application:

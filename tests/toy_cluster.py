@@ -13,7 +13,7 @@ from random import Random
 import msgspec
 from toy_host import Behaviour, Host, happened
 
-from controlplane.core import health, lifecycle
+from controlplane.core import gpus, health, lifecycle
 from controlplane.core.assignment import assignments
 from controlplane.core.balancing import targets
 from controlplane.core.balancing.records import TargetState
@@ -113,6 +113,8 @@ class ToyCluster:
             container["stopTimeout"] = stop_timeout
         if is_checked:
             container["healthCheck"] = {"command": ["CMD", "true"]}
+        if amounts.gpus:
+            container["resourceRequirements"] = [{"type": "GPU", "value": str(amounts.gpus)}]
         if amounts.ports:
             container["portMappings"] = [{"containerPort": p, "hostPort": p} for p in sorted(amounts.ports)]
         body = {"family": family, "containerDefinitions": [container]}
@@ -313,10 +315,11 @@ class ToyCluster:
         while host.queue:
             task = self.state.task(host.queue[0])
             assert task is not None
-            if host.ledger.lacks(task.amounts):
+            amounts = msgspec.structs.replace(task.amounts, gpu_ids=gpus.handed_out(task))
+            if host.ledger.lacks(amounts):
                 return
             host.queue.pop(0)
-            host.ledger.begin(Hold(task.arn, task.amounts, self.now, "admitted"))
+            host.ledger.begin(Hold(task.arn, amounts, self.now, "admitted"))
             host.known[task.arn] = "starting"
             self.at(self.now + self.behaviour(task).starts_in, lambda arn=task.arn: self._started(host, arn))
 
@@ -335,6 +338,7 @@ class ToyCluster:
             name="app",
             status=ContainerStatus.RUNNING,
             runtime_id="d" * 12,
+            image_digest=self.behaviour(task).digest or None,
             network_bindings=({"containerPort": PORT, "hostPort": PORT},),
         )
         self._report(arn, TaskReport(status=TaskStatus.RUNNING, containers=(running,)))

@@ -157,7 +157,7 @@ class ToyFleet(ToyCluster):
             return
         its = INSTANCE_TYPES[machine.instance_type]
         instance = Instance(
-            arn=self.names.arns.container_instance("default", f"{len(self.registered) + 1:032x}"),
+            arn=self.names.arns.container_instance("default", f"a{len(self.registered) + 1:031x}"),
             cluster="default",
             agent_connected=True,
             registered=Amounts(

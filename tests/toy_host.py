@@ -29,6 +29,8 @@ class Behaviour:
     """After TERM."""
     fails: bool = False
     """Never runs."""
+    digest: str = ""
+    """Of its image, as it is told with RUNNING."""
 
 
 def happened(line: StoryLine, short: Callable[[str], str]) -> str:

@@ -37,6 +37,8 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """Exits by itself after this long; None: never."""
     healthy_seconds: float | None = None
     """Its health check, if it has one, first succeeds after this long; None: never."""
+    says: str = ""
+    """Lines that it says before it is ready."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Behaviour":
@@ -50,15 +52,36 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
             exit_code=int(_number(environment, "EXIT_CODE") or 0),
             run_seconds=_number(environment, "RUN_SECONDS"),
             healthy_seconds=_number(environment, "HEALTHY_SECONDS"),
+            says=environment.get("SAY", ""),
         )
 
     def exits_after(self, signal: str, *, has_job: bool) -> float | None:
         """Seconds from a signal to the exit; None where the signal changes nothing."""
         if signal == "SIGKILL":
             return 0.0
-        if signal not in ("SIGTERM", "SIGQUIT", "SIGINT") or self.on_term is OnTerm.IGNORE:
+        is_deaf = self.on_term is OnTerm.IGNORE and not has_job
+        if signal not in ("SIGTERM", "SIGQUIT", "SIGINT") or is_deaf:
             return None
         return self.job_seconds if has_job or self.on_term is OnTerm.WORK else self.quit_seconds
+
+    def words_on(self, signal: str, *, has_job: bool, is_quitting: bool) -> str:
+        """What it says to a signal; "" to one that it does not hear."""
+        name = signal.removeprefix("SIG")
+        if name not in ("TERM", "QUIT", "INT", "USR1"):
+            return ""
+        if is_quitting:
+            return f"{name}: is stopping already"
+        if name == "USR1":
+            return f"{name}: a job arrives"
+        if self.on_term is OnTerm.WORK or has_job:
+            return f"{name}: has a job, works on for {self.job_seconds:g} s"
+        return f"{name}: ignored" if self.on_term is OnTerm.IGNORE else f"{name}: quits in {self.quit_seconds:g} s"
+
+    def last_words(self, *, was_told: bool, has_job: bool) -> str:
+        """What it says when it exits by itself, or because it `was_told` to."""
+        if not was_told:
+            return f"ran for {self.run_seconds or 0:g} s, exits {self.exit_code}"
+        return f"{'job done' if has_job or self.on_term is OnTerm.WORK else 'quit'}, exits {self.exit_code}"
 
 
 def _number(environment: Mapping[str, str], name: str) -> float | None:

@@ -101,7 +101,7 @@ def open_runtime(
     if kind is RuntimeKind.SCRIPTED:
         from agent.runtime.scripted import ScriptedRuntime  # noqa: PLC0415 - as below
 
-        return ScriptedRuntime(time.time, script=script)
+        return ScriptedRuntime(time.time, script=script, logs=logs)
     from agent.runtime.docker import DockerRuntime  # noqa: PLC0415 - as above
 
     return DockerRuntime(owner, options, logs=logs, furnisher=furnisher)

@@ -8,24 +8,28 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
 from agent.core.behaviour import KILLED, Behaviour
 from agent.core.health import Health, HealthStatus
 from agent.core.spec import Address, ContainerSpec, Internal, Port, TaskSpec
+from agent.runtime import logconfig
 from agent.runtime.port import (
     ContainerLife,
     Found,
     Image,
     Listed,
     Login,
+    LogSink,
     NotRunningError,
     OnFound,
     OnGap,
     RefusedError,
     RuntimeCallError,
 )
+from agent.runtime.saying import Sayings, Stream
 from agent.runtime.spec import container_name
 
 FIRST_DYNAMIC_PORT = 32768
@@ -39,6 +43,8 @@ class _Container(msgspec.Struct, kw_only=True):
     is_paused: bool = False
     is_quitting: bool = False
     """It obeys its stop signal; another one changes nothing."""
+    stream: Stream | None = None
+    """Where its lines go; None: nobody hears them."""
     exit: asyncio.TimerHandle | None = None
     health: asyncio.TimerHandle | None = None
 
@@ -47,13 +53,19 @@ class ScriptedRuntime:
     """Containers in memory: they end with the process, as at a restart of the host.
 
     `clock` tells epoch seconds; `latency_seconds` is what a create or a start takes. `script` are the variables (see
-    `core/behaviour`) of a container that sets none of its own.
+    `core/behaviour`) of a container that sets none of its own. `logs` is where the lines of `awslogs` containers go.
     """
 
     def __init__(
-        self, clock: Callable[[], float], *, latency_seconds: float = 0.0, script: Mapping[str, str] | None = None
+        self,
+        clock: Callable[[], float],
+        *,
+        latency_seconds: float = 0.0,
+        script: Mapping[str, str] | None = None,
+        logs: LogSink | None = None,
     ) -> None:
         self._script = script or {}
+        self._sayings = Sayings(logs, clock) if logs is not None else None
         self._clock = clock
         self._latency_seconds = latency_seconds
         self._by_id: dict[str, _Container] = {}
@@ -80,15 +92,14 @@ class ScriptedRuntime:
     async def image(self, name: str) -> Image | None:
         if name in self.missing:
             return None
-        digest = f"sha256:{hashlib.sha256(name.encode()).hexdigest()}" if name in self.pulled else ""
-        return Image(image_id=name, digest=digest)
+        return Image(image_id=name, digest=_digest(name) if name in self.pulled else "")
 
     async def manifest(self, name: str, login: Login | None) -> str:
         del login
         await self._begin("manifest", name, "CannotPullImageManifestError")
         if name in self.unknown:
             raise RefusedError("CannotPullImageManifestError", "manifest unknown")
-        return f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
+        return _digest(name)
 
     async def pull(self, name: str, login: Login | None, inactivity_seconds: float) -> None:
         del login, inactivity_seconds
@@ -108,7 +119,8 @@ class ScriptedRuntime:
         if docker_id not in self._by_id:
             found = Found(docker_id=docker_id, task=task.arn, container=container.name, life=ContainerLife.CREATED)
             behaviour = Behaviour.from_environment({**self._script, **container.environment})
-            self._by_id[docker_id] = _Container(found=found, spec=container, behaviour=behaviour)
+            stream = _stream(task, container, docker_id)
+            self._by_id[docker_id] = _Container(found=found, spec=container, behaviour=behaviour, stream=stream)
         return self._by_id[docker_id].found
 
     async def start(self, docker_id: str) -> Found:
@@ -126,14 +138,17 @@ class ScriptedRuntime:
             raise NotRunningError("NoSuchContainerError", f"no such container: {docker_id}")
         if container.found.life is not ContainerLife.RUNNING:
             raise NotRunningError("CannotStopContainerError", f"container {docker_id} is not running")
-        if signal == "SIGUSR1":
-            container.has_job = True
+        behaviour, was_told = container.behaviour, container.is_quitting
+        self._say(container, behaviour.words_on(signal, has_job=container.has_job, is_quitting=was_told))
+        container.has_job = container.has_job or (signal == "SIGUSR1" and not was_told)
         container.is_paused = False  # Docker lets a paused process run when it is to end
-        after = container.behaviour.exits_after(signal, has_job=container.has_job)
-        if after is not None and (not container.is_quitting or signal == "SIGKILL"):
+        after = behaviour.exits_after(signal, has_job=container.has_job)
+        if signal == "SIGKILL":
+            self._exit_in(container, 0.0, KILLED)
+        elif after is not None and not was_told:
             container.is_quitting = True
-            code = KILLED if signal == "SIGKILL" else container.behaviour.exit_code
-            self._exit_in(container, after, code)
+            words = behaviour.last_words(was_told=True, has_job=container.has_job)
+            self._exit_in(container, after, behaviour.exit_code, words)
 
     async def inspect(self, docker_id: str) -> Found | None:
         await self._begin("inspect", docker_id, "CannotInspectContainerError")
@@ -172,6 +187,8 @@ class ScriptedRuntime:
 
     async def close(self) -> None:
         self._on_found = None
+        if self._sayings is not None:
+            await self._sayings.close()
 
     # ---- what others do to a container behind the agent's back -------------------------------------------------
 
@@ -212,8 +229,10 @@ class ScriptedRuntime:
             address=self._address() if container.spec.internal is Internal.NETWORK else None,
         )
         container.exit, container.is_quitting = None, False
+        self._say(container, f"{behaviour.says}\nready" if behaviour.says else "ready")
         if behaviour.run_seconds is not None:
-            self._exit_in(container, behaviour.run_seconds, behaviour.exit_code)
+            words = behaviour.last_words(was_told=False, has_job=False)
+            self._exit_in(container, behaviour.run_seconds, behaviour.exit_code, words)
         if container.spec.has_health_check and behaviour.healthy_seconds is not None:
             loop = asyncio.get_running_loop()
             container.health = loop.call_later(behaviour.healthy_seconds, self._grow_healthy, container)
@@ -251,10 +270,18 @@ class ScriptedRuntime:
         self._next_port += 1
         return msgspec.structs.replace(port, host_port=self._next_port)
 
-    def _exit_in(self, container: _Container, seconds: float, code: int) -> None:
+    def _exit_in(self, container: _Container, seconds: float, code: int, words: str = "") -> None:
         if container.exit is not None:
             container.exit.cancel()
-        container.exit = asyncio.get_running_loop().call_later(seconds, self._exit, container, code)
+        container.exit = asyncio.get_running_loop().call_later(seconds, self._leave, container, code, words)
+
+    def _leave(self, container: _Container, code: int, words: str) -> None:
+        self._say(container, words)
+        self._exit(container, code)
+
+    def _say(self, container: _Container, words: str) -> None:
+        if self._sayings is not None and container.stream is not None:
+            self._sayings.say(container.stream, words)
 
     def _exit(self, container: _Container, code: int, error: str = "") -> None:
         for timer in (container.exit, container.health):
@@ -270,3 +297,23 @@ class ScriptedRuntime:
 
     def _change(self, container: _Container, **changes: object) -> None:
         container.found = msgspec.structs.replace(container.found, **changes)
+
+
+def _digest(image: str) -> str:
+    """What the image's name says, or one that is made up from it."""
+    return image.partition("@")[2] or f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"
+
+
+def _stream(task: TaskSpec, container: ContainerSpec, docker_id: str) -> Stream | None:
+    """Where an `awslogs` container's lines go, by the labels that Docker would have.
+
+    Raises:
+        RuntimeCallError: `awslogs` without a group.
+    """
+    config: dict[str, Any] = {"HostConfig": msgspec.json.decode(container.host_config or "{}"), "Labels": {}}
+    try:
+        logconfig.localise(config, task, container, {})
+    except ValueError as error:
+        raise RuntimeCallError("CannotCreateContainerError", str(error)) from error
+    group = config["Labels"].get(logconfig.GROUP_LABEL)
+    return Stream(group, config["Labels"][logconfig.STREAM_LABEL] or docker_id) if group else None

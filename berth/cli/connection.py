@@ -6,6 +6,7 @@ Every command that asks a control plane asks through here. What it asks, and wha
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import click
@@ -24,12 +25,23 @@ endpoint_option = click.option(
 )
 
 
+def check_endpoint(endpoint: str) -> None:
+    """Refuse what is no URL.
+
+    Raises:
+        UserError: one sentence.
+    """
+    if urlsplit(endpoint).scheme not in {"http", "https"} or not urlsplit(endpoint).hostname:
+        raise UserError(f"{endpoint!r} is no endpoint: write it like {ENDPOINT}.")
+
+
 def ask(endpoint: str, question: Callable[[EcsClient], Awaitable[T]]) -> T:
     """What `question` makes of a client of the control plane at `endpoint`, which signs as AWS tools would.
 
     Raises:
-        UserError: the control plane refused, or none answers.
+        UserError: the control plane refused, or none answers; `endpoint` is no URL.
     """
+    check_endpoint(endpoint)
 
     async def run() -> T:
         async with EcsClient(endpoint.rstrip("/"), Signer()) as client:

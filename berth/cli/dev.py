@@ -12,7 +12,7 @@ from berth import checks
 from berth.access import access_of
 from berth.cli.options import Choice, Duration, InstanceTypeName, Number, PresetName, Zones, duration_text, preset_lines
 from berth.cli.script import SCRIPTED, Delay, runtime_options, script_of
-from berth.devserver import HOST, HOSTS_MAX, DevServer, Settings, StartFailed, client_exports
+from berth.devserver import HOST, HOSTS_MAX, DevServer, Settings, StartFailed
 from berth.errors import UserError
 from berth.groups import KEYS, GroupSetting, read_group
 from berth.interrupt import EXIT_CODE as INTERRUPTED
@@ -147,6 +147,7 @@ def dev(
             f"--reserved-memory {reserved_memory} leaves nothing of {instance_type.name}, "
             f"which has {instance_type.memory_mib} MiB."
         )
+    checks.check_sinks(events_webhook, events_file)
     settings = Settings(
         port=port,
         hosts=hosts,
@@ -200,6 +201,7 @@ async def _serve(server: DevServer, engine: str, *, verbose: bool) -> int:
         await server.start()
         await server.add_hosts()
         click.echo(_block(server, engine))
+        telling = asyncio.create_task(_tell(server))
         followers = [asyncio.create_task(_follow(log)) for log in server.logs] if verbose else []
         hosts = await server.wait_connected()
     except StartFailed as error:
@@ -213,8 +215,14 @@ async def _serve(server: DevServer, engine: str, *, verbose: bool) -> int:
             if death.is_controlplane:
                 return 1
     finally:
-        for follower in followers:
+        for follower in (telling, *followers):
             follower.cancel()
+
+
+async def _tell(server: DevServer) -> None:
+    """Machines of groups that end by themselves, and the like."""
+    while True:
+        click.echo(await server.said.get(), err=True)
 
 
 def _block(server: DevServer, engine: str) -> str:
@@ -226,9 +234,10 @@ def _block(server: DevServer, engine: str) -> str:
     each = "" if settings.hosts == 1 else " each"
     preset = PRESETS[settings.preset]
     grace = duration_text(settings.stop_timeout_seconds or 30)
-    size_text = f"{size.name}{each}: {size.cpu} CPU, {registered_mib} MiB; {', '.join(settings.zones)}"
+    gpus = f", {size.gpus} GPUs played" if size.gpus else ""
+    size_text = f"{size.name}{each}: {size.cpu} CPU, {registered_mib} MiB{gpus}; {', '.join(settings.zones)}"
     switches = f"release={settings.agent_release}  queue={preset.agent.task_queue}  stop timeout={grace}"
-    exports = client_exports(server.endpoint, settings.access)
+    exports = settings.access.exports(server.endpoint)
     rows = [
         ("✓ control plane", f"{server.endpoint}      data in {server.folder} ({stays})"),
         (f"✓ {settings.hosts} host{plural}", f"{size_text}; {engine}"),

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from berth.cli.connection import ask, endpoint_option
-from berth.client import EcsClient
+from berth.client import EcsClient, EventsForgotten
 from wire.arn import short_id
 
 _SHORT = {
@@ -14,6 +14,7 @@ _SHORT = {
     "ECS Container Instance State Change": "instance",
     "ECS Service Action": "service",
     "ECS Deployment State Change": "deployment",
+    "ECS Hook State Change": "hook",
 }
 
 
@@ -38,9 +39,14 @@ async def _events(client: EcsClient, after: int | None, *, follow: bool, as_json
             _show(after, row["event"], as_json=as_json)
         if not page["events"]:
             break
-    if follow:
-        async for number, event in client.events(int(page["newest"])):
-            _show(number, msgspec.json.decode(event), as_json=as_json)
+    behind = int(page["newest"])
+    while follow:
+        try:
+            async for number, event in client.events(behind):
+                _show(number, msgspec.json.decode(event), as_json=as_json)
+        except EventsForgotten as gap:
+            behind = gap.upto
+            click.echo(f"Too slow: {gap} Some are missing here.", err=True)
 
 
 def _show(number: int, event: dict[str, Any], *, as_json: bool) -> None:

@@ -41,10 +41,7 @@ def fit(*, task_definition: str, types: tuple[InstanceType, ...], reserved_memor
     path = Path(task_definition)
     is_file = path.suffix == ".json" or path.is_file()
     body = _from_file(path) if is_file else _from_api(endpoint, task_definition)
-    try:
-        amounts = task_amounts(body)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{task_definition} is no task definition whose size can be read: {error}.") from None
+    amounts = _amounts(task_definition, body)
     rows = [fitted(kind, amounts, reserved_memory) for kind in (types or INSTANCE_TYPES.values())]
     held = [row for row in rows if row.copies or types]
     takes = f"{amounts.cpu} CPU units and {amounts.memory_mib} MiB{_gpus(amounts)}{_ports(amounts)}"
@@ -52,6 +49,21 @@ def fit(*, task_definition: str, types: tuple[InstanceType, ...], reserved_memor
     Console().print(_table(held))
     if len(held) < len(rows):
         click.echo(f"{len(rows) - len(held)} smaller types hold none.")
+
+
+def _amounts(name: str, body: dict[str, Any]) -> Amounts:
+    containers = body.get("containerDefinitions")
+    if not isinstance(containers, list) or not containers or not all(isinstance(each, dict) for each in containers):
+        raise UserError(f"{name} is no task definition: it has no containerDefinitions.")
+    try:
+        amounts = task_amounts(body)
+    except ValueError as error:
+        raise UserError(f"{name} is no task definition whose size can be read: {error}.") from None
+    except (KeyError, TypeError, AttributeError):
+        raise UserError(f"{name} is no task definition whose size can be read: a wrong type.") from None
+    if amounts.cpu < 0 or amounts.memory_mib <= 0:
+        raise UserError(f"One copy of {name} takes {amounts.memory_mib} MiB and {amounts.cpu} CPU units: no task does.")
+    return amounts
 
 
 def fitted(kind: InstanceType, amounts: Amounts, reserved_memory_mib: int = 0) -> Fit:

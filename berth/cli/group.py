@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from berth.access import access_of_user
-from berth.cli.connection import ask, endpoint_option
+from berth.cli.connection import ask, check_endpoint, endpoint_option
 from berth.cli.options import Choice, Duration, Number, duration_seconds
 from berth.client import EcsClient
 from berth.devserver import HOST_ATTRIBUTE
@@ -188,7 +188,11 @@ def run(endpoint: str, folder: Path, release: str) -> None:
 
     Killed and started again with the same folder it goes on with the same hosts.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    check_endpoint(endpoint)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made: {error.strerror}.") from None
     with (folder / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

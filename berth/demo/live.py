@@ -1,4 +1,4 @@
-"""The run, drawn live in the terminal: lifelines by host, both ledgers of each host, and who blocks whom.
+"""The run, drawn live in the terminal: lifelines by host, both ledgers of each host, who blocks whom, the scaler.
 
 It draws the fold of the story at one moment; every number comes from there.
 """
@@ -16,6 +16,7 @@ from controlplane.core.blame import blame
 from controlplane.core.lifeline import FOREVER, Lifeline
 from controlplane.core.twoledgers import Balance, Instance
 from wire.arn import short_id
+from wire.status import TaskStatus
 from wire.story import StoryLine
 
 FRAMES_PER_SECOND = 5
@@ -93,6 +94,7 @@ def frame(run: Run, now: float, width: int) -> Iterator[RenderableType]:
         yield from _ledgers(run, instance, now, width)
         for life in run.ledgers.tasks_on(instance.arn):
             yield _lifeline(run, life, now, width)
+    yield from _scaler(run, now, width)
     yield from _blames(run, now, width)
     yield _line(LEGEND, width)
 
@@ -135,16 +137,17 @@ def _lifeline(run: Run, life: Lifeline, now: float, width: int) -> Text:
     begin = (run.deploy_at or now) - BEFORE_SECONDS
     span = max(BEFORE_SECONDS + run.setup.job_ends_seconds + AFTER_SECONDS, now - begin)
     cells = max(width - LABEL - NOTE - 1, 10)
+    wanted_at = run.asked_at.get(life.task, life.placed_at)
     text = Text(f"{label:{LABEL}}")
     for cell in range(cells):
         left, right = begin + span * cell / cells, begin + span * (cell + 1) / cells
-        mark = _mark(life, left, right) if left <= now else " "
+        mark = _mark(life, wanted_at, left, right) if left <= now else " "
         text.append(mark, STYLES[mark])
     text.append(f" {note}", "dim" if life.ended_at() < FOREVER else "")
     return _line(text, width)
 
 
-def _mark(life: Lifeline, left: float, right: float) -> str:
+def _mark(life: Lifeline, wanted_at: float | None, left: float, right: float) -> str:
     """What a task did in one cell's time; the rarest thing wins."""
 
     def within(at: float | None) -> bool:
@@ -163,7 +166,7 @@ def _mark(life: Lifeline, left: float, right: float) -> str:
         return STOPPING
     if before(life.started_at):
         return RUNNING
-    return WAITING if before(life.placed_at) and life.ended_at() > left else " "
+    return WAITING if before(wanted_at) and life.ended_at() > left else " "
 
 
 def _note(run: Run, life: Lifeline, now: float) -> str:
@@ -180,6 +183,8 @@ def _note(run: Run, life: Lifeline, now: float) -> str:
         )
         return f"running{after}"
     placed = life.placed_at or now
+    if life.told_to_stop_at is not None and life.told_to_stop_at <= now:
+        return f"never ran, moved at {life.told_to_stop_at - placed:.0f} s"
     return f"PENDING {now - placed:.0f} s" + (", no room" if life.queued_at and not life.admitted_at else "")
 
 
@@ -193,6 +198,31 @@ def _blames(run: Run, now: float, width: int) -> Iterator[Text]:
     ]
     text = Text("\n".join(reason.sentence for reason in waiting), style="cyan")
     yield from text.wrap(Console(width=width, color_system=None), width)[: BLAME_LINES_MAX if waiting else 0]
+
+
+def _scaler(run: Run, now: float, width: int) -> Iterator[Text]:
+    """What the capacity provider saw last and did about it, which hosts boot, and who has none yet."""
+    if run.looks:
+        seen = run.looks[-1].data
+        acted = next((look for look in reversed(run.looks) if look.data["act"] != "none"), None)
+        act = "" if acted is None else f"{acted.data['act']} to {acted.data['desired']} at {_after(run, acted.at)}; "
+        said = f"{seen['percent']:.0f} %, {seen['needed']} needed, {seen['running']} in service: "
+        yield _line(Text.assemble(("scaler  ", "bold"), said, (act, "bold"), seen["why"]), width)
+        for why in sorted({each["why"] for each in seen["ignored"]}):
+            yield _line(Text(f"        not counted: {why}", style="dim"), width)
+    booting = len([times for times in run.machines.values() if len(times) == 1]) - len(run.ledgers.instances)
+    if run.setup.has_provider and booting > 0:
+        yield _line(Text(f"        {booting} host{'s' * (booting > 1)} more: bought, on the way", style="cyan"), width)
+    for life in run.ledgers.lifelines.values():
+        if life.last == TaskStatus.PROVISIONING and not life.instance:
+            name = f"        {SERVICE}:{revision_of(life)} {short_id(life.task)[:6]}"
+            waited = now - run.asked_at.get(life.task, now)
+            yield _line(Text(f"{name} PROVISIONING {waited:.0f} s, no host has room", style="cyan"), width)
+
+
+def _after(run: Run, at: float) -> str:
+    """A moment in seconds after the deploy."""
+    return f"{at - (run.deploy_at or at):+.0f} s"
 
 
 def _line(text: Text, width: int) -> Text:

@@ -22,7 +22,8 @@ h1 { font-size: 1.4rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; vertical-align: top;
   padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); } th { font-weight: 600; }
 svg { width: 100%; height: auto; } svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
-svg .small { fill: var(--dim); font-size: 11px; } svg .host { font-weight: 600; font-size: 14px; }
+svg .small { fill: var(--dim); font-size: 11px; paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
+svg .host { font-weight: 600; font-size: 14px; }
 svg .label { font-weight: 600; paint-order: stroke; stroke: var(--paper); stroke-width: 4px; }
 svg .mid { text-anchor: middle; }
 svg .tick { stroke: var(--line); stroke-dasharray: 2 4; } svg .deploy { stroke: var(--ink); }
@@ -32,7 +33,9 @@ svg .phantom { fill: url(#hatch); stroke: var(--phantom); }
 i.phantom { background: repeating-linear-gradient(45deg, var(--phantom) 0 3px, transparent 3px 6px);
   outline: 1px solid var(--phantom); }
 svg .queued, svg .waiting { fill: none; stroke: var(--queued); stroke-dasharray: 4 3; }
-i.queued { outline: 1px dashed var(--queued); }
+svg .wanted { fill: none; stroke: var(--queued); stroke-dasharray: 1 3; }
+svg .looked { fill: var(--dim); } svg .acted { fill: var(--queued); }
+i.wanted { outline: 1px dotted var(--queued); } i.queued { outline: 1px dashed var(--queued); }
 svg .stopping { fill: url(#stopping); stroke: var(--stopping); }
 i.stopping { background: repeating-linear-gradient(45deg, var(--stopping) 0 3px, transparent 3px 6px); }
 svg .mark { stroke-width: 3; } svg .TERM { stroke: var(--stopping); } svg .KILL { stroke: var(--phantom); }
@@ -52,6 +55,7 @@ PATTERNS = """<svg width="0" height="0" style="position:absolute" aria-hidden="t
 KEY = """<p class="key"><span><i class="agreed"></i>held on both ledgers; running</span>
 <span><i class="phantom"></i>phantom: free for placement, still held on the host</span>
 <span><i class="queued"></i>queued: placed, not yet admitted by the host</span>
+<span><i class="wanted"></i>PROVISIONING: no host has room</span>
 <span><i class="stopping"></i>asked to stop, still holding</span>
 <span><i class="TERM"></i>TERM</span><span><i class="KILL"></i>KILL</span></p>"""
 

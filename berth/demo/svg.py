@@ -23,6 +23,8 @@ BEFORE_SECONDS = 4
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 TICKS_MOST = 12
 SHORT = 8
+STRIP = 40
+PERCENT_MAX = 200
 LABELLED = 110
 """Width from which on a stretch is labelled."""
 
@@ -75,6 +77,8 @@ def drawing(run: Run) -> str:
     y = 8.0
     for arn in sorted(run.ledgers.instances, key=run.host):
         y = _host(parts, run, arn, axis, y)
+    if run.looks:
+        y = _scaler(parts, run, axis, y)
     height = y + FOOT
     ticks = "".join(
         f'<line class="tick" x1="{axis.x(at):.1f}" x2="{axis.x(at):.1f}" y1="8" y2="{y:.0f}"/>'
@@ -142,8 +146,10 @@ def _lane(parts: list[str], run: Run, life: Lifeline, axis: Axis, y: float) -> N
     exited = life.exited_at or ended
     started = life.started_at or ended
     signalled = life.signalled_at or exited
+    placed = life.placed_at or started
     stretches = (
-        ("waiting", life.placed_at or started, started, "placed, waits for its room"),
+        ("wanted", run.asked_at.get(life.task, placed), placed, "PROVISIONING, no host has room"),
+        ("waiting", placed, started, "placed, waits for its room"),
         ("running", started, min(signalled, exited), "running"),
         ("stopping", signalled, exited, "asked to stop, still holds its room"),
     )
@@ -158,6 +164,29 @@ def _lane(parts: list[str], run: Run, life: Lifeline, axis: Axis, y: float) -> N
                 f'<line class="mark {word}" x1="{x:.1f}" x2="{x:.1f}" y1="{y + 1:.0f}" y2="{y + LANE - 1:.0f}"/>'
             )
     parts.append(f'<text class="small" x="{WIDTH - RIGHT + 8}" y="{y + 14:.0f}">{escape(_note(life, axis))}</text>')
+
+
+def _scaler(parts: list[str], run: Run, axis: Axis, y: float) -> float:
+    """The looks of the scaler: a bar for each, as high as the reservation; those that acted say what to."""
+    half = y + HEAD + STRIP * (1 - 100 / PERCENT_MAX)
+    parts.append(f'<text class="host" x="0" y="{y + 18:.0f}">scaler</text>')
+    parts.append(f'<text class="small" x="0" y="{half + 4:.0f}">reservation</text>')
+    parts.append(f'<text class="small" x="{WIDTH - RIGHT + 8}" y="{half + 4:.0f}">100 %</text>')
+    parts.append(f'<line class="tick" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{half:.1f}" y2="{half:.1f}"/>')
+    bottom = y + HEAD + STRIP
+    for look in run.looks:
+        if not axis.begin <= look.at <= axis.end:
+            continue
+        seen = look.data
+        tall = max(STRIP * min(seen["percent"], PERCENT_MAX) / PERCENT_MAX, 1)
+        x = axis.x(look.at)
+        acts = seen["act"] != "none"
+        numbers = f"{seen['percent']:.0f} %, {seen['needed']} needed, {seen['running']} in service"
+        told = f"{look.at - axis.zero:+.1f} s: {numbers}: {seen['act']}, desired {seen['desired']}; {seen['why']}"
+        parts.append(_box("acted" if acts else "looked", (x - 2, x + 2), bottom - tall, tall, told))
+        if acts:
+            parts.append(_label(f"{seen['act']} to {seen['desired']}", x, bottom - tall - 10))
+    return bottom + BAND_GAP
 
 
 def _note(life: Lifeline, axis: Axis) -> str:

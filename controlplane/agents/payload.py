@@ -15,7 +15,7 @@ from controlplane.agents.docker_shape import docker_config, docker_host_config, 
 from controlplane.agents.roles import Roles
 from controlplane.core.assignment import Assignment
 from controlplane.core.cost import CPU_UNITS_PER_VCPU, cpu_units, mebibytes, overridden
-from controlplane.core.model import Cluster, Task, TaskDefinition
+from controlplane.core.model import Cluster, Container, Task, TaskDefinition
 from controlplane.core.record import following
 from controlplane.core.view import View
 from wire import acs_shapes
@@ -51,7 +51,7 @@ def run_payload(
     """What an agent needs to run `task`, with the credentials of its `role` where it has one."""
     body = definition.body
     overrides = task.body.get("overrides", {})
-    arns = {container.name: container.arn for container in task.containers}
+    kept = {container.name: container for container in task.containers}
     cpu = overrides.get("cpu") or body.get("cpu")
     memory = overrides.get("memory") or body.get("memory")
     return acs_shapes.Task(
@@ -61,7 +61,7 @@ def run_payload(
         family=definition.family,
         version=str(definition.revision),
         containers=[
-            msgspec.structs.replace(container, container_arn=arns[container.name])
+            _of_task(container, kept[container.name])
             for container in (_overridden(definition, overrides) if overrides else _plain(definition))
         ],
         cpu=cpu_units(cpu) / CPU_UNITS_PER_VCPU if cpu else 0,
@@ -91,6 +91,15 @@ def stop_payload(task: Task, definition: TaskDefinition, cluster: Cluster, *, ac
     return acs_shapes.Task(
         arn=task.arn, desired_status=DesiredStatus.STOPPED, task_cluster_arn=cluster.arn, berth_force=task.force
     )
+
+
+def _of_task(container: acs_shapes.Container, kept: Container) -> acs_shapes.Container:
+    """As it is in one task: with its ARN, and by the digest of its image where that stands."""
+    image = container.image
+    if kept.pinned_digest:
+        path, slash, name = image.rpartition("/")
+        image = f"{path}{slash}{name.partition(':')[0]}@{kept.pinned_digest}"
+    return msgspec.structs.replace(container, container_arn=kept.arn, image=image)
 
 
 @following

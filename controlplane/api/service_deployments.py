@@ -234,6 +234,8 @@ def _rule(balancer: Mapping[str, Any]) -> Answer:
 
 def _image(view: View, revision: ServiceRevision, container: Mapping[str, Any]) -> Answer:
     shown: Answer = {"containerName": container["name"], "image": container.get("image", "")}
+    if container["name"] in revision.digests:
+        return {**shown, "imageDigest": revision.digests[container["name"]]}
     for task in view.tasks_of(revision.service):
         if task.task_definition == revision.task_definition:
             digests = [c.image_digest for c in task.containers if c.name == container["name"] and c.image_digest]

@@ -19,7 +19,7 @@ from controlplane.balancing import haproxy_words as words
 from controlplane.balancing.proxy import Place, ProxyError
 from controlplane.core.balancing.picture import Picture, Seen
 
-START_SECONDS = 10.0
+START_SECONDS = 30.0
 ANSWER_SECONDS = 5.0
 END_SECONDS = 2.0
 POLL_SECONDS = 0.02

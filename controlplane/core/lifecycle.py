@@ -10,16 +10,17 @@ import msgspec
 
 from controlplane.core.balancing import targets
 from controlplane.core.balancing.records import Target
-from controlplane.core.cost import gpus_of, overridden, task_amounts
+from controlplane.core.containers import containers_of
+from controlplane.core.cost import task_amounts
 from controlplane.core.model import Container, Release, Task, TaskDefinition
 from controlplane.core.names import Names
 from controlplane.core.placement import ledger
 from controlplane.core.policy import Policy
-from controlplane.core.record import HOLD_MOVES, following
+from controlplane.core.record import HOLD_MOVES
 from controlplane.core.task_lines import tell_desired, tell_status
 from controlplane.core.view import Draft
 from wire.holds import Proof
-from wire.status import ContainerStatus, DesiredStatus, HealthStatus, StopCode, TaskStatus
+from wire.status import ContainerStatus, DesiredStatus, StopCode, TaskStatus
 from wire.story import Kind
 
 DEFAULT_STOP_TIMEOUT_SECONDS = 30
@@ -45,6 +46,8 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     replaces: str | None = None
     """ARN of the unhealthy task that it stands in for."""
     targets: tuple[Target, ...] = ()
+    digests: dict[str, str] = {}
+    """What the tags of its images mean, by container, where that is known."""
     overrides: dict[str, Any] = {}
     """Amazon's `TaskOverride`."""
     body: dict[str, Any] = {}
@@ -84,7 +87,9 @@ def create(draft: Draft, definition: TaskDefinition, new: NewTask, names: Names)
         arn=arn,
         cluster=new.cluster,
         task_definition=definition.arn,
-        containers=_containers(definition, new, arn, names),
+        containers=containers_of(
+            definition, new.overrides, digests=new.digests, arn_of=lambda: names.container(new.cluster, arn)
+        ),
         amounts=task_amounts(definition.body, new.overrides) if new.overrides else definition.amounts,
         group=new.group,
         last_status=TaskStatus.PENDING if new.instance else TaskStatus.PROVISIONING,
@@ -361,35 +366,6 @@ def _seen(container: Container, report: ContainerReport) -> Container:
         runtime_id=report.runtime_id or container.runtime_id,
         image_digest=report.image_digest or container.image_digest,
         network_bindings=container.network_bindings if report.network_bindings is None else report.network_bindings,
-    )
-
-
-def _containers(definition: TaskDefinition, new: NewTask, task: str, names: Names) -> tuple[Container, ...]:
-    unnamed = _overridden(definition, new.overrides) if new.overrides else _plain(definition)
-    return tuple(msgspec.structs.replace(each, arn=names.container(new.cluster, task)) for each in unnamed)
-
-
-@following
-def _plain(definition: TaskDefinition) -> tuple[Container, ...]:
-    return _overridden(definition, {})
-
-
-def _overridden(definition: TaskDefinition, overrides: dict[str, Any]) -> tuple[Container, ...]:
-    """The containers that a task of this definition gets, but for their ARNs."""
-    return tuple(
-        Container(
-            name=container["name"],
-            arn="",
-            image=container.get("image", ""),
-            essential=container.get("essential", True),
-            cpu=container.get("cpu") or 0,
-            memory_mib=container.get("memory"),
-            memory_reservation_mib=container.get("memoryReservation"),
-            stop_timeout_seconds=container.get("stopTimeout"),
-            gpus=gpus_of(container),
-            health_status=HealthStatus.UNKNOWN if container.get("healthCheck") else None,
-        )
-        for container in overridden(definition.body, overrides)
     )
 
 

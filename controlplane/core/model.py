@@ -148,6 +148,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     memory_mib: int | None = None
     memory_reservation_mib: int | None = None
     stop_timeout_seconds: int | None = None
+    pinned_digest: str = ""
+    """What its instance is told to run in the place of the image's tag."""
     gpus: int = 0
     """How many it asks for."""
     gpu_ids: tuple[str, ...] = ()

@@ -82,6 +82,15 @@ class AbortStops(StrEnum):
     """The deployment ends where it stands; its tasks stay as they are."""
 
 
+class FirstTask(StrEnum):
+    """Whether the first task of a deployment starts alone, until the digests of its images are known (`images.py`)."""
+
+    WITH_OTHERS = "with-others"
+    """Ours (decision 68). Those that start before a digest is known resolve the tag themselves."""
+    ALONE = "alone"
+    """Source: ECS Developer Guide, "Container image resolution" (2024-07)."""
+
+
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     """The switches of one cluster. The defaults behave as Amazon's do today."""
 
@@ -99,6 +108,7 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     breaker_minimum: int = 3
     """The circuit breaker's smallest bounded threshold. Source: ECS Developer Guide; 10 in that of 2023."""
     abort_stops: AbortStops = AbortStops.REFUSED
+    first_task: FirstTask = FirstTask.WITH_OTHERS
     launches_per_minute: int | None = None
     """Tasks that one service starts at most; None: no limit. Source: ECS service quotas (500)."""
     scheduler: str = "berth"

@@ -120,7 +120,10 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class ServiceRevision(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """What a deployment brings out, unchangeable. Key: its ARN. `body` has Amazon's members (launchType, ...)."""
+    """What a deployment brings out, unchangeable but for the digests that its tasks find. Key: its ARN.
+
+    `body` has Amazon's members (launchType, ...).
+    """
 
     table: ClassVar[str] = "service_revisions"
 
@@ -132,6 +135,8 @@ class ServiceRevision(Record, frozen=True, kw_only=True, omit_defaults=True):
     task_definition: str
     groups: tuple[str, ...] = ()
     """ARNs of the target groups of its tasks, by load balancer in `body`."""
+    digests: dict[str, str] = {}
+    """Of its images, by container, as far as they are to be the same in all tasks and a task has found them."""
     body: dict[str, Any] = {}
     created_at: float = 0
 

@@ -42,14 +42,15 @@ class Webhook:
     async def deliver(self, sequence: int, event: bytes) -> None:
         """Try until it is taken, finally refused, or tried often enough."""
         wait, why = FIRST_WAIT_SECONDS, ""
-        for _ in range(TRIES_MAX):
+        for nth in range(TRIES_MAX):
+            if nth > 0:
+                await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - jitter
+                wait = min(wait * 2, WAIT_SECONDS_MAX)
             status, why = await self._try(sequence, event)
             if status // 100 == 2:  # noqa: PLR2004 - any success
                 return
             if FINAL_FROM <= status < FINAL_BELOW and status not in AGAIN:
                 break
-            await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - jitter
-            wait = min(wait * 2, WAIT_SECONDS_MAX)
         _log.error("an event is a dead letter", sink=self.name, sequence=sequence, why=why, letter=event.decode())
 
     async def _try(self, sequence: int, event: bytes) -> tuple[int, str]:

@@ -14,11 +14,13 @@ from aiohttp import web
 from controlplane.committing import Committer
 from controlplane.core.names import Names
 from controlplane.core.rollouts import Alarm
-from controlplane.core.scaling.metrics import PERIOD_SECONDS, Book, Metric, Samples, Statistic, metric, one
+from controlplane.core.scaling.metrics import PERIOD_SECONDS, Metric, Samples, Statistic, metric, one
 from controlplane.core.scaling.model import Comparison, MetricAlarm
 from controlplane.core.view import Draft, View
-from controlplane.scaling import models, shapes
+from controlplane.scaling import shapes
+from controlplane.scaling.minutes import Minutes
 from controlplane.store.port import Store
+from wire import models
 from wire.errors import AwsError, UnknownOperationException
 from wire.scaling import METRIC_DATA_MAX
 from wire.story import Kind
@@ -54,12 +56,19 @@ class Monitoring:
     """Serves the operations of the target prefix `GraniteServiceVersion20100801`, and `/_berth/metrics`."""
 
     def __init__(
-        self, store: Store, committer: Committer, names: Names, book: Book, *, clock: Callable[[], float], scale: float
+        self,
+        store: Store,
+        committer: Committer,
+        names: Names,
+        minutes: Minutes,
+        *,
+        clock: Callable[[], float],
+        scale: float,
     ) -> None:
         self._store = store
         self._committer = committer
         self._names = names
-        self._book = book
+        self._minutes = minutes
         self._clock = clock
         self._scale = scale
 
@@ -75,7 +84,7 @@ class Monitoring:
             )
         request = models.checked(models.METRICS, operation, body, code="InvalidParameterValue")
         if operation == "PutMetricData":
-            self._keep(list(_data(request, self._clock())))
+            await self._keep(list(_data(request, self._clock())))
             return {}
         if operation in _READERS:
             return _READERS[operation](self._store.view(), request)
@@ -91,12 +100,13 @@ class Monitoring:
         if not asked.namespace or not asked.name or not abs(asked.value) < float("inf"):
             return _json({"message": "A metric has a namespace, a name and a finite value."}, ok=False)
         measured = metric(asked.namespace, asked.name, asked.dimensions)
-        self._keep([Datum(measured, one(asked.value), self._clock())])
+        await self._keep([Datum(measured, one(asked.value), self._clock())])
         return _json({})
 
-    def _keep(self, data: list[Datum]) -> None:
-        for datum in data:
-            self._book.put(datum.metric, datum.samples, int(datum.at * self._scale // PERIOD_SECONDS))
+    async def _keep(self, data: list[Datum]) -> None:
+        await self._minutes.put(
+            (datum.metric, datum.samples, int(datum.at * self._scale // PERIOD_SECONDS)) for datum in data
+        )
 
     def _put_alarm(self, draft: Draft, body: Answer) -> Answer:
         name = body["AlarmName"]

@@ -16,11 +16,12 @@ from controlplane.committing import Committer
 from controlplane.core.capacity.pace import Pace
 from controlplane.core.names import Names
 from controlplane.core.scaling import scaler
-from controlplane.core.scaling.metrics import PERIOD_SECONDS, Book, one
+from controlplane.core.scaling.metrics import PERIOD_SECONDS, one
 from controlplane.core.scaling.model import MetricAlarm, ScalableTarget, ScalingActivity, ScheduledAction, Status
 from controlplane.core.scaling.scaler import Minute
 from controlplane.core.view import Draft
 from controlplane.scaling import timing, traffic, utilisation
+from controlplane.scaling.minutes import Minutes
 from controlplane.store.port import Store, StoreClosed
 from wire.errors import AwsError
 
@@ -43,7 +44,7 @@ class Scaling:
         committer: Committer,
         *,
         names: Names,
-        book: Book,
+        minutes: Minutes,
         newest: utilisation.Newest,
         requests: Callable[[], Mapping[str, int]],
         clock: Callable[[], float],
@@ -53,7 +54,7 @@ class Scaling:
         self._store = store
         self._committer = committer
         self._names = names
-        self._book = book
+        self._minutes = minutes
         self._newest = newest
         self._requests = requests
         self._requests_seen: Mapping[str, int] = {}
@@ -87,20 +88,23 @@ class Scaling:
             await self._commit(partial(self._act, action=action))
         ended = self._minute() - 1
         if ended > self._ended:
-            self._sample(ended)
+            await self._sample(ended)
             self._ended = ended
             await self._look_at_minute(Minute(ended, self._pace.scale))
 
     def _minute(self) -> int:
         return int(self._pace.scaler(self._clock()) // PERIOD_SECONDS)
 
-    def _sample(self, ended: int) -> None:
+    async def _sample(self, ended: int) -> None:
         view = self._store.view()
         services = (view.service(target.service) for target in view.records(ScalableTarget))
         used = (utilisation.of_service(view, service, self._newest) for service in services if service is not None)
-        for measured, value in chain(*used, traffic.of_groups(view, self._request_rates(ended - self._ended))):
-            for minute in range(max(self._ended, ended - FILLED_MAX) + 1, ended + 1):
-                self._book.put(measured, one(value), minute)
+        carried = traffic.of_groups(view, self._request_rates(ended - self._ended))
+        await self._minutes.put(
+            (measured, one(value), minute)
+            for measured, value in chain(*used, carried)
+            for minute in range(max(self._ended, ended - FILLED_MAX) + 1, ended + 1)
+        )
 
     def _request_rates(self, minutes: int) -> dict[str, float]:
         """Requests of each target group (name) per minute of the wall's clock, over so many of the scaler's."""
@@ -120,12 +124,12 @@ class Scaling:
     def _ring(self, draft: Draft, *, name: str, minute: Minute) -> None:
         alarm = draft.record(MetricAlarm, name)
         if alarm is not None:
-            scaler.ring(draft, alarm, self._book, minute)
+            scaler.ring(draft, alarm, self._minutes.book, minute)
 
     def _look_at(self, draft: Draft, *, resource: str, minute: Minute) -> None:
         target = draft.record(ScalableTarget, resource)
         if target is not None:
-            scaler.look(draft, target, self._book, minute, self._names)
+            scaler.look(draft, target, self._minutes.book, minute, self._names)
 
     def _act(self, draft: Draft, *, action: ScheduledAction) -> None:
         """A scheduled action's time has come."""

@@ -1,6 +1,7 @@
 """Who is let in, and how much of it: several keys, what is ours beside Amazon's, TLS, rates, slowness, crowds."""
 
 import asyncio
+import contextlib
 import ssl
 import subprocess
 from functools import partial
@@ -142,6 +143,34 @@ async def test_a_body_that_does_not_come_ends_in_an_answer(
     async with asyncio.timeout(60):
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
     writer.close()
+
+
+async def test_headers_that_come_byte_by_byte_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a new connection, and behind a request that was answered; an answer that takes longer is not cut off."""
+    monkeypatch.setattr(server, "HEADERS_SECONDS_MAX", 2)
+    async with running(Config(port=0)) as plane, asyncio.timeout(120):
+        whole = b"GET /_berth/health HTTP/1.1\r\nHost: x\r\n\r\n"
+        for before in (b"", whole):
+            reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+            writer.write(before)
+            if before:
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            cut = asyncio.create_task(reader.read())
+            sent = 0
+            with contextlib.suppress(ConnectionError):
+                for letter in "GET /_berth/health HTTP/1.1\r\nX-Slow: " + "x" * 200:
+                    writer.write(letter.encode())
+                    await writer.drain()
+                    sent += 1
+                    if (await asyncio.wait([cut], timeout=0.1))[0]:
+                        break
+            assert sent < 200, "it was let go on"
+            await cut
+            writer.close()
+        async with aiohttp.ClientSession() as session, session.get(f"{plane.url}/_berth/story?stream=1") as stream:
+            await asyncio.sleep(3)
+            await Ecs(plane.url).create_cluster(clusterName="later")
+            await stream.content.readline()
 
 
 async def test_one_connection_too_many_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

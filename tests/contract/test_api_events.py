@@ -13,10 +13,12 @@ from aiohttp import web
 from apiside import Ecs, definition, until
 from scripted_agent import ScriptedAgent
 
+from berth.client import EcsClient, EventsForgotten
 from controlplane.config import Config, SetupError, check
 from controlplane.events import sinks
 from controlplane.server import ControlPlane, running
 from wire import ecs_shapes
+from wire.errors import AwsError
 from wire.status import TaskStatus
 
 ENVELOPE = {"version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"}
@@ -201,6 +203,25 @@ async def test_what_is_no_longer_kept_is_said(plane: ControlPlane, ecs: Ecs) -> 
     assert (await page(plane))[1]["events"][0]["sequence"] > forgotten
 
 
+async def test_who_follows_and_falls_behind_is_told_what_is_missing_and_goes_on(plane: ControlPlane, ecs: Ecs) -> None:
+    plane.store._events_kept = 3  # type: ignore[attr-defined]
+    async with ScriptedAgent(plane.url), EcsClient(plane.url) as client:
+        await ran_and_stopped(plane, ecs)
+        forgotten = (await plane.store.events(0, 0)).forgotten
+        with pytest.raises(EventsForgotten, match=f"Events up to {forgotten} are no longer kept") as gap:
+            await anext(client.events(0))
+        assert gap.value.upto == forgotten
+        first = (await page(plane))[1]["events"][0]["sequence"]
+        async with asyncio.timeout(60):
+            assert (await anext(client.events(gap.value.upto)))[0] <= first
+
+
+async def test_who_may_not_follow_is_told_so_at_once(plane: ControlPlane) -> None:
+    async with EcsClient(plane.url) as client, asyncio.timeout(60):
+        with pytest.raises(AwsError, match="after is 0 or more"):
+            await anext(client.events(-1))
+
+
 class Hook:
     """A webhook that fails as often as it is told to."""
 
@@ -257,6 +278,9 @@ async def test_a_webhook_that_refuses_makes_a_dead_letter_and_goes_on(
     hook: tuple[Hook, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sinks, "TRIES_MAX", 2)
+    slept: list[float] = []
+    sleep = asyncio.sleep
+    monkeypatch.setattr(sinks.asyncio, "sleep", lambda seconds: slept.append(seconds) or sleep(0))
     heard, url = hook
     heard.statuses = [400, 500, 500, 200]
     async with running(Config(port=0, events_webhook=url)) as plane, ScriptedAgent(plane.url):
@@ -265,6 +289,7 @@ async def test_a_webhook_that_refuses_makes_a_dead_letter_and_goes_on(
         await heard.has_taken(len(known) - 2)
     assert heard.taken[: len(known) - 2] == known[2:]
     assert capsys.readouterr().out.count("an event is a dead letter") == 2
+    assert len([seconds for seconds in slept if 0 < seconds <= sinks.FIRST_WAIT_SECONDS]) == 1, "only between two tries"
 
 
 async def test_after_a_restart_a_sink_goes_on_where_it_was(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import aiohttp
 from apiside import Ecs, definition
 from scripted_agent import ScriptedAgent
 
@@ -14,6 +15,12 @@ def asking(count: int) -> list[dict[str, str]]:
 
 def gpus_of(task: dict[str, Any]) -> list[str]:
     return [gpu for container in task["containers"] for gpu in container.get("gpuIds", [])]
+
+
+async def explained(plane: ControlPlane, subject: str) -> dict[str, Any]:
+    query = {"subject": subject, "cluster": "default"}
+    async with aiohttp.ClientSession() as session, session.get(f"{plane.url}/_berth/explain", params=query) as answer:
+        return await answer.json(content_type=None)
 
 
 async def resources(ecs: Ecs, arn: str) -> tuple[list[str], list[str]]:
@@ -52,5 +59,7 @@ async def test_an_override_asks_for_more_and_containers_share_none(plane: Contro
         more = {"containerOverrides": [{"name": "b", "resourceRequirements": asking(2)}]}
         (task,) = (await ecs.run_task(taskDefinition="web", overrides=more))["tasks"]
         assert [container["gpuIds"] for container in task["containers"]] == [["0"], ["1", "2"]]
+        shown = (await explained(plane, "web"))["instances"][0]
+        assert (shown["reason"], shown["lacks"], shown["missing"]) == ("RESOURCE:GPU", "GPUs", 1)
         (failure,) = (await ecs.run_task(taskDefinition="web"))["failures"]
         assert (failure["reason"], failure["detail"]) == ("RESOURCE:GPU", "1 of 1 instance lacks GPUs.")

@@ -1,5 +1,7 @@
 """Reset, at the side of the control plane: refused unless allowed; an agent that registers once keeps its instance."""
 
+import asyncio
+
 import pytest
 from apiside import Ecs, definition, post
 from scripted_agent import ScriptedAgent
@@ -8,6 +10,7 @@ from controlplane import reset
 from controlplane.config import Config
 from controlplane.core.scaling.metrics import Metric, Samples
 from controlplane.server import ControlPlane, running
+from controlplane.store.port import Watch
 
 
 async def test_it_is_off_unless_switched_on(plane: ControlPlane, ecs: Ecs) -> None:
@@ -36,9 +39,26 @@ async def test_a_host_that_does_not_come_back_is_named(monkeypatch: pytest.Monke
     monkeypatch.setattr(reset, "RETURN_SECONDS_MAX", 0.2)
     measured = Metric(namespace="AWS/ECS", name="CPUUtilization")
     async with running(Config(port=0, allow_reset=True)) as plane, ScriptedAgent(plane.url) as agent:
-        plane.book.put(measured, Samples(count=1, total=1, least=1, most=1), 1)
+        plane.minutes.book.put(measured, Samples(count=1, total=1, least=1, most=1), 1)
         status, body, _ = await post(f"{plane.url}/_berth/reset", b"")
         assert (status, body["__type"]) == (504, "ResetIncompleteException")
-        assert not plane.book.knows(measured), "all the same"
+        assert not plane.minutes.book.knows(measured), "all the same"
         assert agent.arn in body["message"]
         assert plane.store.view().instances("default") == []
+
+
+async def test_it_waits_on_though_more_happens_than_its_watch_can_hold(plane: ControlPlane, ecs: Ecs) -> None:
+    whole = plane.store.watch
+
+    def narrow() -> Watch:
+        watch = whole()
+        watch._commits_max = 0  # type: ignore[attr-defined]
+        return watch
+
+    plane.store.watch = narrow  # type: ignore[method-assign]
+    waiting = asyncio.create_task(plane.reset._until(lambda view: view.cluster("last") is not None, 60))
+    for name in ("one", "two", "three"):
+        await ecs.create_cluster(clusterName=name)
+        assert not waiting.done()
+    await ecs.create_cluster(clusterName="last")
+    await asyncio.wait_for(waiting, 60)

@@ -87,6 +87,47 @@ def test_exits_are_played_and_can_be_overridden(ecs: Any) -> None:
     assert {task["stopCode"] for task in ended} == {"EssentialContainerExited"}
 
 
+def test_what_it_says_stands_in_the_log_store(dev: Dev, ecs: Any) -> None:
+    """The words of `berth/stubborn`, and lines of its own; where awslogs is asked for, in the stream that it names."""
+    options = {"awslogs-group": "/jobs", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "job"}
+    log = {"logDriver": "awslogs", "options": options}
+    script = {"SAY": "reads 3 rows\nwrites 3 rows", "QUIT_SECONDS": "0.2", "EXIT_CODE": "4"}
+    variables = [{"name": name, "value": value} for name, value in script.items()]
+    main = {"name": "main", "image": "any", "memory": 64, "environment": variables, "logConfiguration": log}
+    ecs.register_task_definition(family="talks", containerDefinitions=[main])
+    arn = run(ecs, "talks")
+    wait(ecs, "tasks_running", tasks=[arn])
+    ecs.stop_task(task=arn)
+    wait(ecs, "tasks_stopped", tasks=[arn])
+    logs, stream = dev.client("logs"), f"job/main/{arn.rsplit('/', 1)[-1]}"
+    expected = ["reads 3 rows", "writes 3 rows", "ready", "TERM: quits in 0.2 s", "quit, exits 4"]
+    until(lambda: said(logs, stream) == expected)
+    events = logs.get_log_events(logGroupName="/jobs", logStreamName=stream)["events"]
+    assert events[-1]["timestamp"] - events[0]["timestamp"] >= 200
+
+
+def said(logs: Any, stream: str) -> list[str]:
+    try:
+        events = logs.get_log_events(logGroupName="/jobs", logStreamName=stream, startFromHead=True)["events"]
+    except logs.exceptions.ResourceNotFoundException:
+        return []
+    return [event["message"] for event in events]
+
+
+def test_a_command_is_refused_with_a_sentence_that_says_why(dev: Dev, ecs: Any) -> None:
+    definition(ecs, "entered")
+    arn = run(ecs, "entered", enableExecuteCommand=True)
+    wait(ecs, "tasks_running", tasks=[arn])
+    command = [sys.executable, "-m", "berth", "exec", "--endpoint", dev.endpoint, arn, "ls"]
+    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert refused.returncode not in {0, None}
+    assert "TargetNotConnectedException" in refused.stderr
+    assert "its containers are played" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    ecs.stop_task(task=arn)
+    wait(ecs, "tasks_stopped", tasks=[arn])
+
+
 def test_a_service_rolls_out(ecs: Any) -> None:
     definition(ecs, "web")
     ecs.create_service(serviceName="web", taskDefinition="web", desiredCount=2)
@@ -152,13 +193,13 @@ def test_reset_is_refused_to_web_pages(dev: Dev) -> None:
     refused.value.close()
 
 
-def test_the_first_test_of_ones_own_is_true() -> None:
+def test_the_first_test_of_ones_own_is_true(free_port: int) -> None:
     """The example that README and docs/testing.md send people to."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "examples/test_nightly_job.py"],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, "PORT": str(free_port)},
         capture_output=True,
         text=True,
         timeout=180,

@@ -43,12 +43,16 @@ def aws(host, tmp_path):
 
 
 def test_a_whole_session(host, aws):
+    def web():
+        return host.ecs.describe_services(services=["web"])["services"][0]
+
     assert aws("create-cluster")["cluster"]["clusterName"] == "default"
     containers = '[{"name":"main","image":"berth/stubborn:latest","memory":32,"essential":true}]'
     registered = aws("register-task-definition", "--family", "cli", "--container-definitions", containers)
     assert registered["taskDefinition"]["revision"] == 1
 
     task = aws("run-task", "--task-definition", "cli", "--started-by", "me")["tasks"][0]["taskArn"]
+    host.wait_task(task, "RUNNING")  # the CLI's own waiters look every 6 or 15 s
     aws("wait", "tasks-running", "--tasks", task)
     (shown,) = aws("describe-tasks", "--tasks", task)["tasks"]
     assert host.state(shown["containers"][0]["runtimeId"])["Running"]
@@ -57,6 +61,7 @@ def test_a_whole_session(host, aws):
     assert made["service"]["status"] == "ACTIVE"
     updated = aws("update-service", "--service", "web", "--desired-count", "2")
     assert updated["service"]["desiredCount"] == 2
+    host.until(lambda: web()["runningCount"] == 2, "two run")
     aws("wait", "services-stable", "--services", "web")
     replicas = aws("list-tasks", "--service-name", "web")["taskArns"]
     assert len(replicas) == 2
@@ -64,6 +69,7 @@ def test_a_whole_session(host, aws):
         assert host.state(row["containers"][0]["runtimeId"])["Running"]
 
     assert aws("stop-task", "--task", task, "--reason", "enough")["task"]["desiredStatus"] == "STOPPED"
+    host.wait_task(task, "STOPPED")
     aws("wait", "tasks-stopped", "--tasks", task)
     (stopped,) = aws("describe-tasks", "--tasks", task)["tasks"]
     assert (stopped["stoppedReason"], stopped["stopCode"]) == ("enough", "UserInitiated")
@@ -73,7 +79,7 @@ def test_a_whole_session(host, aws):
 
     assert aws("delete-service", "--service", "web", "--force")["service"]["status"] == "DRAINING"
     assert aws("list-services")["serviceArns"] == []
-    host.until(lambda: aws("describe-services", "--services", "web")["services"][0]["status"] == "INACTIVE", "INACTIVE")
+    host.until(lambda: web()["status"] == "INACTIVE", "INACTIVE")
     aws("wait", "services-inactive", "--services", "web")
     aws("deregister-task-definition", "--task-definition", "cli:1")
     assert aws("list-task-definitions", "--family-prefix", "cli")["taskDefinitionArns"] == []

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from definitions import container
+from definitions import PATIENT, container
 
 pytestmark = pytest.mark.docker
 
@@ -16,9 +16,7 @@ def test_a_gpu_goes_from_one_container_to_the_next_and_is_never_shared(world, tm
     (instance,) = world.hosts(1)
     driver = {"name": "ecs.capability.gpu-driver-version", "value": "550.54.15"}
     assert driver in instance["attributes"]
-    needs = container(
-        resourceRequirements=[{"type": "GPU", "value": "1"}], environment=[{"name": "QUIT_SECONDS", "value": "3"}]
-    )
+    needs = container(resourceRequirements=[{"type": "GPU", "value": "1"}], command=PATIENT, stopTimeout=120)
     world.ecs.register_task_definition(family="train", containerDefinitions=[needs])
     used = {}
     for _ in range(2):
@@ -31,7 +29,9 @@ def test_a_gpu_goes_from_one_container_to_the_next_and_is_never_shared(world, tm
     world.ecs.stop_task(task=old)
     world.until(lambda: "GPU-1" in free(world, instance), "the GPU is released, as the stop is accepted")
     assert world.state(old_id)["Running"]
-    _, new_id = world.running("train")
+    new = world.run_task("train")
+    world.finish(old_id)
+    new_id = world.wait_task(new, "RUNNING")["containers"][0]["runtimeId"]
     assert visible(world, new_id) == "GPU-1"
     assert world.state(new_id)["StartedAt"] > world.state(old_id)["FinishedAt"] > "0001-01-02"
 

@@ -77,7 +77,7 @@ class Balanced:
             is_done = [d["rolloutState"] for d in service["deployments"]] == ["COMPLETED"]
             return is_done and service["runningCount"] == TASKS and not self.stopping()
 
-        self.world.until(settled, "the service is whole, and nothing is stopping", 90)
+        self.world.until(settled, "the service is whole, and nothing is stopping", 180)
 
     def stopping(self):
         arns = self.world.ecs.list_tasks(desiredStatus="STOPPED")["taskArns"]

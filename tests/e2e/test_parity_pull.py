@@ -124,6 +124,37 @@ def test_pull_behaviours(world, registry, behavior, asks_again):
         host.wait_task(each, "STOPPED")
 
 
+def test_a_replacement_runs_what_the_deployment_began_with(world, registry):
+    """The tag has moved; `versionConsistency` holds to the digest until there is a new deployment."""
+    host = host_with(world, "default")
+    name = f"{registry}/job"
+    definition = host.define(image=f"{name}:1", cpu=16, memory=32)
+    host.ecs.create_service(serviceName="web", taskDefinition=definition, desiredCount=1)
+    first, before = only_running(host)
+    host.docker.tag("berth/stubborn:quit", name, "1")
+    assert "error" not in host.docker.push(name, "1")
+    host.ecs.stop_task(task=first)
+    second, same = only_running(host, first)
+    host.ecs.update_service(service="web", forceNewDeployment=True)
+    _, moved = only_running(host, first, second)
+    assert before["Image"] == same["Image"] != moved["Image"]
+    assert same["Config"]["Image"].startswith(f"{name}@sha256:")
+    assert moved["Config"]["Image"] == f"{name}:1"
+    host.ecs.delete_service(service="web", force=True)
+    host.until(lambda: not host.docker.containers(filters={"label": f"berth.run={host.run}"}), "all has stopped")
+
+
+def only_running(host, *but):
+    """The one task that runs, but for these, and Docker's own record of its container."""
+
+    def found():
+        arns = [arn for arn in host.ecs.list_tasks(serviceName="web")["taskArns"] if arn not in but]
+        return next((arn for arn in arns if host.task(arn)["lastStatus"] == "RUNNING"), None)
+
+    task = host.until(found, "a task of the service runs")
+    return task, host.docker.inspect_container(host.task(task)["containers"][0]["runtimeId"])
+
+
 @pytest.mark.parametrize("behavior", ["always", "default"])
 def test_an_unknown_image(world, registry, behavior):
     """TestInvalidImageInteg, TestTaskStopWhenPullImageFail. Amazon's asks nine times (15 s, later 42 s and more) and

@@ -22,7 +22,7 @@ SCHEDULER = "SCHEDULER"
 RESOURCE_PREFIX = "RESOURCE:"
 
 _WORDS = {"CPU": "CPU", "MEMORY": "memory", "PORTS": "a free host port", "GPU": "GPUs"}
-_NEAR = ("PORTS", "MEMORY", "CPU")
+_NEAR = ("GPU", "PORTS", "MEMORY", "CPU")
 """Resources in the order in which an instance that lacks only them is near to a match."""
 _SENTENCES = {
     "RESOURCE:CPU": "has insufficient CPU units available.",
@@ -50,7 +50,7 @@ def lacking(instance: str, room: Room, want: Amounts) -> Refusal | None:
     lacks = room.lacks(want)
     if not lacks:
         return None
-    missing = {"CPU": want.cpu - room.cpu, "MEMORY": want.memory_mib - room.memory_mib}
+    missing = {"CPU": want.cpu - room.cpu, "MEMORY": want.memory_mib - room.memory_mib, "GPU": want.gpus - room.gpus}
     return Refusal(instance, RESOURCE_PREFIX + lacks[0], missing.get(lacks[0], 0), _WORDS[lacks[0]])
 
 

@@ -21,7 +21,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     lacks: str = ""
     """The same in words."""
     missing: int = 0
-    """How much of a resource it lacks: CPU units or MiB."""
+    """How much of a resource it lacks: CPU units, MiB, GPUs."""
     scores: dict[str, int] = {}
     """By each step of the strategy, the less the better: tasks of the group in its domain, or what is left of a
     resource."""

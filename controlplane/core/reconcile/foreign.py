@@ -6,10 +6,13 @@ Floor, ceiling, back-off and scale-in protection are the scheduler's own busines
 becomes of the deployment (steady, completed, failed) stays with `course`.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
 from controlplane.core import lifecycle
+from controlplane.core.capacity import launching
+from controlplane.core.capacity.attachment import PROVIDER_MEMBER, instances_of, terms
 from controlplane.core.lifecycle import NewTask
 from controlplane.core.model import Deployment, Service, Task
 from controlplane.core.placement import custom
@@ -33,10 +36,10 @@ class Refused(Exception):
 
 
 class Start(NamedTuple):
-    """One more task of a deployment on an instance (ARN)."""
+    """One more task of a deployment on an instance (ARN); None: where the service's strategy finds room."""
 
     deployment: Deployment
-    instance: str
+    instance: str | None
 
 
 class Stop(NamedTuple):
@@ -53,9 +56,13 @@ class Proposal(Draft):
         super().__init__(look.draft, now=look.draft.now, cause=look.draft.cause)
         self._service, self._names = look.service, look.names
 
-    def start(self, instance: str, deployment: Deployment | None = None) -> Task:
-        """One more task on an instance (ARN), of the newest deployment unless another is named."""
-        if self.instance(instance) is None:
+    def start(self, instance: str | None = None, deployment: Deployment | None = None) -> Task:
+        """One more task on an instance (ARN), of the newest deployment unless another is named.
+
+        Without an instance it goes where the service's capacity provider strategy and placement find room; with
+        managed scaling it may wait for that.
+        """
+        if instance is not None and self.instance(instance) is None:
             raise Refused(f"starts a task on {instance}, which is no instance of the cluster")
         deployment = deployment or self._service.deployments[0]
         new = NewTask(
@@ -92,8 +99,11 @@ def move(look: Look, reconcile: Reconcile) -> None:
     for stop in stops:
         look.stop([stop.task], reason=stop.reason, quietly=True)
     for start in starts:
-        look.create(start.deployment, start.instance, {})
+        if start.instance is not None:
+            look.create(start.deployment, start.instance, _provider(look, start))
     look.read()
+    for id_, count in Counter(start.deployment.id for start in starts if start.instance is None).items():
+        look.start(next(each for each in look.service.deployments if each.id == id_), count)
 
 
 def _asked(look: Look, reconcile: Reconcile) -> Plan:
@@ -145,9 +155,23 @@ def _start(service: Service, task: Task) -> Start:
     deployment = next((each for each in service.deployments if each.id == task.deployment), None)
     if deployment is None:
         raise Refused(f"starts a task of the deployment {task.deployment}, which this service has not")
-    if task.instance is None or not task.is_live:
-        raise Refused("starts a task that is on no instance or not wanted")
+    if not task.is_live:
+        raise Refused("starts a task that is not wanted")
     return Start(deployment, task.instance)
+
+
+def _provider(look: Look, start: Start) -> dict[str, str]:
+    """What a task says of its capacity provider: that of its instance, which the service's strategy must name."""
+    names = [item["capacityProvider"] for item in launching.strategy_of(look.service, start.deployment)]
+    for name in names:
+        each = terms(look.draft, name, look.service.cluster)
+        if each is not None and start.instance in instances_of(look.draft, each):
+            return {PROVIDER_MEMBER: name}
+    if names:
+        raise Refused(
+            f"starts a task on {start.instance}, which is of no capacity provider of the service ({', '.join(names)})"
+        )
+    return {}
 
 
 def _require_room(look: Look, starts: list[Start], stops: list[Stop]) -> None:
@@ -155,7 +179,11 @@ def _require_room(look: Look, starts: list[Start], stops: list[Stop]) -> None:
     trial = Proposal(look)
     for task, reason in stops:
         trial.stop(task, reason)
-    for deployment, instance in starts:
+    for start in starts:
+        deployment, instance = start
+        if instance is None:
+            continue
+        _provider(look, start)
         field = Field(trial, look.request(deployment, 1))
         index = next((nth for nth, each in enumerate(field.instances) if each.arn == instance), None)
         if index is None or not field.looked_at[index]:

@@ -21,6 +21,7 @@ from controlplane.core.placement.request import Caution, Chooser, Request, cauti
 from controlplane.core.policy import CountsStopping, HoldEnds, Policy, ProtectionCovers
 from controlplane.core.reconcile import events, health, scalein, throttle
 from controlplane.core.reconcile.health import Soundness
+from controlplane.core.rollouts import ServiceRevision
 from controlplane.core.view import Draft, View
 from wire.holds import Proof
 from wire.status import InstanceStatus, StopCode
@@ -238,6 +239,7 @@ class Look:
     ) -> Task:
         """Make one task of a deployment on an instance (ARN; None: it waits for one)."""
         definition = definition_of(self.draft, deployment)
+        revision = self.draft.record(ServiceRevision, deployment.revision)
         new = NewTask(
             cluster=self.service.cluster,
             group=f"service:{self.service.name}",
@@ -247,6 +249,7 @@ class Look:
             started_by=deployment.id,
             targets=traffic.targets_of(self.draft, deployment),
             replaces=replaces.arn if replaces is not None else None,
+            digests=revision.digests if revision is not None else {},
             body={
                 **body,
                 "tags": tagging.of_service_task(self.service, definition),

@@ -14,7 +14,7 @@ from controlplane.core.placement.engine import place
 from controlplane.core.placement.field import is_phantom
 from controlplane.core.placement.request import Caution
 from controlplane.core.policy import UnhealthyInRollout
-from controlplane.core.reconcile import events, throttle, unhealthy
+from controlplane.core.reconcile import events, images, throttle, unhealthy
 from controlplane.core.reconcile.health import Soundness
 from controlplane.core.reconcile.look import Look, Team, floor_of
 from wire.holds import Proof
@@ -113,7 +113,7 @@ def start_missing(look: Look, team: Team) -> None:
         return
     if not _may_start(look, team):
         return
-    started = look.start(team.deployment, min(missing, look.room()))
+    started = look.start(team.deployment, images.starts_allowed(look, team, min(missing, look.room())))
     is_rolling = len(look.service.deployments) > 1
     if is_rolling and look.policy.unhealthy_in_rollout is UnhealthyInRollout.STOP_FIRST:
         return

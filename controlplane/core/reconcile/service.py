@@ -4,7 +4,7 @@ from functools import partial
 
 from controlplane.core.model import Controller, Scheduling, Service
 from controlplane.core.names import Dice, Names
-from controlplane.core.reconcile import course, daemon, foreign, rebalance, replica, rollout, stages, taskset
+from controlplane.core.reconcile import course, daemon, foreign, images, rebalance, replica, rollout, stages, taskset
 from controlplane.core.reconcile.look import Look
 from controlplane.core.view import Draft, View
 
@@ -25,6 +25,7 @@ def reconcile(draft: Draft, service: str, *, names: Names, dice: Dice) -> float 
     if not record.deployments:
         return None
     course.take_in(look)
+    images.learn(look)
     if look.service.scheduling is Scheduling.DAEMON:
         course.finish(look, daemon.move(look))
         return look.look_again_at()

@@ -1,6 +1,6 @@
 """Metrics by the minute: what was put into each, and what an alarm reads of it. It knows no service and no alarm.
 
-A minute is one of the scaler's clock. Kept in memory and bounded: after a restart an alarm waits for datapoints anew.
+A minute is one of the scaler's clock. The book is bounded: the newest minutes of the newest metrics.
 Source: CloudWatch User Guide, "Metrics concepts" (statistics, periods), "How alarms evaluate missing data".
 """
 
@@ -85,15 +85,18 @@ class Book:
     def __init__(self) -> None:
         self._minutes: OrderedDict[Metric, dict[int, Samples]] = OrderedDict()
 
-    def put(self, of: Metric, samples: Samples, minute: int) -> None:
-        """Add samples to a minute. What is older than the minutes kept is dropped."""
+    def put(self, of: Metric, samples: Samples, minute: int) -> list[tuple[Metric, int]]:
+        """Add samples to a minute. Returns the minutes that are forgotten for it."""
         minutes = self._minutes.setdefault(of, {})
         self._minutes.move_to_end(of)
         minutes[minute] = samples.plus(minutes[minute]) if minute in minutes else samples
-        for old in sorted(minutes)[:-MINUTES_KEPT]:
+        forgotten = [(of, old) for old in sorted(minutes)[:-MINUTES_KEPT]]
+        for _, old in forgotten:
             del minutes[old]
         if len(self._minutes) > METRICS_MAX:
-            self._minutes.popitem(last=False)
+            oldest, its = self._minutes.popitem(last=False)
+            forgotten += [(oldest, old) for old in its]
+        return forgotten
 
     def datapoints(
         self, of: Metric, statistic: Statistic, *, newest: int, count: int, minutes: int = 1

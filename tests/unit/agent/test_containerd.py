@@ -80,7 +80,7 @@ class Listener:
     @classmethod
     async def of(cls, containerd):
         self = cls()
-        self.asked, self.connection, self.stream, self.writer = await asyncio.wait_for(containerd.subscribed.get(), 5)
+        self.asked, self.connection, self.stream, self.writer = await asyncio.wait_for(containerd.subscribed.get(), 60)
         return self
 
     def close(self):
@@ -123,7 +123,7 @@ async def test_an_exit_with_its_code_and_its_time(path, shim, events):
         listener.send(exit_event(1, container=OTHER, process=OTHER), exit_event(2, process="an exec of it"))
         whole = exit_event(143, AT + 0.25)
         listener.send(whole[:3], whole[3:40], whole[40:])  # gRPC's messages and HTTP's frames are not the same
-        assert await asyncio.wait_for(told, 5) == (143, AT + 0.25)
+        assert await asyncio.wait_for(told, 60) == (143, AT + 0.25)
 
 
 async def test_a_broken_stream_is_begun_again_by_whoever_is_next(path, shim, events):
@@ -134,9 +134,9 @@ async def test_a_broken_stream_is_begun_again_by_whoever_is_next(path, shim, eve
             (stream,) = events._streams.values()
             listener = await Listener.of(containerd)
             listener.send(exit_event(7))
-            assert await asyncio.wait_for(told.get(), 5) == (7, AT)
+            assert await asyncio.wait_for(told.get(), 60) == (7, AT)
             ending(listener)
-            await asyncio.wait_for(stream, 5)
+            await asyncio.wait_for(stream, 60)
 
 
 async def test_who_is_nobodys_container_is_not_followed(shim, events):
@@ -166,7 +166,7 @@ async def test_what_is_believed(path, shim):
 
         async def happen(*rows):
             listener.send(*rows, exit_event(0, container=OTHER, process=OTHER))
-            await asyncio.wait_for(read.get(), 5)
+            await asyncio.wait_for(read.get(), 60)
 
         await happen(exit_event(0, AT - 3600), exit_event(3))  # the first of them before it started
         (found,) = told

@@ -46,3 +46,46 @@ def test_a_file_needs_no_control_plane(tmp_path: Path) -> None:
     file.write_text("nonsense")
     told = CliRunner().invoke(berth, ["fit", str(file)])
     assert (told.exit_code, len(told.output.strip().splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[", "is no JSON of a task definition"),
+        ("{}", "it has no containerDefinitions"),
+        ('{"containerDefinitions": []}', "it has no containerDefinitions"),
+        ('{"containerDefinitions": "x"}', "it has no containerDefinitions"),
+        ('{"containerDefinitions": [{"name": "a", "memory": [5]}]}', "a wrong type"),
+        ('{"containerDefinitions": [{"name": "a", "memory": "ten"}]}', "whose size can be read"),
+        ('{"containerDefinitions": [{"name": "a", "memory": -5}]}', "takes -5 MiB"),
+        ('{"containerDefinitions": [{"name": "a"}]}', "takes 0 MiB"),
+    ],
+)
+def test_what_is_no_task_definition_is_refused_in_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    file = tmp_path / "task.json"
+    file.write_text(text)
+    result = CliRunner().invoke(berth, ["fit", str(file)])
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert sentence in result.output
+
+
+@pytest.mark.parametrize("endpoint", ["nonsense", "http://", "ftp://x", "localhost:6333"])
+def test_an_endpoint_that_is_none_is_told_so(endpoint: str) -> None:
+    result = CliRunner().invoke(berth, ["host", "list", "--endpoint", endpoint])
+    assert (result.exit_code, result.output) == (
+        2,
+        f"{endpoint!r} is no endpoint: write it like http://127.0.0.1:6333.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--events-webhook", "nonsense"), "--events-webhook is 'nonsense', but must be an http or https URL."),
+        (("--events-file", "/nonexistent/x"), "The folder of --events-file, /nonexistent, is not there."),
+        (("--tls-cert", "/nonexistent/x", "--tls-key", "/nonexistent/x"), "There is no file /nonexistent/x."),
+    ],
+)
+def test_dev_refuses_before_it_starts_anything(words: tuple[str, ...], sentence: str) -> None:
+    result = CliRunner().invoke(berth, ["dev", "--runtime", "scripted", *words])
+    assert (result.exit_code, result.output) == (2, f"{sentence}\n")

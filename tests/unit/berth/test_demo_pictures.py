@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 from io import StringIO
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 from rich.console import Console
 from run_maker import DEPLOY_AT, played
@@ -13,8 +14,9 @@ from berth.demo.live import Picture
 from berth.demo.plain import PlainWatcher
 from berth.demo.record import record_of
 from berth.demo.report import report
-from berth.demo.scenario import Run
+from berth.demo.scenario import Run, note
 from controlplane.core.twoledgers import TwoLedgers
+from wire.story import StoryLine
 
 
 def drawn(run: Run, at: float, width: int) -> list[str]:
@@ -106,3 +108,36 @@ def test_the_report_of_a_run_on_exit_has_no_phantom() -> None:
     run = played("on-exit")
     root = ET.fromstring(report([run], [record_of(run)]).removeprefix("<!DOCTYPE html>\n"))
     assert "phantom" not in [element.get("class") for element in root.iter("rect")]
+
+
+def test_with_a_provider_the_picture_and_the_report_show_the_scaler() -> None:
+    """Its newest look, what it does not count and why, hosts on their way, tasks without one; and every look drawn."""
+    run = played("eager")
+    run.setup, ended_at, run.ended_at = msgspec.structs.replace(run.setup, time_scale=20), run.ended_at, None
+    look = {"needed": 2, "running": 2, "percent": 100.0, "desired": 2, "act": "none", "why": "it is at its target"}
+    out = {"needed": 3, "running": 2, "percent": 150.0, "desired": 3, "act": "scale-out", "why": "3 needed, 2 running"}
+    pending = [{"task": "x", "why": "PENDING, so it has its place"}]
+    waiting = {"last": "PROVISIONING", "desired": "RUNNING", "task_definition": "td/web:2"}
+    lines = (
+        (DEPLOY_AT + 5, "scaler.look", "asg", {**look, "ignored": pending}),
+        (DEPLOY_AT + 8, "task.desired", "task/c0ffee00", {**waiting, "desired": "RUNNING"}),
+        (DEPLOY_AT + 8, "task.status", "task/c0ffee00", waiting),
+    )
+    for at, kind, subject, data in lines:
+        line = StoryLine(at, "controlplane", subject, kind, data=data)
+        run.ledgers.fold(line)
+        note(run, line)
+    text = "\n".join(drawn(run, DEPLOY_AT + 10, 120))
+    assert "scaler  100 %, 2 needed, 2 in service: it is at its target" in text
+    assert "not counted: PENDING, so it has its place" in text
+    assert "web:2 c0ffee PROVISIONING 2 s, no host has room" in text
+    for number in range(5):
+        note(run, StoryLine(DEPLOY_AT + 12, "controlplane", f"i-{number}", "machine.state", data={"state": "Pending"}))
+    note(run, StoryLine(DEPLOY_AT + 12, "controlplane", "asg", "scaler.look", data={**out, "ignored": []}))
+    text = "\n".join(drawn(run, DEPLOY_AT + 13, 80))
+    assert "scaler  150 %, 3 needed, 2 in service: scale-out to 3 at +12 s; 3 needed" in text
+    assert "hosts more: bought, on the way" in text
+    run.ended_at = ended_at
+    page = report([run], [record_of(run)])
+    assert page.count('class="looked"') == page.count('class="acted"') == 1
+    assert ">scale-out to 3</text>" in page

@@ -3,6 +3,7 @@
 import msgspec
 from toy_cluster import Behaviour, ToyCluster
 
+from controlplane.core.lifecycle import NewTask, create
 from controlplane.core.model import Instance, Scheduling, Task
 from controlplane.core.policy import Policy
 from wire.resources import Amounts
@@ -83,6 +84,23 @@ def test_an_instance_that_leaves_keeps_its_daemon_task_to_the_last() -> None:
     world.run(10)
     assert not world.state.task(own.arn).is_live
     assert first not in places(world, service)
+
+
+def test_a_standalone_task_on_an_instance_that_leaves_keeps_its_daemon_until_it_has_gone() -> None:
+    """A drain leaves it alone for as long as it runs, and its logs and metrics want somebody."""
+    world, service = daemons(hosts=2)
+    own = world.live(service)[0]
+    lone = NewTask(cluster="default", group="family:job", instance=own.instance)
+    world.decide("run", lambda draft: create(draft, world.define(SMALL, family="job"), lone, world.names))
+    world.run(2)
+    job = next(task for task in world.state.tasks_on(own.instance) if task.service is None)
+    set_instance(world, own.instance, status=InstanceStatus.DRAINING)
+    world.run(3600)
+    assert world.state.task(job.arn).is_live
+    assert world.state.task(own.arn).is_live
+    world.exit(job.arn)
+    world.run(1)
+    assert not world.state.task(own.arn).is_live
 
 
 def test_an_agent_that_is_away_takes_no_daemon_with_it() -> None:

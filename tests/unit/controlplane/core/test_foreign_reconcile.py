@@ -6,7 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 from toy_cluster import ToyCluster
+from toy_fleet import ToyFleet
 
+from controlplane.core.capacity.attachment import provider_of_task
 from controlplane.core.model import Deployment, Instance, Service, Task
 from controlplane.core.placement import custom
 from controlplane.core.plan import Plan
@@ -15,12 +17,12 @@ from wire.resources import Amounts
 from wire.status import DesiredStatus, InstanceStatus, TaskStatus
 
 sys.path.insert(0, str(Path(__file__).parents[4] / "examples/python_scheduler"))
-from berth_example_scheduler import AllAtOnce
+from berth_example_scheduler import AllAtOnce, SameRack
 
 SMALL = Amounts(512, 1024)
 
 
-class Mine:
+class Mine(SameRack):
     """Reconciles with what it was given."""
 
     def __init__(self, reconcile):
@@ -150,6 +152,46 @@ def test_what_it_may_not_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPa
     assert all(host.status is InstanceStatus.ACTIVE for host in world.state.instances("default"))
     assert world.service(service).desired_count == 1
     assert {task.group for task in world.tasks(service)} <= {"service:web"}
+
+
+def test_a_strategy_binds_it_and_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an instance a start goes by the strategy, and managed scaling brings what it waits for."""
+
+    def reconcile(service: Service, view, _):
+        for _ in range(service.desired_count - sum(task.is_live for task in view.tasks_of(service.arn))):
+            view.start()
+        return view.plan()
+
+    monkeypatch.setattr(custom, "installed", {"mine": Mine(reconcile)})
+    world = ToyFleet(policy=Policy(healthy_after_seconds=0, scheduler="mine"))
+    service = world.create_service(world.define(SMALL), desired=2)
+    assert [task.last_status for task in world.live(service)] == [TaskStatus.PROVISIONING] * 2
+    world.run(600)
+    tasks = world.live(service)
+    assert [task.last_status for task in tasks] == [TaskStatus.RUNNING] * 2
+    assert {provider_of_task(task) for task in tasks} == {"cp"}
+    assert refusals(world) == []
+
+
+def test_on_an_instance_of_another_provider_it_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    where: list[str] = []
+
+    def reconcile(service: Service, view, _):
+        for instance in where[: service.desired_count - len(view.tasks_of(service.arn))]:
+            view.start(instance)
+        return view.plan()
+
+    monkeypatch.setattr(custom, "installed", {"mine": Mine(reconcile)})
+    world = ToyFleet(policy=Policy(healthy_after_seconds=0, scheduler="mine"), desired=1)
+    world.run(300)
+    where[:] = [world.add_host()]
+    service = world.create_service(world.define(SMALL), desired=1)
+    world.run(310)
+    assert world.live(service) == []
+    assert any("is of no capacity provider of the service (cp)" in why for why in refusals(world))
+    where[:] = list(world.registered.values())
+    world.run(400)
+    assert [(task.instance, provider_of_task(task)) for task in world.live(service)] == [(where[0], "cp")]
 
 
 def test_daemons_stay_ours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -260,9 +260,9 @@ def test_many_tasks_are_named_ten_to_a_sentence() -> None:
 
 def test_a_service_larger_than_one_step() -> None:
     world = ToyCluster(hosts=10, size=Amounts(16384, 65536))
-    service = world.create_service(world.define(SMALL), desired=250)
+    service = world.create_service(world.define(SMALL), desired=130)
     world.run(1)
-    assert len(running(world, service)) == 250
+    assert len(running(world, service)) == 130
 
 
 def test_room_that_any_service_frees_wakes_those_that_are_short() -> None:

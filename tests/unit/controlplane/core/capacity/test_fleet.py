@@ -9,8 +9,10 @@ from controlplane.core.capacity import leaving
 from controlplane.core.capacity.model import Hook, Machine, MachineState, Transition
 from controlplane.core.capacity.pace import Pace
 from controlplane.core.capacity.provisioning import PROVISIONING_MAX
+from controlplane.core.gpus import handed_out
 from controlplane.core.model import Release, Service
 from controlplane.core.policy import EmptyWhen, Policy
+from wire.resources import Amounts
 from wire.status import InstanceStatus, TaskStatus
 from wire.story import Kind
 
@@ -295,3 +297,32 @@ def test_a_task_remembers_the_provider_that_its_strategy_chose() -> None:
     service = world.create_service(world.define(), desired=2)
     assert {task.body["capacityProviderName"] for task in world.live(service)} == {STRATEGY[0]["capacityProvider"]}
     assert isinstance(world.service(service), Service)
+
+
+def test_gpus_are_waited_for_brought_and_handed_on_one_by_one() -> None:
+    """Two GPUs a task, four a machine: three tasks are two machines. An update's tasks wait for the GPUs of the old."""
+    world = fleet(desired=0, types=("g4dn.12xlarge",))
+    world.behaviour = lambda _: Behaviour(quits_in=25)
+    needs = Amounts(1024, 1024, gpus=2)
+    service = world.create_service(world.define(needs), desired=3, minimum_healthy_percent=0)
+    world.run(10 * MINUTE)
+    assert [task.last_status for task in world.live(service)] == [TaskStatus.RUNNING] * 3
+    assert len(world.active()) == 2
+    old = {(task.instance, gpu) for task in world.live(service) for gpu in handed_out(task)}
+    assert len(old) == 6
+    overlaps: list[set[str]] = []
+
+    def nobody_shares() -> None:
+        for host in world.hosts.values():
+            held = [gpu for hold in host.ledger for gpu in hold.amounts.gpu_ids]
+            overlaps.extend([set(held)] if len(held) != len(set(held)) else [])
+
+    world.checks.append(nobody_shares)
+    world.deploy(service, world.define(needs))
+    world.run(20)
+    waiting = [task for task in world.live(service) if task.last_status is TaskStatus.PENDING]
+    assert any((task.instance, gpu) in old for task in waiting for gpu in handed_out(task))
+    world.run(5 * MINUTE)
+    assert [task.last_status for task in world.live(service)] == [TaskStatus.RUNNING] * 3
+    assert {task.task_definition[-2:] for task in world.live(service)} == {":2"}
+    assert overlaps == []
