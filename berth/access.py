@@ -64,8 +64,16 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
         trust = None if self.tls_cert is None else ssl.create_default_context(cafile=self._trusted(self.tls_cert))
         return EcsClient(endpoint, Signer(Credentials(*self.pair, self.token or None)), trust=trust)
 
-    def exports(self) -> list[str]:
-        """What a person's tools need to get in, as shell lines."""
+    def exports(self, endpoint: str) -> list[str]:
+        """What a person's tools need in their environment, as shell lines."""
+        return [
+            f"export AWS_ENDPOINT_URL_ECS={endpoint} AWS_ENDPOINT_URL_CLOUDWATCH_LOGS={endpoint}",
+            f"export AWS_ENDPOINT_URL_EVENTBRIDGE={endpoint} AWS_ENDPOINT_URL_STS={endpoint}",
+            f"export AWS_DEFAULT_REGION={REGION}",
+            *self._exported_keys(),
+        ]
+
+    def _exported_keys(self) -> list[str]:
         if self.keys_file is None:
             lines = [f"export AWS_ACCESS_KEY_ID={self.pair[0]} AWS_SECRET_ACCESS_KEY={self.pair[1]}"]
         else:

@@ -6,13 +6,13 @@ and knows no tasks.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import shutil
 import subprocess
 import tempfile
 import uuid
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -106,8 +106,8 @@ class DevServer:
         self.settings = settings
         self.endpoint = f"{settings.access.scheme}://{HOST}:{settings.port}"
         self.deaths: asyncio.Queue[Death] = asyncio.Queue(HOSTS_MAX + 1)
-        self.said: deque[str] = deque(maxlen=SAID_MAX)
-        """What the machines of groups had to say, newest last."""
+        self.said: asyncio.Queue[str] = asyncio.Queue(SAID_MAX)
+        """What is to be told of groups and their machines; what comes while it is full is not."""
         self.folder = Path()
         self.run = ""
         self._programs = programs or Programs()
@@ -241,12 +241,24 @@ class DevServer:
             environment_of=self._machine,
             agent=self._programs.agent,
             sweeps=self.settings.script is None,
-            tell=self.said.append,
+            tell=self._tell,
         )
+        if self.settings.groups:
+            await self._make_groups()
+        self._runner = asyncio.create_task(self._machines.run())
+
+    async def _make_groups(self) -> None:
         async with self.client() as client:
+            standing = await client.call("DescribeAutoScalingGroups")
+            names = {group["AutoScalingGroupName"] for group in standing["AutoScalingGroups"]}
             for group in self.settings.groups:
                 await make_group(client, group, cluster=CLUSTER)
-        self._runner = asyncio.create_task(self._machines.run())
+                if group.name in names:
+                    self._tell(f"The group {group.name} was there and stays as it was; berth group set changes it.")
+
+    def _tell(self, sentence: str) -> None:
+        with contextlib.suppress(asyncio.QueueFull):
+            self.said.put_nowait(sentence)
 
     async def add_hosts(self) -> None:
         """Start all hosts of the settings that are not started yet, together."""
@@ -379,16 +391,6 @@ class DevServer:
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         return folder
-
-
-def client_exports(endpoint: str, access: Access) -> list[str]:
-    """What a client needs in its environment, as shell lines."""
-    return [
-        f"export AWS_ENDPOINT_URL_ECS={endpoint} AWS_ENDPOINT_URL_CLOUDWATCH_LOGS={endpoint}",
-        f"export AWS_ENDPOINT_URL_EVENTBRIDGE={endpoint} AWS_ENDPOINT_URL_STS={endpoint}",
-        f"export AWS_DEFAULT_REGION={REGION}",
-        *access.exports(),
-    ]
 
 
 def _host_name(instance: dict[str, Any]) -> str:

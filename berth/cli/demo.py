@@ -200,7 +200,7 @@ class _Stage:
     def _show(self, runs: list[Run]) -> None:
         records = [record_of(run) for run in runs]
         self._say("")
-        for line in table_lines(records):
+        for line in table_lines(records, self._console.width if self._console.is_terminal else None):
             self._say(line)
         self._say("")
         for sentence in verdict(records):

@@ -12,7 +12,7 @@ from berth import checks
 from berth.access import access_of
 from berth.cli.options import Choice, Duration, InstanceTypeName, Number, PresetName, Zones, duration_text, preset_lines
 from berth.cli.script import SCRIPTED, Delay, runtime_options, script_of
-from berth.devserver import HOST, HOSTS_MAX, DevServer, Settings, StartFailed, client_exports
+from berth.devserver import HOST, HOSTS_MAX, DevServer, Settings, StartFailed
 from berth.errors import UserError
 from berth.groups import KEYS, GroupSetting, read_group
 from berth.interrupt import EXIT_CODE as INTERRUPTED
@@ -201,6 +201,7 @@ async def _serve(server: DevServer, engine: str, *, verbose: bool) -> int:
         await server.start()
         await server.add_hosts()
         click.echo(_block(server, engine))
+        telling = asyncio.create_task(_tell(server))
         followers = [asyncio.create_task(_follow(log)) for log in server.logs] if verbose else []
         hosts = await server.wait_connected()
     except StartFailed as error:
@@ -214,8 +215,14 @@ async def _serve(server: DevServer, engine: str, *, verbose: bool) -> int:
             if death.is_controlplane:
                 return 1
     finally:
-        for follower in followers:
+        for follower in (telling, *followers):
             follower.cancel()
+
+
+async def _tell(server: DevServer) -> None:
+    """Machines of groups that end by themselves, and the like."""
+    while True:
+        click.echo(await server.said.get(), err=True)
 
 
 def _block(server: DevServer, engine: str) -> str:
@@ -230,7 +237,7 @@ def _block(server: DevServer, engine: str) -> str:
     gpus = f", {size.gpus} GPUs played" if size.gpus else ""
     size_text = f"{size.name}{each}: {size.cpu} CPU, {registered_mib} MiB{gpus}; {', '.join(settings.zones)}"
     switches = f"release={settings.agent_release}  queue={preset.agent.task_queue}  stop timeout={grace}"
-    exports = client_exports(server.endpoint, settings.access)
+    exports = settings.access.exports(server.endpoint)
     rows = [
         ("✓ control plane", f"{server.endpoint}      data in {server.folder} ({stays})"),
         (f"✓ {settings.hosts} host{plural}", f"{size_text}; {engine}"),

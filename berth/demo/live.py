@@ -137,16 +137,17 @@ def _lifeline(run: Run, life: Lifeline, now: float, width: int) -> Text:
     begin = (run.deploy_at or now) - BEFORE_SECONDS
     span = max(BEFORE_SECONDS + run.setup.job_ends_seconds + AFTER_SECONDS, now - begin)
     cells = max(width - LABEL - NOTE - 1, 10)
+    wanted_at = run.asked_at.get(life.task, life.placed_at)
     text = Text(f"{label:{LABEL}}")
     for cell in range(cells):
         left, right = begin + span * cell / cells, begin + span * (cell + 1) / cells
-        mark = _mark(life, left, right) if left <= now else " "
+        mark = _mark(life, wanted_at, left, right) if left <= now else " "
         text.append(mark, STYLES[mark])
     text.append(f" {note}", "dim" if life.ended_at() < FOREVER else "")
     return _line(text, width)
 
 
-def _mark(life: Lifeline, left: float, right: float) -> str:
+def _mark(life: Lifeline, wanted_at: float | None, left: float, right: float) -> str:
     """What a task did in one cell's time; the rarest thing wins."""
 
     def within(at: float | None) -> bool:
@@ -165,7 +166,7 @@ def _mark(life: Lifeline, left: float, right: float) -> str:
         return STOPPING
     if before(life.started_at):
         return RUNNING
-    return WAITING if before(life.placed_at) and life.ended_at() > left else " "
+    return WAITING if before(wanted_at) and life.ended_at() > left else " "
 
 
 def _note(run: Run, life: Lifeline, now: float) -> str:
@@ -182,6 +183,8 @@ def _note(run: Run, life: Lifeline, now: float) -> str:
         )
         return f"running{after}"
     placed = life.placed_at or now
+    if life.told_to_stop_at is not None and life.told_to_stop_at <= now:
+        return f"never ran, moved at {life.told_to_stop_at - placed:.0f} s"
     return f"PENDING {now - placed:.0f} s" + (", no room" if life.queued_at and not life.admitted_at else "")
 
 
@@ -201,11 +204,12 @@ def _scaler(run: Run, now: float, width: int) -> Iterator[Text]:
     """What the capacity provider saw last and did about it, which hosts boot, and who has none yet."""
     if run.looks:
         seen = run.looks[-1].data
-        act = f"{seen['act']} to {seen['desired']}, " if seen["act"] != "none" else ""
+        acted = next((look for look in reversed(run.looks) if look.data["act"] != "none"), None)
+        act = "" if acted is None else f"{acted.data['act']} to {acted.data['desired']} at {_after(run, acted.at)}; "
         said = f"{seen['percent']:.0f} %, {seen['needed']} needed, {seen['running']} in service: "
         yield _line(Text.assemble(("scaler  ", "bold"), said, (act, "bold"), seen["why"]), width)
         for why in sorted({each["why"] for each in seen["ignored"]}):
-            yield _line(Text(f"        ignores what is {why}", style="dim"), width)
+            yield _line(Text(f"        not counted: {why}", style="dim"), width)
     booting = len([times for times in run.machines.values() if len(times) == 1]) - len(run.ledgers.instances)
     if run.setup.has_provider and booting > 0:
         yield _line(Text(f"        {booting} host{'s' * (booting > 1)} more: bought, on the way", style="cyan"), width)
@@ -214,6 +218,11 @@ def _scaler(run: Run, now: float, width: int) -> Iterator[Text]:
             name = f"        {SERVICE}:{revision_of(life)} {short_id(life.task)[:6]}"
             waited = now - run.asked_at.get(life.task, now)
             yield _line(Text(f"{name} PROVISIONING {waited:.0f} s, no host has room", style="cyan"), width)
+
+
+def _after(run: Run, at: float) -> str:
+    """A moment in seconds after the deploy."""
+    return f"{at - (run.deploy_at or at):+.0f} s"
 
 
 def _line(text: Text, width: int) -> Text:

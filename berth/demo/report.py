@@ -22,7 +22,8 @@ h1 { font-size: 1.4rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; vertical-align: top;
   padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); } th { font-weight: 600; }
 svg { width: 100%; height: auto; } svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
-svg .small { fill: var(--dim); font-size: 11px; } svg .host { font-weight: 600; font-size: 14px; }
+svg .small { fill: var(--dim); font-size: 11px; paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
+svg .host { font-weight: 600; font-size: 14px; }
 svg .label { font-weight: 600; paint-order: stroke; stroke: var(--paper); stroke-width: 4px; }
 svg .mid { text-anchor: middle; }
 svg .tick { stroke: var(--line); stroke-dasharray: 2 4; } svg .deploy { stroke: var(--ink); }

@@ -232,7 +232,7 @@ class Scenario:
     def _story_is_quiet(self) -> bool:
         old, new = self.run.tasks(OLD), self.run.tasks(NEW)
         return all(life.is_stopped and life.admissions for life in old) and all(
-            life.last == TaskStatus.RUNNING and life.started_at for life in new
+            life.is_stopped or (life.last == TaskStatus.RUNNING and life.started_at) for life in new
         )
 
     # -- watching ------------------------------------------------------------------------------------------------------

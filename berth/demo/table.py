@@ -52,15 +52,30 @@ def _scaler(price: Price) -> str:
     return f"never acted: {' and '.join(str(percent) for percent in sorted(percents))} % at {len(price.looks)} looks"
 
 
-def table_lines(runs: list[RunRecord]) -> list[str]:
-    """The table as aligned text, a rule under its head."""
+def table_lines(runs: list[RunRecord], width: int | None = None) -> list[str]:
+    """The table as aligned text, a rule under its head; in several parts where it is wider than `width` cells."""
     rows = table(runs)
-    widths = [
-        max(len(row[0]) for row in rows),
-        *(max(len(cells[column]) for _, cells in rows) for column in range(len(runs))),
-    ]
+    names = max(len(label) for label, _ in rows)
+    columns = [max(len(cells[column]) for _, cells in rows) for column in range(len(runs))]
+    parts: list[list[int]] = []
+    room = 0
+    for column, cells in enumerate(columns):
+        if not parts or (width is not None and cells + len(GAP) > room):
+            parts.append([])
+            room = (width or 0) - names
+        parts[-1].append(column)
+        room -= cells + len(GAP)
+    lines: list[str] = []
+    for part in parts:
+        lines += ["", *_part(rows, part, [names, *(columns[column] for column in part)])]
+    return lines[1:]
+
+
+def _part(rows: list[tuple[str, list[str]]], part: list[int], widths: list[int]) -> list[str]:
     lines = [
-        GAP.join(cell.ljust(width) for cell, width in zip([label, *cells], widths, strict=True)).rstrip()
+        GAP.join(
+            cell.ljust(width) for cell, width in zip([label, *(cells[nth] for nth in part)], widths, strict=True)
+        ).rstrip()
         for label, cells in rows
     ]
     return [*lines[:2], "─" * max(len(line) for line in lines), *lines[2:]]

@@ -64,8 +64,11 @@ def needs_reload(before: Picture, after: Picture) -> bool:
 
 
 def commands(before: Picture, after: Picture, shares: Path) -> Iterator[str]:
-    """The commands that lead from one picture to the other, where no reload is needed; removals come last."""
-    removals: list[str] = []
+    """The commands that lead from one picture to the other, where no reload is needed.
+
+    Traffic is taken in before it is taken away: servers that get more, then the shares, then those that get less.
+    """
+    less: list[str] = []
     for old, new in zip(before.pools, after.pools, strict=True):
         was = {server.name: server for server in old.servers}
         stays = set()
@@ -74,18 +77,21 @@ def commands(before: Picture, after: Picture, shares: Path) -> Iterator[str]:
             known = was.get(server.name)
             if known is not None and (known.address, known.port) == (server.address, server.port):
                 stays.add(server.name)
-                if known.weight != server.weight:
-                    yield f"set server {place} weight {server.weight}"
+                said = f"set server {place} weight {server.weight}"
+                if known.weight < server.weight:
+                    yield said
+                elif known.weight > server.weight:
+                    less.append(said)
                 continue
             if known is not None:
                 yield from _removals(old.name, server.name)
                 stays.add(server.name)
             yield from _addition(new, server)
         for name in was.keys() - stays:
-            removals += _removals(old.name, name)
+            less += _removals(old.name, name)
     ends = _ends(before)
     yield from (f"set map {shares} {key} {end}" for key, end in _ends(after).items() if ends[key] != end)
-    yield from removals
+    yield from less
 
 
 def removal(backend: str, server: str) -> tuple[str, str, str]:

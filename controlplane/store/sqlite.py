@@ -20,7 +20,6 @@ from controlplane.core.batch import Batch
 from controlplane.core.plan import Conflict, Key, Plan
 from controlplane.core.record import Record
 from controlplane.core.state import State
-from controlplane.store import bulk, records
 from controlplane.store.feed import Feed
 from controlplane.store.port import (
     EVENTS_KEPT,
@@ -35,6 +34,7 @@ from controlplane.store.port import (
     Watch,
     no_events,
 )
+from controlplane.store.rows import Rows
 from controlplane.store.tape import Tape
 from wire.story import StoryLine
 
@@ -50,15 +50,9 @@ FORMAT = 2
 """Of the file, as its `user_version` says."""
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS records (
-    place INTEGER PRIMARY KEY, tbl TEXT NOT NULL, revision INTEGER NOT NULL, body BLOB NOT NULL
-);
 CREATE TABLE IF NOT EXISTS newest (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER, line INTEGER);
 INSERT OR IGNORE INTO newest VALUES (1, 0, 0);
 """
-# A record keeps its place, so records load in the order of their making; which place is whose, the process knows:
-# an index of the keys, which come in no order, would cost as much as all the rest.
-_PUT = "INSERT OR REPLACE INTO records (place, tbl, revision, body) VALUES {rows}"
 
 
 class _Waiting(msgspec.Struct):
@@ -88,7 +82,7 @@ class SqliteStore:
             StoreBusy: another process has the file; the message is one sentence.
             StoreForeign: its format is none of ours; the message is one sentence.
         """
-        self._path = path
+        _require_ours(path)
         self._lock = _locked(path)
         self._database = _connected(path)
         self._reader = _connected(path)
@@ -98,32 +92,19 @@ class SqliteStore:
         self._writing = ThreadPoolExecutor(1, "store-writer")
         self._reading = ThreadPoolExecutor(1, "store-reader")
         self._newest_line = 0
-        self._place_of: dict[Key, int] = {}
-        """Of the records on disk; the writer's, once it is loaded."""
         self._waiting: list[_Waiting] = []
         self._places = asyncio.Semaphore(WAITING_PLANS_MAX)
         self._writer: asyncio.Task[None] | None = None
         self._is_open = True
+        self._rows = Rows(self._database)
         self._load()
         self._story = Tape(self._database, self._reader, "story", StoryLine, story_lines_kept)
         self._events = Tape(self._database, self._reader, "events", msgspec.Raw, events_kept)
 
     def _load(self) -> None:
-        (format_,) = self._database.execute("PRAGMA user_version").fetchone()
-        if format_ != FORMAT and self._database.execute("SELECT 1 FROM sqlite_schema").fetchone():
-            raise StoreForeign(f"{self._path} is a file of another version of berth; choose another folder.")
         self._database.executescript(f"{_SCHEMA} PRAGMA user_version = {FORMAT};")
         revision, self._newest_line = self._database.execute("SELECT revision, line FROM newest").fetchone()
-        self._state.load(self._placed(), revision)
-        self._next_place = max(self._place_of.values(), default=0) + 1
-
-    def _placed(self) -> Iterator[tuple[Record, int]]:
-        for place, table, body, revision in self._database.execute(
-            "SELECT place, tbl, body, revision FROM records ORDER BY place"
-        ):
-            record = records.decode(table, body)
-            self._place_of[table, record.key] = place
-            yield record, revision
+        self._state.load(self._rows.load(), revision)
 
     def view(self) -> State:
         return self._state
@@ -227,38 +208,26 @@ class SqliteStore:
 
     def _transact(self, accepted: list[_Waiting]) -> None:
         """In the writer's thread. The state does not move meanwhile, and records are frozen."""
-        revision, newest, next_place = self._state.revision, self._newest_line, self._next_place
-        puts: list[tuple[int, str, int, bytes]] = []
-        deletes: list[tuple[int]] = []
-        new: dict[Key, int] = {}
+        revision, newest = self._state.revision, self._newest_line
+        puts: list[tuple[Record, int]] = []
+        deletes: list[Key] = []
         lines: list[tuple[int, StoryLine]] = []
         events: list[tuple[int, msgspec.Raw]] = []
         for one in accepted:
             plan = one.plan
             revision += 1 if plan.changed else 0
-            for record in plan.puts:
-                key = (record.table, record.key)
-                place = self._place_of.get(key)
-                if place is None:
-                    place = new[key] = next_place
-                    next_place += 1
-                puts.append((place, record.table, revision, records.encode(record)))
-            deletes += [(self._place_of[key],) for key in plan.deletes if key in self._place_of]
+            puts += [(record, revision) for record in plan.puts]
+            deletes += plan.deletes
             lines += enumerate(plan.story, start=newest + 1)
             newest += len(plan.story)
             events += [(revision, msgspec.Raw(event)) for event in one.events]
         with self._transaction() as database:
             # No two plans of a batch change one record, so their order among each other is free.
-            database.executemany("DELETE FROM records WHERE place = ?", deletes)
-            bulk.insert(database, _PUT, puts)
+            self._rows.write(puts, deletes)
             self._story.add(lines)
             self._events.add(events)
             database.execute("UPDATE newest SET revision = ?, line = ?", (revision, newest))
-        self._next_place = next_place
-        self._place_of.update(new)
-        for one in accepted:
-            for key in one.plan.deletes:
-                self._place_of.pop(key, None)
+        self._rows.written()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -288,6 +257,14 @@ def _settle(one: _Waiting, outcome: int | BaseException) -> None:
         one.done.set_exception(outcome)
     else:
         one.done.set_result(outcome)
+
+
+def _require_ours(path: Path) -> None:
+    """Let a new file pass, and one of our format."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        (format_,) = database.execute("PRAGMA user_version").fetchone()
+        if format_ != FORMAT and database.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            raise StoreForeign(f"{path} is a file of another version of berth; choose another folder.")
 
 
 def _locked(path: Path) -> IO[str]:

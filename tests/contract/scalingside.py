@@ -11,7 +11,7 @@ from apiside import Ecs, definition
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import ClientError
 
-from controlplane.scaling import models
+from wire import models
 
 WEB = {
     "ServiceNamespace": "ecs",

@@ -56,9 +56,9 @@ async def test_it_waits_on_though_more_happens_than_its_watch_can_hold(plane: Co
         return watch
 
     plane.store.watch = narrow  # type: ignore[method-assign]
-    waiting = asyncio.create_task(plane.reset._until(lambda view: view.cluster("last") is not None, 10))
+    waiting = asyncio.create_task(plane.reset._until(lambda view: view.cluster("last") is not None, 60))
     for name in ("one", "two", "three"):
         await ecs.create_cluster(clusterName=name)
         assert not waiting.done()
     await ecs.create_cluster(clusterName="last")
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 60)

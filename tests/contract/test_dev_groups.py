@@ -32,7 +32,7 @@ def berth(dev: Dev, *words: str) -> str:
 def machines(dev: Dev) -> list[dict[str, Any]]:
     body = json.dumps({}).encode()
     headers = {"X-Amz-Target": "AmazonEC2ContainerServiceV20141113.DescribeAutoScalingGroups"}
-    with urllib.request.urlopen(urllib.request.Request(dev.endpoint, data=body, headers=headers), timeout=10) as answer:
+    with urllib.request.urlopen(urllib.request.Request(dev.endpoint, data=body, headers=headers), timeout=60) as answer:
         return [row for group in json.load(answer)["AutoScalingGroups"] for row in group["Instances"]]
 
 
@@ -52,6 +52,7 @@ def test_a_group_outlives_a_reset_and_a_restart_with_its_hosts(tmp_path: Path) -
     with scripted(tmp_path, *options, "--group", GROUP + ",warmup=5") as dev:
         assert until(lambda: len(found := hosts(dev)) == 2 and found) == again
         assert sorted(row["InstanceId"] for row in machines(dev)) == sorted(again), "none is bought besides"
+        assert "The group asg was there and stays as it was; berth group set changes it.\n" in dev.said
         ecs = dev.client("ecs")
         ecs.put_cluster_capacity_providers(cluster="default", capacityProviders=[], defaultCapacityProviderStrategy=[])
         ecs.delete_capacity_provider(capacityProvider="cp")

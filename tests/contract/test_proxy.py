@@ -219,6 +219,37 @@ async def test_shares_of_pools_are_shifted(proxy: Any, apps: list[App]) -> None:
         assert set(await answers(proxy, port)) == expected
 
 
+async def test_traffic_is_taken_in_before_it_is_taken_away(proxy: Any, apps: list[App]) -> None:
+    """The shares move to another pool in the same picture in which the servers of the first get nothing any more."""
+    blue, green = apps
+    port = free_port()
+    pictures = []
+    for percent in (0, 100):
+        drawn = two_pools(port, blue, green, percent)
+        weights = {"blue": 100 - percent, "green": percent}
+        pools = [
+            msgspec.structs.replace(
+                pool, servers=tuple(msgspec.structs.replace(each, weight=weights[pool.name]) for each in pool.servers)
+            )
+            for pool in drawn.pools
+        ]
+        pictures.append(msgspec.structs.replace(drawn, pools=tuple(pools)))
+    await proxy.show(pictures[0])
+    seen: Counter[int] = Counter()
+
+    async def load() -> None:
+        while True:
+            seen[(await proxy.ask(port))[0]] += 1
+
+    loads = [asyncio.create_task(load()) for _ in range(8)]
+    for turn in range(1, 41):
+        await proxy.show(pictures[turn % 2])
+        await asyncio.sleep(0.01)
+    for task in loads:
+        task.cancel()
+    assert seen.keys() == {200}, seen
+
+
 async def test_one_that_has_died_has_everything_again(proxy: Any, apps: list[App]) -> None:
     a, b = apps
     port = free_port()

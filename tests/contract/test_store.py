@@ -320,6 +320,21 @@ async def test_a_disk_that_fails_is_an_error_to_the_caller_and_changes_nothing(t
     assert store.view().token("s b") is None
     store._database.execute("PRAGMA query_only = OFF")
     assert await store.commit(putting(store, token("c"))) == 2
+    before = contents(store.view())
+    await store.close()
+    reopened = SqliteStore(tmp_path / "store.sqlite")
+    assert contents(reopened.view()) == before
+    await reopened.close()
+
+
+async def test_a_transaction_that_has_enough_records_takes_no_further_plan(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite")
+    written: list[int] = []
+    transact = store._transact
+    store._transact = lambda plans: written.append(len(plans)) or transact(plans)  # type: ignore[method-assign,assignment]
+    large = [putting(store, *(token(f"{nth}-{each}") for each in range(200))) for nth in range(6)]
+    await asyncio.gather(*map(store.commit, large))
+    assert written == [3, 3]
     await store.close()
 
 

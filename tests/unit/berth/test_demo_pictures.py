@@ -129,13 +129,13 @@ def test_with_a_provider_the_picture_and_the_report_show_the_scaler() -> None:
         note(run, line)
     text = "\n".join(drawn(run, DEPLOY_AT + 10, 120))
     assert "scaler  100 %, 2 needed, 2 in service: it is at its target" in text
-    assert "ignores what is PENDING, so it has its place" in text
+    assert "not counted: PENDING, so it has its place" in text
     assert "web:2 c0ffee PROVISIONING 2 s, no host has room" in text
     for number in range(5):
         note(run, StoryLine(DEPLOY_AT + 12, "controlplane", f"i-{number}", "machine.state", data={"state": "Pending"}))
     note(run, StoryLine(DEPLOY_AT + 12, "controlplane", "asg", "scaler.look", data={**out, "ignored": []}))
     text = "\n".join(drawn(run, DEPLOY_AT + 13, 80))
-    assert "scaler  150 %, 3 needed, 2 in service: scale-out to 3" in text
+    assert "scaler  150 %, 3 needed, 2 in service: scale-out to 3 at +12 s; 3 needed" in text
     assert "hosts more: bought, on the way" in text
     run.ended_at = ended_at
     page = report([run], [record_of(run)])

@@ -95,6 +95,15 @@ def test_the_table_has_a_column_for_each_run() -> None:
     assert max(len(line) for line in table_lines(records)) <= 100
 
 
+def test_a_table_that_is_too_wide_comes_in_parts() -> None:
+    records = [record_of(played(release)) for release in ("eager", "on-exit", "eager", "on-exit")]
+    for width, parts in ((80, 4), (120, 2)):
+        lines = table_lines(records, width)
+        assert max(len(line) for line in lines) <= width
+        assert sum(line.startswith("release") for line in lines) == parts
+    assert sum(line.startswith("release") for line in table_lines(records)) == 1
+
+
 def test_the_verdict_names_the_empty_host() -> None:
     eager, on_exit = verdict([record_of(played("eager")), record_of(played("on-exit"))])
     assert "stayed PENDING for 40.2 s on host-2" in eager
