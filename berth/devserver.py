@@ -243,6 +243,11 @@ class DevServer:
             sweeps=self.settings.script is None,
             tell=self._tell,
         )
+        if self.settings.groups:
+            await self._make_groups()
+        self._runner = asyncio.create_task(self._machines.run())
+
+    async def _make_groups(self) -> None:
         async with self.client() as client:
             standing = await client.call("DescribeAutoScalingGroups")
             names = {group["AutoScalingGroupName"] for group in standing["AutoScalingGroups"]}
@@ -250,7 +255,6 @@ class DevServer:
                 await make_group(client, group, cluster=CLUSTER)
                 if group.name in names:
                     self._tell(f"The group {group.name} was there and stays as it was; berth group set changes it.")
-        self._runner = asyncio.create_task(self._machines.run())
 
     def _tell(self, sentence: str) -> None:
         with contextlib.suppress(asyncio.QueueFull):
