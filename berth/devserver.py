@@ -249,12 +249,8 @@ class DevServer:
 
     async def _make_groups(self) -> None:
         async with self.client() as client:
-            standing = await client.call("DescribeAutoScalingGroups")
-            names = {group["AutoScalingGroupName"] for group in standing["AutoScalingGroups"]}
             for group in self.settings.groups:
-                await make_group(client, group, cluster=CLUSTER)
-                if group.name in names:
-                    self._tell(f"The group {group.name} was there and stays as it was; berth group set changes it.")
+                await make_group(client, group, cluster=CLUSTER, tell=self._tell)
 
     def _tell(self, sentence: str) -> None:
         with contextlib.suppress(asyncio.QueueFull):

@@ -1,6 +1,7 @@
 """Instance groups as the command line knows them: what `--group` and `berth group create` say, and the calls for it."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -94,8 +95,10 @@ def known_type(name: str) -> str:
     return name
 
 
-async def make_group(client: EcsClient, group: GroupSetting, *, cluster: str) -> dict[str, Any]:
-    """Make a group, and its capacity provider where it names one. Those that are there already stay as they are."""
+async def make_group(
+    client: EcsClient, group: GroupSetting, *, cluster: str, tell: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Make a group, and its capacity provider where it names one. Those that were there stay, and that is told."""
     members: dict[str, Any] = {
         "AutoScalingGroupName": group.name,
         "cluster": cluster,
@@ -118,6 +121,7 @@ async def make_group(client: EcsClient, group: GroupSetting, *, cluster: str) ->
             raise
         found = await client.call("DescribeAutoScalingGroups", AutoScalingGroupNames=[group.name])
         made = found["AutoScalingGroups"][0]
+        tell(f"The group {group.name} was there and stays as it was; berth group set changes it.")
     if group.provider and not made["capacityProvider"]:
         await _make_provider(client, group, made["AutoScalingGroupARN"], cluster)
     return made

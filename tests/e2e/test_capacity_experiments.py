@@ -65,24 +65,21 @@ async def ready(it: World, hosts: int = 2) -> None:
     await it.until(lambda: sum(line.kind == Kind.AGENT_STARTED for line in it.lines) >= hosts, 60, "the hosts join")
 
 
+def demo(tmp_path: Path, job_seconds: int, *options: str) -> list[dict[str, Any]]:
+    """The runs of a demo with a provider, as its record has them; nothing is left of it."""
+    written = tmp_path / "record.json"
+    arguments = ("demo", "stop", "--capacity-provider", "--long-job", f"{job_seconds}s", "--plain", *options)
+    files = ("--json", str(written), "--report", str(tmp_path / "r.html"))
+    with berth(*arguments, *files, tmp=tmp_path / "t") as played:
+        assert played.end(600) == 0, played.output
+        assert played.left_behind() == []
+    return list(json.loads(written.read_text())["runs"])
+
+
 @pytest.mark.soak
 def test_e1_one_long_job_of_four_under_each_policy(tmp_path: Path) -> None:
     """Eager: 3 new, the 4th at the job's end, nothing bought. On exit, lease, deadline: a third host is bought."""
-    written = tmp_path / "record.json"
-    arguments = (
-        "demo",
-        "stop",
-        "--capacity-provider",
-        "--long-job",
-        f"{JOB_SECONDS}s",
-        "--plain",
-        "--json",
-        str(written),
-    )
-    with berth(*arguments, "--report", str(tmp_path / "r.html"), tmp=tmp_path / "t") as demo:
-        assert demo.end(600) == 0, demo.output
-        assert demo.left_behind() == []
-    runs = json.loads(written.read_text())["runs"]
+    runs = demo(tmp_path, JOB_SECONDS)
     assert [(run["release"], run["policy"]) for run in runs] == [
         ("eager", "ecs-2026"),
         ("on-exit", "ecs-2026"),
@@ -90,9 +87,8 @@ def test_e1_one_long_job_of_four_under_each_policy(tmp_path: Path) -> None:
         ("eager", "deadline"),
     ]
     eager, *others = runs
-    assert (
-        eager["new_tasks_running_seconds"][2] < JOB_SECONDS / 2 < JOB_SECONDS <= eager["last_new_task_running_seconds"]
-    )
+    new = eager["new_tasks_running_seconds"]
+    assert new[2] < JOB_SECONDS / 2 < JOB_SECONDS <= new[3]
     assert eager["price"]["instances_bought"] == 0
     assert {look["percent"] for look in eager["price"]["looks"]} == {100}
     assert any("PENDING, so it has its place" in why for look in eager["price"]["looks"] for why in look["ignored"])
@@ -102,6 +98,15 @@ def test_e1_one_long_job_of_four_under_each_policy(tmp_path: Path) -> None:
         assert run["price"]["instance_minutes"] > 0
         assert run["price"]["blocked_task_minutes"] < eager["price"]["blocked_task_minutes"]
         assert (run["old_job"]["outcome"], run["old_job"]["exit_code"]) == ("done", 0)
+
+
+@pytest.mark.soak
+def test_e1_with_the_agent_of_before_1_74(tmp_path: Path) -> None:
+    """Serial: one drainer keeps its whole host shut. 2 new at once, both others at the job's end, nothing bought."""
+    (run,) = demo(tmp_path, DRAIN_SECONDS, "--policy", "ecs-2015", "--release", "eager")
+    new = run["new_tasks_running_seconds"]
+    assert new[1] < DRAIN_SECONDS / 2 < DRAIN_SECONDS <= new[2]
+    assert run["price"]["instances_bought"] == 0
 
 
 @pytest.mark.soak
