@@ -13,6 +13,7 @@ from pathlib import Path
 LOWEST, BLOCK, TRIES_MAX = 10_000, 50, 1000
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _left: list[int] = []
+_held: set[int] = set()
 
 
 def free_port() -> int:
@@ -23,6 +24,24 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", port))
             return port
     raise AssertionError("no free port")
+
+
+def hold(*ports: int) -> None:
+    """Keep these from every agent that a test starts, until this process ends. Several processes may hold them at once.
+
+    The first agent of a machine has Amazon's fixed ports, and the next one gets them as soon as it is killed: another
+    test's, a moment before it is started again.
+    """
+    for port in set(ports) - _held:
+        holder = socket.socket()
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            holder.bind(("127.0.0.1", port))
+        except OSError:  # an agent has it now
+            holder.close()
+            continue
+        _held.add(port)
+        atexit.register(holder.close)
 
 
 def _next_block() -> int:

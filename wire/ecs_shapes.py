@@ -7,9 +7,9 @@ JSON values only: no records, no operations' meaning. The agent never imports it
 from functools import cache
 from typing import Any
 
-from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
+from wire import models
 from wire.errors import AwsError, InvalidParameterException, SerializationException
 from wire.shape_checks import Fault, FaultKind, faults
 
@@ -17,12 +17,9 @@ NESTING_MAX = 64
 """Levels of JSON in a request; the deepest shape of the model has far fewer."""
 
 
-@cache
 def service_model() -> ServiceModel:
-    """The model, from botocore's own package: no session, no credentials, no `~/.aws`."""
-    loader = Loader(extra_search_paths=[], include_default_search_paths=False)
-    loader.search_paths.append(Loader.BUILTIN_DATA_PATH)
-    return ServiceModel(loader.load_service_model("ecs", "service-2"), "ecs")
+    """Botocore's model of ECS."""
+    return models.model(models.ECS)
 
 
 @cache

@@ -14,6 +14,7 @@ _SHORT = {
     "ECS Container Instance State Change": "instance",
     "ECS Service Action": "service",
     "ECS Deployment State Change": "deployment",
+    "ECS Hook State Change": "hook",
 }
 
 

@@ -19,7 +19,9 @@ from controlplane.api import container_instances, task_shapes
 from controlplane.core.model import Deployment, Instance, Service, ServiceEvent, Task
 from controlplane.core.plan import Plan
 from controlplane.core.record import HOLD_MOVES
+from controlplane.core.rollouts import ServiceDeployment
 from controlplane.core.view import View
+from controlplane.events import hooks
 from wire.arn import ArnMaker
 from wire.resources import Room
 
@@ -30,7 +32,7 @@ TASK_CHANGE = "ECS Task State Change"
 INSTANCE_CHANGE = "ECS Container Instance State Change"
 SERVICE_ACTION = "ECS Service Action"
 DEPLOYMENT_CHANGE = "ECS Deployment State Change"
-DETAIL_TYPES = (TASK_CHANGE, INSTANCE_CHANGE, SERVICE_ACTION, DEPLOYMENT_CHANGE)
+DETAIL_TYPES = (TASK_CHANGE, INSTANCE_CHANGE, SERVICE_ACTION, DEPLOYMENT_CHANGE, hooks.HOOK_CHANGE)
 
 _NOT_IN_TASK_EVENTS = ("healthStatus", "tags")
 _NOT_IN_CONTAINER_EVENTS = ("healthStatus", "networkBindings")
@@ -89,6 +91,7 @@ def events_of(plan: Plan, before: View, after: View, moment: Moment) -> list[Sha
         *_of_tasks(tasks, before, after, moment),
         *_of_instances(_moved(plan, tasks, before), after, moment),
         *(event for service in services for event in _of_service(service, before, after, moment)),
+        *_of_hooks(plan, before, after, moment),
     ]
 
 
@@ -194,6 +197,14 @@ def _of_service(service: Service, before: View, after: View, moment: Moment) -> 
         action = _action_detail(service, event, after, moment.arns)
         if action is not None:
             yield _event(SERVICE_ACTION, service.arn, f"{service.arn} {event.id}", action, moment)
+
+
+def _of_hooks(plan: Plan, before: View, after: View, moment: Moment) -> Iterator[Shape]:
+    for course in plan.puts:
+        if isinstance(course, ServiceDeployment) and course.hooks:
+            for name, detail in hooks.changes(course, before, after):
+                dated = {**detail, "expiresAt": iso(detail["expiresAt"]), "updatedAt": iso(moment.at)}
+                yield _event(hooks.HOOK_CHANGE, course.service, name, dated, moment)
 
 
 def _deployment_detail(deployment: Deployment, at: float) -> Shape:

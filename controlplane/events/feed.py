@@ -49,13 +49,44 @@ class Bell:
         self.wake()
 
 
-class Feed(Bell):
-    """Serves `GET /_berth/story`."""
+class Serial(Bell):
+    """Serves something numbered: a page of it as JSON, or the stream. What it is, a subclass says."""
 
     def __init__(self, store: Store, metrics: Metrics) -> None:
         super().__init__()
         self._store = store
         self._metrics = metrics
+
+    async def more(self, after: int) -> tuple[int, bytes] | None:
+        """What follows a number, as server-sent events, and the number behind it; None: the stream ends here."""
+        raise NotImplementedError
+
+    async def stream(self, request: web.Request, after: int) -> web.StreamResponse:
+        """Everything from a number on, and what comes, until the reader goes or is too slow."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        await response.prepare(request)
+        try:
+            while not self.is_closed:
+                moved = self.moved
+                news = await self.more(after)
+                if news is None:
+                    break
+                after, chunk = news
+                if chunk:
+                    await write(response, chunk)
+                elif not await happens(moved, COMMENT_SECONDS):
+                    await write(response, b": still here\n\n")
+        except TimeoutError:
+            self._metrics.readers_cut.inc()
+            if request.transport is not None:
+                request.transport.abort()
+        except ConnectionError:
+            pass
+        return response
+
+
+class Feed(Serial):
+    """Serves `GET /_berth/story`."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """A page, or the stream where it is asked for."""
@@ -66,30 +97,20 @@ class Feed(Bell):
             return refused("after and limit are numbers.")
         if after < 0 or not 1 <= limit <= PAGE_LINES_MAX:
             return refused(f"after is 0 or more, limit is 1 to {PAGE_LINES_MAX}.")
-        if "text/event-stream" in request.headers.get("Accept", "") or request.query.get("stream") == "1":
-            return await self._stream(request, after)
+        if wants_stream(request):
+            return await self.stream(request, after)
         lines, newest = await self._store.story(after, limit)
         return as_json({"lines": lines, "newest": newest})
 
-    async def _stream(self, request: web.Request, after: int) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-        await response.prepare(request)
-        try:
-            while not self.is_closed:
-                moved = self.moved
-                lines, _ = await self._store.story(after, PAGE_LINES)
-                if lines:
-                    after = lines[-1][0]
-                    await write(response, b"".join(_event(number, line) for number, line in lines))
-                elif not await happens(moved, COMMENT_SECONDS):
-                    await write(response, b": still here\n\n")
-        except TimeoutError:
-            self._metrics.readers_cut.inc()
-            if request.transport is not None:
-                request.transport.abort()
-        except ConnectionError:
-            pass
-        return response
+    async def more(self, after: int) -> tuple[int, bytes]:
+        """The next lines."""
+        lines, _ = await self._store.story(after, PAGE_LINES)
+        return lines[-1][0] if lines else after, b"".join(_event(number, line) for number, line in lines)
+
+
+def wants_stream(request: web.Request) -> bool:
+    """Whether a reader stays."""
+    return "text/event-stream" in request.headers.get("Accept", "") or request.query.get("stream") == "1"
 
 
 def _event(number: int, line: StoryLine) -> bytes:

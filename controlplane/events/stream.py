@@ -8,22 +8,16 @@ kept is told so (410).
 import msgspec
 from aiohttp import web
 
-from controlplane.events.feed import COMMENT_SECONDS, Bell, as_json, happens, refused, write
-from controlplane.metrics import Metrics
-from controlplane.store.port import EventPage, Store
+from controlplane.events.feed import Serial, as_json, refused, wants_stream
+from controlplane.store.port import EventPage
 
 PAGE_EVENTS = 500
 PAGE_EVENTS_MAX = 5000
 _GONE = 410
 
 
-class EventStream(Bell):
+class EventStream(Serial):
     """Serves it."""
-
-    def __init__(self, store: Store, metrics: Metrics) -> None:
-        super().__init__()
-        self._store = store
-        self._metrics = metrics
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """A page, or the stream where it is asked for. Without `after`: from the oldest that is kept."""
@@ -39,32 +33,17 @@ class EventStream(Bell):
         if after < page.forgotten:
             sentence = f"Events up to {page.forgotten} are no longer kept; ask with after={page.forgotten} or more."
             return refused(sentence, status=_GONE, forgotten=page.forgotten)
-        if "text/event-stream" in request.headers.get("Accept", "") or request.query.get("stream") == "1":
-            return await self._stream(request, after)
+        if wants_stream(request):
+            return await self.stream(request, after)
         rows = [{"sequence": number, "event": msgspec.Raw(body)} for number, body in page.rows]
         return as_json({"events": rows, "newest": page.newest})
 
-    async def _stream(self, request: web.Request, after: int) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-        await response.prepare(request)
-        try:
-            while not self.is_closed:
-                moved = self.moved
-                page = await self._store.events(after, PAGE_EVENTS)
-                if after < page.forgotten:
-                    break  # too slow: what is missing has gone, and the next request is told so
-                if page.rows:
-                    after = page.rows[-1][0]
-                    await write(response, b"".join(_lines(page)))
-                elif not await happens(moved, COMMENT_SECONDS):
-                    await write(response, b": still here\n\n")
-        except TimeoutError:
-            self._metrics.readers_cut.inc()
-            if request.transport is not None:
-                request.transport.abort()
-        except ConnectionError:
-            pass
-        return response
+    async def more(self, after: int) -> tuple[int, bytes] | None:
+        """The next events; None: too slow, what is missing has gone, and the next request is told so."""
+        page = await self._store.events(after, PAGE_EVENTS)
+        if after < page.forgotten:
+            return None
+        return (page.rows[-1][0], b"".join(_lines(page))) if page.rows else (after, b"")
 
 
 def _lines(page: EventPage) -> list[bytes]:

@@ -5,19 +5,15 @@ Source: botocore's CloudWatch Logs model (2014-03-28), API reference; error text
 
 import time
 from collections.abc import Awaitable, Callable
-from functools import cache
 from typing import Any
-
-from botocore.loaders import Loader
-from botocore.model import ServiceModel
 
 from controlplane.logs.pattern import matcher
 from controlplane.logs.store import GROUPS_MAX, LogEvent, LogStore, LogStream, Span
+from wire import models
 from wire.arn import ArnMaker
-from wire.errors import AwsError, InvalidParameterException, SerializationException, UnknownOperationException
+from wire.errors import AwsError, InvalidParameterException, UnknownOperationException
 from wire.logs import EVENTS_MAX, MESSAGE_BYTES_MAX
 from wire.numerals import whole
-from wire.shape_checks import FaultKind, faults
 
 ANSWER_BYTES_MAX = 1024 * 1024
 """Source: `GetLogEvents` (as many events as fit in 1 MB)."""
@@ -43,12 +39,7 @@ class LogsApi:
         """
         if operation not in _OPERATIONS:
             raise UnknownOperationException(f"CloudWatch Logs' {operation[:100]} is not served here.")
-        request = {name: value for name, value in body.items() if value is not None}
-        for fault in faults(_model().operation_model(operation).input_shape, request):
-            if fault.kind is FaultKind.TYPE:
-                raise SerializationException(fault.message)
-            if fault.kind is not FaultKind.UNKNOWN:
-                raise InvalidParameterException(fault.message)
+        request = models.checked(models.LOGS, operation, body, code=InvalidParameterException.code)
         answer = await _OPERATIONS[operation](self, request)
         return answer or {}
 
@@ -259,10 +250,3 @@ def _missing(noun: str) -> AwsError:
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
-
-
-@cache
-def _model() -> ServiceModel:
-    loader = Loader(extra_search_paths=[], include_default_search_paths=False)
-    loader.search_paths.append(Loader.BUILTIN_DATA_PATH)
-    return ServiceModel(loader.load_service_model("logs", "service-2"), "logs")

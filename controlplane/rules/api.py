@@ -5,12 +5,9 @@ Source: botocore's EventBridge model, EventBridge API reference; error texts as 
 """
 
 from collections.abc import Callable, Iterable
-from functools import cache
 from typing import Any
 
 import msgspec
-from botocore.loaders import Loader
-from botocore.model import ServiceModel
 
 from controlplane.api.paging import PAGE_SIZE_MAX, page
 from controlplane.committing import Committer
@@ -19,9 +16,9 @@ from controlplane.core.rules import Rule
 from controlplane.core.view import Draft, View
 from controlplane.rules import pattern, targets, timing
 from controlplane.store.port import Store
-from wire.errors import AwsError, InvalidParameterException, SerializationException, UnknownOperationException
+from wire import models
+from wire.errors import AwsError, InvalidParameterException, UnknownOperationException
 from wire.events import BUS, RULES_MAX, TARGETS_MAX
-from wire.shape_checks import FaultKind, faults
 
 ENABLED = "ENABLED"
 _KEPT = ("Description", "RoleArn", "Tags")
@@ -207,12 +204,7 @@ def _checked(operation: str, body: Answer) -> Answer:
         raise UnknownOperationException(
             f"EventBridge's {operation[:100]} is not served here; rules with ECS targets are."
         )
-    request = {name: value for name, value in body.items() if value is not None}
-    for fault in faults(_model().operation_model(operation).input_shape, request):
-        if fault.kind is FaultKind.TYPE:
-            raise SerializationException(fault.message)
-        if fault.kind is not FaultKind.UNKNOWN:
-            raise _invalid(fault.message)
+    request = models.checked(models.EVENTS, operation, body, code="ValidationException")
     bus = request.get("EventBusName", BUS)
     if bus != BUS and not bus.endswith(f":event-bus/{BUS}"):
         raise AwsError(f"Event bus {bus[:256]} does not exist.", code="ResourceNotFoundException")
@@ -241,10 +233,3 @@ _WRITERS: dict[str, Callable[[RulesApi, Draft, Answer], Answer]] = {
     "EnableRule": RulesApi._enable_rule,  # noqa: SLF001
     "DisableRule": RulesApi._disable_rule,  # noqa: SLF001
 }
-
-
-@cache
-def _model() -> ServiceModel:
-    loader = Loader(extra_search_paths=[], include_default_search_paths=False)
-    loader.search_paths.append(Loader.BUILTIN_DATA_PATH)
-    return ServiceModel(loader.load_service_model("events", "service-2"), "events")

@@ -22,9 +22,10 @@ from controlplane.core.scaling.model import (
 )
 from controlplane.core.view import Draft, View
 from controlplane.rules.timing import ScheduleError
-from controlplane.scaling import models, shapes, timing
+from controlplane.scaling import shapes, timing
 from controlplane.scaling.shapes import invalid
 from controlplane.store.port import Store
+from wire import models
 from wire.errors import AwsError, UnknownOperationException
 from wire.scaling import ACTIONS_MAX, DIMENSION, NAMESPACE, POLICIES_MAX, TARGETS_MAX
 

@@ -17,9 +17,10 @@ from controlplane.core.rollouts import Alarm
 from controlplane.core.scaling.metrics import PERIOD_SECONDS, Metric, Samples, Statistic, metric, one
 from controlplane.core.scaling.model import Comparison, MetricAlarm
 from controlplane.core.view import Draft, View
-from controlplane.scaling import models, shapes
+from controlplane.scaling import shapes
 from controlplane.scaling.minutes import Minutes
 from controlplane.store.port import Store
+from wire import models
 from wire.errors import AwsError, UnknownOperationException
 from wire.scaling import METRIC_DATA_MAX
 from wire.story import Kind

@@ -17,7 +17,7 @@ from typing import IO, TypeVar
 import msgspec
 
 from controlplane.core.batch import Batch
-from controlplane.core.plan import Conflict, Key, Plan
+from controlplane.core.plan import Key, Plan
 from controlplane.core.record import Record
 from controlplane.core.state import State
 from controlplane.store.feed import Feed
@@ -200,7 +200,7 @@ class SqliteStore:
             try:
                 batch.accept(one.plan)
                 one.events = self._emit(one.plan, self._state, batch) if one.plan.changed else []
-            except (Conflict, AssertionError) as refusal:
+            except Exception as refusal:  # noqa: BLE001 - also a mistake of ours: an error to its caller, to nobody else
                 refused.append((one, refusal))
             else:
                 accepted.append(one)

@@ -9,11 +9,13 @@ from typing import Any
 
 import aiohttp
 import boto3
+import pytest
 from botocore.config import Config as ClientConfig
+from botocore.exceptions import ClientError
 
 from controlplane.core.state import State
 from controlplane.server import ControlPlane
-from wire import ecs_shapes, envelope
+from wire import ecs_shapes, envelope, models
 
 WAIT_SECONDS = 60
 
@@ -50,6 +52,42 @@ class Ecs:
 def _check(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
     if response_dict["status_code"] == 200:
         faults = ecs_shapes.response_faults(operation_model.name, json.loads(response_dict["body"]))
+        assert not faults, faults
+
+
+class Client:
+    """boto3's client of one of ECS's neighbours, as `Ecs`."""
+
+    def __init__(self, service: str, url: str) -> None:
+        self._client = boto3.client(
+            service,
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id="any",
+            aws_secret_access_key="any",
+            config=ClientConfig(retries={"max_attempts": 0}),
+        )
+        self._client.meta.events.register(f"before-parse.{service}", partial(_check_neighbour, service))
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        async def call(**members: Any) -> Any:
+            return await asyncio.to_thread(partial(method, **members))
+
+        return call
+
+    async def refused(self, name: str, **members: Any) -> tuple[str, str]:
+        """Code and message of the refusal."""
+        with pytest.raises(ClientError) as refusal:
+            await getattr(self, name)(**members)
+        error = refusal.value.response["Error"]
+        return error["Code"], error["Message"]
+
+
+def _check_neighbour(service: str, operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
+    if response_dict["status_code"] == 200:
+        faults = models.answer_faults(service, operation_model.name, json.loads(response_dict["body"]))
         assert not faults, faults
 
 

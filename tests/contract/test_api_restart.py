@@ -77,8 +77,9 @@ async def test_killed_in_the_middle_of_a_deployment(tmp_path: Path) -> None:
             old = {arn for agent in agents for arn in agent.tasks}
             for agent in agents:
                 agent.obedient = False
+            told = len(one.told)
             await ecs.update_service(service="web", taskDefinition="web:2")
-            await one.is_told_of(len(one.told) + 1)
+            await one.is_told_of(told + 1)
             await program.end(signal.SIGKILL)
             await asyncio.gather(*(agent.closed() for agent in agents))
 

@@ -9,11 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from apiside import Ecs, definition, until
-from botocore.config import Config as ClientConfig
-from botocore.exceptions import ClientError
+from apiside import Client, Ecs, definition, until
 from scripted_agent import ScriptedAgent
 
 from controlplane.config import Config
@@ -41,37 +38,9 @@ async def aws(url: str, *words: str) -> Any:
     return json.loads(out) if out.strip() else None
 
 
-class Events:
-    """boto3's client as coroutines."""
-
-    def __init__(self, url: str) -> None:
-        self._client = boto3.client(
-            "events",
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
-            config=ClientConfig(retries={"max_attempts": 0}),
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._client, name)
-
-        async def call(**members: Any) -> Any:
-            return await asyncio.to_thread(partial(method, **members))
-
-        return call
-
-    async def refused(self, name: str, **members: Any) -> tuple[str, str]:
-        with pytest.raises(ClientError) as refusal:
-            await getattr(self, name)(**members)
-        error = refusal.value.response["Error"]
-        return error["Code"], error["Message"]
-
-
 @pytest.fixture
-def events(plane: ControlPlane) -> Events:
-    return Events(plane.url)
+def events(plane: ControlPlane) -> Client:
+    return Client("events", plane.url)
 
 
 async def test_the_aws_cli_makes_a_schedule(plane: ControlPlane) -> None:
@@ -91,7 +60,7 @@ async def test_the_aws_cli_makes_a_schedule(plane: ControlPlane) -> None:
     assert (await aws(url, "sts", "get-caller-identity"))["Account"] == "123456789012"
 
 
-async def test_rules_by_boto3(events: Events) -> None:
+async def test_rules_by_boto3(events: Client) -> None:
     wanted = json.dumps({"source": ["aws.ecs"]})
     await events.put_rule(Name="a", ScheduleExpression="rate(1 hour)", State="DISABLED", Description="an hour")
     await events.put_rule(Name="b", EventPattern=wanted)
@@ -115,7 +84,7 @@ async def test_rules_by_boto3(events: Events) -> None:
     assert [rule["State"] for rule in (await events.list_rules())["Rules"]] == ["DISABLED"]
 
 
-async def test_what_cannot_be_is_refused_as_aws_does(plane: ControlPlane, events: Events) -> None:
+async def test_what_cannot_be_is_refused_as_aws_does(plane: ControlPlane, events: Client) -> None:
     revision = plane.store.view().revision
     assert await events.refused("put_rule", Name="a", ScheduleExpression="rate(1 minutes)") == (
         "ValidationException",
@@ -156,14 +125,14 @@ async def test_what_cannot_be_is_refused_as_aws_does(plane: ControlPlane, events
     ],
 )
 async def test_what_reads_as_no_number_and_no_json_is_the_callers_fault(
-    events: Events, operation: str, members: dict[str, Any]
+    events: Client, operation: str, members: dict[str, Any]
 ) -> None:
     await events.put_rule(Name="a", ScheduleExpression="rate(1 hour)")
     code, _ = await events.refused(operation, **members)
     assert code in ("ValidationException", "InvalidEventPatternException")
 
 
-async def test_pages_of_rules_stay_right_while_rules_come_and_go(events: Events) -> None:
+async def test_pages_of_rules_stay_right_while_rules_come_and_go(events: Client) -> None:
     for name in ("b", "c", "d"):
         await events.put_rule(Name=name, ScheduleExpression="rate(1 hour)")
     first = await events.list_rules(Limit=2)
@@ -172,7 +141,7 @@ async def test_pages_of_rules_stay_right_while_rules_come_and_go(events: Events)
     assert [rule["Name"] for rule in (await events.list_rules(NextToken=first["NextToken"]))["Rules"]] == ["d"]
 
 
-async def test_an_event_starts_a_task(plane: ControlPlane, ecs: Ecs, events: Events) -> None:
+async def test_an_event_starts_a_task(plane: ControlPlane, ecs: Ecs, events: Client) -> None:
     async with ScriptedAgent(plane.url):
         await ecs.register_task_definition(**definition("web"))
         await ecs.register_task_definition(**definition("after"))
@@ -190,7 +159,7 @@ async def test_an_event_starts_a_task(plane: ControlPlane, ecs: Ecs, events: Eve
 async def test_rules_outlive_the_process(tmp_path: Path) -> None:
     config = Config(port=0, data_dir=tmp_path)
     async with running(config) as plane:
-        await Events(plane.url).put_rule(Name="a", ScheduleExpression="rate(7 days)")
+        await Client("events", plane.url).put_rule(Name="a", ScheduleExpression="rate(7 days)")
         before = plane.store.view().record(Rule, "a")
     async with running(config) as plane:
         assert plane.store.view().record(Rule, "a") == before

@@ -15,8 +15,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from apiside import Ecs, until
-from scalingside import WEB, Client, register, serve
+from apiside import Client, Ecs, until
+from scalingside import WEB, register, serve
 from scripted_agent import ScriptedAgent
 from wire_player import Inbox
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
-from apiside import Ecs
-from scalingside import WEB, Client, register, serve
+from apiside import Client, Ecs
+from scalingside import WEB, register, serve
 
 from controlplane.config import Config
 from controlplane.server import ControlPlane, running

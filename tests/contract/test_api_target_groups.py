@@ -10,10 +10,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from apiside import Ecs, definition, until
+from apiside import Client, Ecs, definition, until
 from botocore.exceptions import ClientError
 from ports import free_port
-from scalingside import WEB, Client, register
+from scalingside import WEB, register
 from scripted_agent import ScriptedAgent
 
 from controlplane.config import Config

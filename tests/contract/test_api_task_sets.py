@@ -9,6 +9,7 @@ from apiside import Ecs, definition, until
 from botocore.exceptions import ClientError
 from scripted_agent import ScriptedAgent
 
+from berth.client import EcsClient
 from controlplane.core.model import Service, Task
 from controlplane.core.rollouts import ServiceDeployment
 from controlplane.server import ControlPlane
@@ -141,6 +142,13 @@ async def test_blue_green_with_a_webhook_and_a_pause(plane: ControlPlane, ecs: E
         assert (await ecs.describe_services(services=["web"]))["services"][0]["taskDefinition"].endswith("web:2")
     assert [told["lifecycleStage"] for told in webhook.told] == ["POST_SCALE_UP", "POST_SCALE_UP"]
     assert webhook.told[0]["resourceArn"] == arn
+    async with EcsClient(plane.url) as client:
+        events = [row["event"] for row in (await client.past_events(None))["events"]]
+    pauses = [event["detail"] for event in events if event["detail-type"] == "ECS Hook State Change"]
+    assert [pause["eventName"] for pause in pauses] == ["HOOK_AWAITING_ACTION", "HOOK_SUCCEEDED"]
+    assert {(p["hookId"], p["hookType"], p["lifecycleStage"], p["serviceDeploymentArn"]) for p in pauses} == {
+        (hook_id, "PAUSE", "POST_TEST_TRAFFIC_SHIFT", arn)
+    }
     assert webhook.told[0]["executionDetails"]["serviceArn"] == updated["service"]["serviceArn"]
 
 

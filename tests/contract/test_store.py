@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -19,7 +18,7 @@ from controlplane.core.plan import Conflict, Key, Plan
 from controlplane.core.state import State
 from controlplane.core.view import Draft
 from controlplane.store.memory import MemoryStore
-from controlplane.store.port import Store, StoreBusy, StoreClosed, StoreForeign
+from controlplane.store.port import Store, StoreBusy, StoreClosed
 from controlplane.store.sqlite import SqliteStore
 from wire.holds import Hold, Proof
 from wire.resources import Amounts
@@ -326,17 +325,6 @@ async def test_a_disk_that_fails_is_an_error_to_the_caller_and_changes_nothing(t
     reopened = SqliteStore(tmp_path / "store.sqlite")
     assert contents(reopened.view()) == before
     await reopened.close()
-
-
-async def test_a_file_of_another_version_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "store.sqlite"
-    with sqlite3.connect(path) as database:
-        database.execute("CREATE TABLE records (place INTEGER PRIMARY KEY, tbl, key, revision, body)")
-    database.close()
-    before = path.read_bytes()
-    with pytest.raises(StoreForeign, match=r"is a file of another version of berth; .*\.$"):
-        SqliteStore(path)
-    assert path.read_bytes() == before
 
 
 async def test_a_transaction_that_has_enough_records_takes_no_further_plan(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from controlplane.core.model import Cluster
-from controlplane.core.plan import Conflict
+from controlplane.core.plan import Conflict, Plan
 from controlplane.core.view import Draft
 from controlplane.store.memory import MemoryStore
 from controlplane.store.port import Store
@@ -39,4 +39,22 @@ async def test_the_view_after_a_conflict_is_fresh(kind: str, tmp_path: Path) -> 
     assert cluster is not None
     assert cluster.arn == "5"
     assert max(conflicts) <= 4, "each conflict is one other's commit"
+    await store.close()
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_a_plan_that_breaks_the_check_is_an_error_to_its_caller_alone(kind: str, tmp_path: Path) -> None:
+    def emit(plan: Plan, *_: object) -> list[bytes]:
+        return {"good": [b"1"]}[plan.cause]
+
+    store: Store = MemoryStore(emit=emit) if kind == "memory" else SqliteStore(tmp_path / "store.sqlite", emit=emit)
+
+    async def put(name: str, cause: str) -> int:
+        draft = Draft(store.view(), now=1, cause=cause)
+        draft.put(Cluster(name=name, arn=""))
+        return await asyncio.wait_for(store.commit(draft.plan()), 10)
+
+    outcomes = await asyncio.gather(put("a", "good"), put("b", "bad"), put("c", "good"), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [int, KeyError, int]
+    assert sorted(cluster.name for cluster in store.view().records(Cluster)) == ["a", "c"]
     await store.close()

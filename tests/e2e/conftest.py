@@ -18,10 +18,12 @@ from pathlib import Path
 import boto3
 import botocore.config
 import docker
+import ports
 import pytest
 import witness
 from docker_events import DockerEvents
 
+from agent.local.listen import INTROSPECTION_PORT, METADATA_PORT
 from agent.runtime.connection import sweep
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +51,7 @@ class World:
     keys = ("any", "any")
 
     def __init__(self, path, port):
+        ports.hold(INTROSPECTION_PORT, METADATA_PORT)
         self.path = path
         self.port = port
         self.run = f"test-{HERE}-{os.getpid()}-{uuid.uuid4().hex[:12]}"

@@ -110,7 +110,9 @@ class DockerEvents:
     def told(self):
         """The events as text, for whoever looks for the cause of a failure."""
         words = ("signal", "exitCode", "com.amazonaws.ecs.container-name")
-        rows = ((a, i, {w: its[w] for w in words if w in its}, at) for a, i, its, at in list(self.rows))
+        rows = (
+            (a, i, {w: its[w] for w in words if w in its}, at) for a, i, its, at in list(self.rows) if "exec_" not in a
+        )
         return "\n".join(f"{at:.3f} {action} {docker_id[:12]} {its}" for action, docker_id, its, at in rows)
 
     def close(self):

@@ -147,6 +147,15 @@ def scale_in_keeps_the_balance(step: Step) -> None:
     assert hosts[task.instance] == max(hosts[other.instance] for other in here), "not the fullest instance"
 
 
+def below_the_floor_nobody_is_given_up(step: Step) -> None:
+    """While too few are healthy, an old task that may yet be is not stopped for the new ones."""
+    before = step.before
+    if len(before.healthy(before.live)) < step.after.floor and before.service.scheduling is Scheduling.REPLICA:
+        older = [task for task in step.stopped if task.deployment != step.after.newest.id]
+        young = [task for task in older if before.sound(task) is Soundness.SETTLING]
+        assert not young or before.is_staged, "given up too early"
+
+
 def a_failed_deployment_starts_nothing(step: Step) -> None:
     """FAILED deployments start no more tasks."""
     failed = {d.id for d in step.after.service.deployments if d.rollout_state == "FAILED"}
@@ -211,8 +220,10 @@ def complete_means_whole_and_healthy(step: Step) -> None:
     was = {d.id: d.rollout_state for d in before.service.deployments}
     newest = after.newest
     if newest.rollout_state == "COMPLETED" and was.get(newest.id) != "COMPLETED":
-        assert {task.deployment for task in after.live} <= {newest.id}, "others are still there"
-        assert len(after.healthy(after.live)) == after.service.desired_count == len(after.live), "not whole and healthy"
+        is_daemon = after.service.scheduling is Scheduling.DAEMON  # whose task is the last to leave what drains
+        here = [task for task in after.live if not (is_daemon and after.drains(task))]
+        assert {task.deployment for task in here} <= {newest.id}, "others are still there"
+        assert len(after.healthy(here)) == after.service.desired_count == len(here), "not whole and healthy"
 
 
 def green_is_healthy_before_it_has_traffic(step: Step) -> None:
@@ -265,12 +276,14 @@ def what_serves_is_gone_back_to(step: Step) -> None:
     assert newest.revision == step.before.service.settled, "gone back to something else"
     standing = {d.revision: d.id for d in step.before.service.deployments}
     assert newest.id == standing.get(newest.revision, newest.id), "a deployment that is there was made again"
-    assert not step.after.service.settled, "what is under way can not be gone back to"
+    is_done = newest.rollout_state == "COMPLETED"
+    assert is_done or not step.after.service.settled, "what is under way can not be gone back to"
 
 
 RULES = (
     a_daemon_takes_over_in_place,
     what_serves_is_gone_back_to,
+    below_the_floor_nobody_is_given_up,
     the_floor_holds,
     the_ceiling_holds,
     what_is_not_healthy_goes_first,

@@ -145,16 +145,51 @@ class AnyService(RuleBasedStateMachine):
             self.heal()
             self.world.run(seconds)
 
+    @rule(step=st.sampled_from([-1, -1, 2]), protected=st.integers(0, 2))
+    def resize_in_health(self, step: int, protected: int) -> None:
+        """By a little, and from rest: which one goes is a choice then."""
+        self.rest(protected)
+        count = self.world.service(self.service).desired_count
+        self.world.update(self.service, desired_count=min(max(0, count + step), 5))
+        self.wait_in_health(5)
+
+    @rule(protected=st.integers(0, 2))
+    def deploy_in_health(self, protected: int) -> None:
+        """From rest, and to the end of what can be reached in health."""
+        self.rest(protected)
+        self.deploy(is_bad=False)
+        self.wait_in_health(30)
+
+    @rule(count=st.integers(1, 3), seconds=st.sampled_from([1, 30]))
+    def fall_ill_in_health(self, count: int, seconds: float) -> None:
+        """From rest, some fail their checks, and nobody says at once how those fare who stand in."""
+        self.rest(0)
+        for task in self._running()[:count]:
+            self.world.health(task.arn, HealthStatus.UNHEALTHY)
+        self.world.run(seconds)
+
+    def rest(self, protected: int) -> None:
+        """All that can be healthy is; every task, or every second one, is protected."""
+        self.wait_in_health(30)
+        for task in self.world.live(self.service)[::protected] if protected else ():
+            self.world.protect(task.arn, 60)
+
     def teardown(self) -> None:
         """Left alone and with good tasks, the service comes to what it wants."""
         if not hasattr(self, "before"):
             return
         self.bad.clear()
         self.world.alarm("errors", rings=False)
+        self.world.update(self.service, minimum_healthy_percent=0, maximum_percent=200)
+        for _ in range(12):
+            self.heal()
+            self.world.run(10)
+        drained = {i.arn for i in self.world.state.records(Instance) if i.status is InstanceStatus.DRAINING}
+        assert not [task for task in self.world.live(self.service) if task.instance in drained], "it has not drained"
         for arn in self.world.hosts:
             instance = msgspec.structs.replace(self.world.state.record(Instance, arn), status=InstanceStatus.ACTIVE)
             self.world.decide("back", lambda draft, i=instance: draft.put(i))
-        self.world.update(self.service, minimum_healthy_percent=0, maximum_percent=200, desired_count=3)
+        self.world.update(self.service, desired_count=3)
         self.world.deploy(self.service, self.world.define(SMALL, stop_timeout=30, is_checked=self.is_checked))
         for _ in range(60):
             self.heal()
@@ -202,5 +237,5 @@ class AnyService(RuleBasedStateMachine):
 
 TestAnyService = AnyService.TestCase
 TestAnyService.settings = settings(
-    max_examples=40, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=50, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

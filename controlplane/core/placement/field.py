@@ -263,7 +263,9 @@ def scattered(indexes: Integers) -> Hashes:
 
 def ranked(hashes: Hashes, draw: int) -> Hashes:
     """A random order of all instances, from one draw of 64 bits: the rank of each, the least first."""
-    return (hashes ^ np.uint64(draw)) * np.uint64(draw | 1)
+    ranks: Hashes = hashes ^ np.uint64(draw)
+    ranks *= np.uint64(draw | 1)
+    return ranks
 
 
 def _has_ports(room: Room, want: Amounts) -> bool:

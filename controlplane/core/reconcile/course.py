@@ -71,7 +71,7 @@ def finish(look: Look, formation: Formation) -> None:
     steady = is_steady(look, formation)
     if primary.rollout_state == "IN_PROGRESS" and _is_done(look, formation, steady=steady):
         if course is None or _has_baked(look, course):
-            look.service = deployments.complete(look.draft, look.service, course, look.names)
+            look.service = deployments.complete(look.draft, look.service, current(look), look.names)
     elif course is not None and course.baking_since is not None:
         look.draft.put(msgspec.structs.replace(course, baking_since=None))
     if steady and len(look.service.deployments) == 1 and primary.rollout_state != "FAILED":

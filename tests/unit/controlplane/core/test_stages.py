@@ -287,3 +287,17 @@ def test_a_hook_is_told_the_weights_where_traffic_moves_and_its_own_words_again(
     ]
     noted = after(run, Answer(hookStatus="IN_PROGRESS", hookDetails={"b": 2}), 0)
     assert payload(world.course(service), noted)["hookDetails"] == {"a": 1, "b": 2}
+
+
+def test_a_hook_that_never_answers_on_the_way_back_is_waited_for_no_longer_than_it_may_take() -> None:
+    hook = Hook(kind=HookKind.WEBHOOK, target="http://x", stages=(Stage.TEST_TRAFFIC_SHIFT,), timeout_minutes=5)
+    world, service = staged(hooks=(hook,), bake_minutes=60)
+    world.run(5)
+    answer(world, service, "SUCCEEDED")
+    world.run(5)
+    world.decide("stop", lambda draft: deployments.step(draft, world.course(service), RolloutStatus.ROLLBACK_REQUESTED))
+    world.run(290)
+    assert world.course(service).status is RolloutStatus.ROLLBACK_IN_PROGRESS
+    world.run(30)
+    assert world.course(service).status is RolloutStatus.ROLLBACK_SUCCESSFUL
+    assert [run.status for run in world.course(service).hooks] == ["SUCCEEDED", "TIMED_OUT"]

@@ -1,0 +1,27 @@
+"""A file that another version wrote is left as it is, and whoever starts is told so in one sentence."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from controlplane.store.port import StoreForeign
+from controlplane.store.sqlite import SqliteStore
+
+
+def test_a_file_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE records (place INTEGER PRIMARY KEY, tbl, key, revision, body)")
+        database.commit()
+    before = path.read_bytes()
+    with pytest.raises(StoreForeign, match=r"is a file of another version of berth; .*\.$"):
+        SqliteStore(path)
+    assert path.read_bytes() == before
+
+
+async def test_a_new_file_gets_our_format(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    await SqliteStore(path).close()
+    await SqliteStore(path).close()
