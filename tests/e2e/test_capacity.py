@@ -20,6 +20,8 @@ from wire.story import Kind, StoryLine
 pytestmark = pytest.mark.docker
 
 CLEANED_WITHIN_SECONDS = 60
+LONG_WARMUP_SECONDS = 10_000
+"""A minute on the fast clock: no agent takes so long to start, so nothing is bought twice."""
 SIZE = {"cpu": 512, "memory": 3000}
 """Four fit on an r5.large."""
 
@@ -104,14 +106,23 @@ async def serve(client: EcsClient, desired: int, **environment: str) -> None:
     await client.call("CreateService", serviceName="web", taskDefinition="web", desiredCount=desired)
 
 
+async def warm_up(it: World, seconds: int) -> None:
+    """Another warm-up of the provider's, on the scaler's clock."""
+    settings = {"managedScaling": {"instanceWarmupPeriod": seconds}}
+    await it.client.call("UpdateCapacityProvider", name="cp", autoScalingGroupProvider=settings)
+
+
 async def test_a_service_grows_and_shrinks_and_its_hosts_with_it(tmp_path: Path) -> None:
     """4 -> 12 -> 2 tasks: hosts are bought, join as their provider's, take tasks; they empty, drain and leave."""
-    # On this clock the warm-up is ten seconds: an agent has started by then, on a busy machine too.
-    async with world(tmp_path, "asg,max=6,boot=60s,warmup=1500,provider=cp,type=r5.large", scale=150) as it:
+    group = f"asg,max=6,boot=450s,warmup={LONG_WARMUP_SECONDS},provider=cp,type=r5.large"
+    async with world(tmp_path, group, scale=150) as it:
         await serve(it.client, 4, ON_TERM="quit", QUIT_SECONDS="1")
         await it.until(lambda: it.running() == 4, 60, "4 tasks run")
         assert it.acts() == [("scale-out", 2)], "from nothing two are launched"
         await it.client.call("UpdateService", service="web", desiredCount=12)
+        await warm_up(it, 1)
+        await it.until(lambda: len(it.acts()) == 2, 30, "one more is bought")
+        await warm_up(it, LONG_WARMUP_SECONDS)
         await it.until(lambda: it.running() == 12, 90, "12 tasks run")
         assert it.acts()[1:] == [("scale-out", 3)]
         instances = await it.instances()
