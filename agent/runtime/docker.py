@@ -50,6 +50,7 @@ from agent.runtime.spec import (
     create_config,
 )
 from agent.runtime.watch import Change, Die, EventStream
+from agent.slots import STARTS_MAX
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class DockerRuntime:
         self._owner = owner
         self._furnisher = furnisher
         self._pool = ThreadPoolExecutor(THREADS, "docker")
+        self._starts = ThreadPoolExecutor(STARTS_MAX, "docker-start")  # no signal waits behind a start
         self._pulls = ThreadPoolExecutor(PULLS_MAX, "docker-pull")  # a pull may take hours: none waits behind one
         self._clearing = ThreadPoolExecutor(CLEARING_MAX, "docker-clear")  # no signal waits behind a removal
         self._quick = connect(QUICK_SECONDS)
@@ -197,7 +199,7 @@ class DockerRuntime:
             except (docker.errors.APIError, requests.exceptions.RequestException) as error:
                 raise RuntimeCallError("CannotStartContainerError", explain(error)) from error
 
-        return self._looked_at(await self._call(start))
+        return self._looked_at(await self._call(start, self._starts))
 
     def _started(self, inspected: dict[str, Any]) -> dict[str, Any]:
         found = found_of(inspected)
@@ -370,7 +372,7 @@ class DockerRuntime:
         await self._exits.close()
         if self._shipper is not None:
             await self._shipper.close()
-        for pool in (self._pool, self._pulls, self._clearing):
+        for pool in (self._pool, self._starts, self._pulls, self._clearing):
             pool.shutdown(wait=False, cancel_futures=True)
 
 

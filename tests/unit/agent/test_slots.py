@@ -1,11 +1,11 @@
-"""Two starts at a time, in order; the next container is created meanwhile, and none beyond it."""
+"""Three starts at a time, in order; the next container is created meanwhile, and none beyond it."""
 
 import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
 
-from agent.slots import Slots, Turn
+from agent.slots import STARTS_MAX, Slots, Turn
 
 TASKS = 8
 
@@ -60,25 +60,31 @@ async def host():
         yield host
 
 
-async def test_two_start_and_one_is_ahead(host):
-    for number in range(3):
+def starting(host):
+    return sorted(number for turn, number in host.doing if turn is Turn.START)
+
+
+async def test_three_start_and_one_is_ahead(host):
+    for number in range(4):
         assert host.doing[-1] == (Turn.CREATE, number), "one after the other"
         await host.finish(Turn.CREATE, number)
-    assert sorted(host.doing) == [(Turn.START, 0), (Turn.START, 1)], "the third is created and waits, the fourth is not"
+    assert starting(host) == [0, 1, 2]
+    assert len(host.doing) == STARTS_MAX, "the fourth is created and waits, the fifth is not"
     await host.finish(Turn.START, 1)
-    assert sorted(host.doing) == [(Turn.START, 0), (Turn.START, 2), (Turn.CREATE, 3)]
+    assert starting(host) == [0, 2, 3]
+    assert (Turn.CREATE, 4) in host.doing
 
 
 async def test_all_of_them_start_in_order(host):
     while len(host.done) < 2 * TASKS:
-        assert sum(turn is Turn.START for turn, _ in host.doing) <= 2
+        assert len(starting(host)) <= STARTS_MAX
         assert sum(turn is Turn.CREATE for turn, _ in host.doing) <= 1
         await host.finish(*host.doing[0])
     assert [number for turn, number in host.done if turn is Turn.START] == list(range(TASKS))
 
 
 async def test_who_leaves_a_line_or_a_slot_holds_up_nobody(host):
-    for number in range(3):
+    for number in range(4):
         await host.finish(Turn.CREATE, number)
     waits = asyncio.create_task(host.start(7))  # a restart
     given = asyncio.create_task(host.start(6))
@@ -88,23 +94,24 @@ async def test_who_leaves_a_line_or_a_slot_holds_up_nobody(host):
     host.over[Turn.START, 0].set()
     host.over[Turn.START, 1].set()
     await settle()
-    assert [(turn, number) for turn, number in host.doing if turn is Turn.START] == [(Turn.START, 2), (Turn.START, 6)]
+    assert starting(host) == [2, 3, 6]
     given.cancel()
     await settle()
-    assert (Turn.CREATE, 3) in host.doing, "nobody waits for a start any more"
-    await host.finish(Turn.CREATE, 3)
-    assert (Turn.START, 3) in host.doing
+    assert (Turn.CREATE, 4) in host.doing, "nobody waits for a start any more"
+    await host.finish(Turn.CREATE, 4)
+    assert (Turn.START, 4) in host.doing
 
 
 async def test_a_slot_that_was_given_to_somebody_who_has_gone_is_free_again():
     slots = Slots()
     async with AsyncExitStack() as held:
-        for _ in range(2):
+        for _ in range(STARTS_MAX):
             await held.enter_async_context(slots.take(Turn.START))
         waits = asyncio.create_task(slots.take(Turn.START).__aenter__())
         await settle()
     waits.cancel()  # in the very turn of the loop in which it was given the slot
     await settle()
     assert waits.cancelled()
-    async with asyncio.timeout(60), slots.take(Turn.START), slots.take(Turn.START):
-        pass
+    async with asyncio.timeout(60), AsyncExitStack() as held:
+        for _ in range(STARTS_MAX):
+            await held.enter_async_context(slots.take(Turn.START))
