@@ -53,7 +53,7 @@ e2e: setup images compose-images  ## Run the tests on real containers
 
 soak: setup images  ## Run the tests that take minutes
 	@scripts/haproxy
-	$(PYTEST) -m soak tests
+	$(PYTEST) --timeout 3600 -m soak tests
 
 bench-agent: setup images  ## Time the agent beside plain Docker, in one run
 	$(BIN)/python tests/bench/bench_agent.py $(ARGS)
