@@ -45,7 +45,8 @@ async def engine_version() -> str:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        output, errors = await asyncio.wait_for(process.communicate(), CHECK_SECONDS)
+        async with asyncio.timeout(CHECK_SECONDS):
+            output, errors = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -73,7 +73,8 @@ class Child:
         self.is_wanted = False
         self._send(signal.SIGTERM)
         try:
-            await asyncio.wait_for(self._process.wait(), within_seconds)
+            async with asyncio.timeout(within_seconds):
+                await self._process.wait()
         except TimeoutError:
             self.kill()
             await self._process.wait()

@@ -364,7 +364,8 @@ class DevServer:
             start_new_session=True,
         )
         try:
-            output, _ = await asyncio.wait_for(process.communicate(), SWEEP_SECONDS)
+            async with asyncio.timeout(SWEEP_SECONDS):
+                output, _ = await process.communicate()
         except TimeoutError:
             process.kill()
             await process.wait()

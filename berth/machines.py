@@ -185,7 +185,8 @@ class Machines:
             start_new_session=True,
         )
         try:
-            await asyncio.wait_for(process.wait(), SWEEP_SECONDS)
+            async with asyncio.timeout(SWEEP_SECONDS):
+                await process.wait()
         except TimeoutError:
             process.kill()
             await process.wait()

@@ -53,7 +53,8 @@ async def _until_it_ends(
 ) -> Ending:
     while True:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(news.wait(), LOOK_SECONDS)
+            async with asyncio.timeout(LOOK_SECONDS):
+                await news.wait()
         news.clear()
         service, course = await _look(client, cluster, name)
         if counts(service) != shown:

@@ -166,7 +166,8 @@ class Executing:
         if not await self._tell(*session.target):
             return "The instance of the task is not connected."
         try:
-            agent = await asyncio.wait_for(asyncio.shield(session.agent), AGENT_SECONDS)
+            async with asyncio.timeout(AGENT_SECONDS):
+                agent = await asyncio.shield(session.agent)
         except TimeoutError:
             return "The agent of the task does not answer."
         bridge = Bridge(channel, agent)
@@ -224,7 +225,8 @@ class Bridge:
         """What the agent says goes to the client, to the end. Returns what went wrong, "" where nothing did."""
         await self._channel.send(Payload.HANDSHAKE_REQUEST, msgspec.json.encode(_HANDSHAKE))
         try:
-            await asyncio.wait_for(self._ready.wait(), HANDSHAKE_SECONDS)
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
+                await self._ready.wait()
         except TimeoutError:
             return "The handshake was not answered."
         async for frame in self._agent:

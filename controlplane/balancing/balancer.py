@@ -97,7 +97,8 @@ class Balancer:
     async def _work(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stirred.wait(), TICK_SECONDS if self._open else None)
+                async with asyncio.timeout(TICK_SECONDS if self._open else None):
+                    await self._stirred.wait()
             self._stirred.clear()
             await self.step()
 
