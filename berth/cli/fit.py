@@ -80,14 +80,32 @@ def fitted(kind: InstanceType, amounts: Amounts, reserved_memory_mib: int = 0) -
 
 
 def _table(rows: list[Fit]) -> Table:
+    """A row for all types that are the same to a scheduler."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("TYPE", "CPU", "MiB", "COPIES", "CPU LEFT", "MiB LEFT", "FULL BY"):
-        table.add_column(heading, justify="left" if heading in {"TYPE", "FULL BY"} else "right")
+    for heading in ("CPU", "MiB", "COPIES", "CPU LEFT", "MiB LEFT"):
+        table.add_column(heading, justify="right")
+    table.add_column("FULL BY")
+    table.add_column("TYPES", overflow="fold")
+    alike: dict[tuple[int, ...], list[Fit]] = {}
     for row in rows:
         kind = row.instance_type
-        numbers = (kind.cpu, kind.memory_mib, row.copies, row.cpu_left, row.memory_left_mib)
-        table.add_row(kind.name, *map(str, numbers), row.limit)
+        alike.setdefault((kind.cpu, kind.memory_mib, kind.gpus), []).append(row)
+    for (cpu, memory_mib, _), same in alike.items():
+        first = same[0]
+        numbers = (cpu, memory_mib, first.copies, first.cpu_left, first.memory_left_mib)
+        table.add_row(*map(str, numbers), first.limit, _names([row.instance_type.name for row in same]))
     return table
+
+
+def _names(names: list[str]) -> str:
+    """Types by their size: `large: m5 m5a`, or one whole name."""
+    if len(names) == 1:
+        return names[0]
+    families: dict[str, list[str]] = {}
+    for name in names:
+        family, _, size = name.partition(".")
+        families.setdefault(size, []).append(family)
+    return ", ".join(f"{size}: {' '.join(each)}" for size, each in families.items())
 
 
 def _gpus(amounts: Amounts) -> str:
