@@ -61,8 +61,9 @@ CLEARING_MAX = 2
 """Removals that run at once."""
 HTTP_CONFLICT = 409
 GONE_LOOKS, GONE_LOOK_SECONDS = 60, 0.5
-OOM_LOOKS, OOM_LOOK_SECONDS = 20, 0.05
 """How often, and how far apart, a task's containers are looked for before its volumes go."""
+OOM_LOOKS, OOM_LOOK_SECONDS = 20, 0.05
+"""The same for Docker's `oom` after the `die` of a container that nobody here killed."""
 
 
 class DockerRuntime:
