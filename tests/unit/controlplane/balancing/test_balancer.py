@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from scripted_proxy import ScriptedProxy
 
+from controlplane.balancing import balancer
 from controlplane.balancing.balancer import Balancer
 from controlplane.committing import Committer
 from controlplane.core import lifecycle
@@ -22,7 +23,7 @@ from wire.arn import ArnMaker
 from wire.resources import Amounts
 from wire.status import StopCode, TaskStatus
 
-GROUP = TargetGroup(arn="arn:tg", name="web", check=Check(path="/"), deregistration_delay_seconds=2)
+GROUP = TargetGroup(arn="arn:tg", name="web", check=Check(path="/"), deregistration_delay_seconds=1)
 WAIT_SECONDS = 60
 
 
@@ -114,7 +115,21 @@ async def test_from_activating_to_a_served_request_to_stopping(place: Place) -> 
     await place.until(lambda: place.proxy.picture.pools[0].servers == ())
 
 
-async def test_a_proxy_in_trouble_changes_no_task_and_is_told_of(place: Place) -> None:
+@pytest.mark.parametrize("turns", range(4))
+async def test_it_ends_though_something_happens_at_that_moment(turns: int) -> None:
+    place = Place()
+    job = asyncio.create_task(place.balancer.run())
+    await asyncio.sleep(0.05)
+    place.balancer._stirred.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    job.cancel()
+    done, _ = await asyncio.wait({job}, timeout=5)
+    assert done, "the cancellation was lost"
+
+
+async def test_a_proxy_in_trouble_changes_no_task_and_is_told_of(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(balancer, "AFTER_FAULT_SECONDS", 0.1)
     await place.until(lambda: place.task.targets[0].state == "healthy")
     place.proxy.trouble = "HAProxy does not start: it says nothing"
     await place.until(lambda: place.balancer.trouble == place.proxy.trouble)
