@@ -20,6 +20,7 @@ from berth.client import EcsClient
 from berth.errors import UserError
 from wire.arn import short_id
 from wire.extensions import INTROSPECTION_ATTRIBUTE
+from wire.resources import GPU
 
 LIMIT_SECONDS = 5
 DESCRIBE_MAX = 100
@@ -41,8 +42,13 @@ def _options(command: Any) -> Any:
 def list_hosts(endpoint: str, cluster: str) -> None:
     """List the hosts of a cluster: status, room that is left by the placement ledger, tasks."""
     table = Table("host", "instance id", "type", "zone", "status", "agent", "tasks", "free cpu", "free MiB", box=None)
-    for row in _hosts(endpoint, cluster):
+    hosts = _hosts(endpoint, cluster)
+    has_gpus = any(resource["name"] == GPU for row in hosts for resource in row["registeredResources"])
+    if has_gpus:
+        table.add_column("free GPUs")
+    for row in hosts:
         left = {resource["name"]: resource.get("integerValue", 0) for resource in row["remainingResources"]}
+        gpus = [id_ for each in row["remainingResources"] if each["name"] == GPU for id_ in each["stringSetValue"]]
         table.add_row(
             short_id(row["containerInstanceArn"]),
             row.get("ec2InstanceId", ""),
@@ -53,6 +59,7 @@ def list_hosts(endpoint: str, cluster: str) -> None:
             str(row["runningTasksCount"] + row["pendingTasksCount"]),
             str(left["CPU"]),
             str(left["MEMORY"]),
+            *([str(len(gpus))] if has_gpus else []),
         )
     Console(width=160 if not Console().is_terminal else None).print(table)
 

@@ -1,11 +1,14 @@
 """GPUs through the API: registered by id, placed by number, handed out by name."""
 
+import asyncio
 from typing import Any
 
 import aiohttp
 from apiside import Ecs, definition
+from click.testing import CliRunner
 from scripted_agent import ScriptedAgent
 
+from berth.__main__ import berth
 from controlplane.server import ControlPlane
 
 
@@ -48,6 +51,10 @@ async def test_each_task_gets_gpus_of_its_own(plane: ControlPlane, ecs: Ecs) -> 
         first = next(task for task in tasks if gpus_of(task) == ["GPU-a"])
         await ecs.stop_task(task=first["taskArn"])
         await ecs.wait("tasks_stopped", tasks=[first["taskArn"]])
+        listed = await asyncio.to_thread(CliRunner().invoke, berth, ["host", "list", "--endpoint", plane.url])
+        heading, *rows = (line.split() for line in listed.output.splitlines())
+        assert heading[-2:] == ["free", "GPUs"]
+        assert sorted(row[-1] for row in rows) == ["0", "1"]
         again = await ecs.run_task(taskDefinition="web")
         assert gpus_of(again["tasks"][0]) == ["GPU-a"]
 
