@@ -5,6 +5,7 @@ has the lines. The feed adds nothing to the story and leaves nothing out.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Any
 
 import msgspec
@@ -49,7 +50,7 @@ class Bell:
         self.wake()
 
 
-class Serial(Bell):
+class Serial(Bell, ABC):
     """Serves something numbered: a page of it as JSON, or the stream. What it is, a subclass says."""
 
     def __init__(self, store: Store, metrics: Metrics) -> None:
@@ -57,9 +58,9 @@ class Serial(Bell):
         self._store = store
         self._metrics = metrics
 
+    @abstractmethod
     async def more(self, after: int) -> tuple[int, bytes] | None:
         """What follows a number, as server-sent events, and the number behind it; None: the stream ends here."""
-        raise NotImplementedError
 
     async def stream(self, request: web.Request, after: int) -> web.StreamResponse:
         """Everything from a number on, and what comes, until the reader goes or is too slow."""
