@@ -30,7 +30,8 @@ class GroupSetting(msgspec.Struct, frozen=True, kw_only=True):
     protects_new: bool = False
     command: str = ""
     provider: str = ""
-    """Name of a capacity provider with managed scaling that is made for it, and is the cluster's default strategy."""
+    """Name of a capacity provider with managed scaling that is made for it, and the cluster's
+    default strategy where it has none."""
     target_percent: int = 100
     warmup_seconds: int = 300
     hooks: tuple[dict[str, Any], ...] = ()

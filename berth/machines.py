@@ -200,9 +200,12 @@ async def _unlocked(lock: Path) -> None:
     Raises:
         TimeoutError: one still has it.
     """
-    async with asyncio.timeout(LOCK_SECONDS):
-        while _is_held(lock):  # noqa: ASYNC110 - the kernel tells nobody when a lock is free
-            await asyncio.sleep(POLL_SECONDS)
+    try:
+        async with asyncio.timeout(LOCK_SECONDS):
+            while _is_held(lock):  # noqa: ASYNC110 - the kernel tells nobody when a lock is free
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise TimeoutError(f"{lock} is held by another agent") from None
 
 
 def _is_held(lock: Path) -> bool:

@@ -22,10 +22,9 @@ def service_model() -> ServiceModel:
     return models.model(models.ECS)
 
 
-@cache
 def operations() -> frozenset[str]:
     """Names of all operations that ECS has."""
-    return frozenset(service_model().operation_names)
+    return models.operations(models.ECS)
 
 
 def error_names(operation: str) -> frozenset[str]:

@@ -19,7 +19,7 @@ class OnTerm(StrEnum):
     QUIT = "quit"
     """Quit after `QUIT_SECONDS`."""
     IGNORE = "ignore"
-    """Nothing: it waits for SIGKILL."""
+    """Nothing: it waits for SIGKILL, unless a job has arrived (SIGUSR1)."""
     WORK = "work"
     """Work on for `JOB_SECONDS`, then quit."""
 

@@ -105,7 +105,7 @@ class Cgroups:
 
 
 def cpu_percent(before: Reading, after: Reading, cores: float) -> float | None:
-    """CPU between two readings, percent of the whole machine; None where no time has passed, or it ran backwards."""
+    """CPU between two readings, percent of `cores`; None where no time has passed, or it ran backwards."""
     elapsed = (after.at - before.at) * NANOSECONDS
     used = after.cpu_nanoseconds - before.cpu_nanoseconds
     return used / (elapsed * cores) * 100 if elapsed > 0 and used >= 0 else None

@@ -344,8 +344,10 @@ class DockerRuntime:
         if self._exits.is_old(die.docker_id, die.at):
             return
         is_strange = self._exits.is_strange(die.docker_id, die.exit_code) and not die.out_of_memory
+        out_of_memory = die.out_of_memory
         for _ in range(OOM_LOOKS if is_strange else 0):
-            if self._stream is None or self._stream.take_out_of_memory(die.docker_id):
+            out_of_memory = self._stream is not None and self._stream.take_out_of_memory(die.docker_id)
+            if out_of_memory or self._stream is None:
                 break
             await asyncio.sleep(OOM_LOOK_SECONDS)
         found = Found(
@@ -355,7 +357,7 @@ class DockerRuntime:
             life=ContainerLife.EXITED,
             finished_at=die.at,
             exit_code=die.exit_code,
-            error=OUT_OF_MEMORY if die.out_of_memory else "",
+            error=OUT_OF_MEMORY if out_of_memory else "",
         )
         if is_strange or die.docker_id not in self._without_ports:
             try:

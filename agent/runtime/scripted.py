@@ -280,7 +280,7 @@ class ScriptedRuntime:
         self._exit(container, code)
 
     def _say(self, container: _Container, words: str) -> None:
-        if self._sayings is not None and container.stream is not None:
+        if words and self._sayings is not None and container.stream is not None:
             self._sayings.say(container.stream, words)
 
     def _exit(self, container: _Container, code: int, error: str = "") -> None:

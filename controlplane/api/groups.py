@@ -294,6 +294,10 @@ def _hooks(shapes: Any) -> tuple[Hook, ...]:
 
 
 def _put(draft: Draft, group: Group, status: str) -> None:
+    try:  # what no model checks must not stand in the store: it could not be read again
+        group = msgspec.convert(msgspec.to_builtins(group), Group)
+    except msgspec.ValidationError as error:
+        raise InvalidParameterException(f"This is no group: {error}.") from None
     draft.put(msgspec.structs.replace(group, cause=draft.cause))
     draft.tell(
         Kind.GROUP,

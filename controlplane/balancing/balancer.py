@@ -19,6 +19,7 @@ from controlplane.core.names import Names
 from controlplane.core.rollouts import ServiceDeployment
 from controlplane.core.view import Draft
 from controlplane.store.port import Store, StoreClosed
+from wire.errors import AwsError
 
 TICK_SECONDS = 0.25
 """Between two looks while there are targets: how exact the ends of delays are, and how soon a passed check counts."""
@@ -100,7 +101,12 @@ class Balancer:
                 async with asyncio.timeout(TICK_SECONDS if self._open else None):
                     await self._stirred.wait()
             self._stirred.clear()
-            await self.step()
+            try:
+                await self.step()
+            except AwsError as error:  # others commit faster: the next look is a fresh one
+                log.warning("a look of the balancer was in vain", why=str(error))
+                self._stirred.set()
+                await asyncio.sleep(TICK_SECONDS)
 
     def _is_open(self, arn: str) -> bool:
         task = self._store.view().task(arn)

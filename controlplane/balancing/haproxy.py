@@ -133,11 +133,13 @@ class HaProxy:
                     preexec_fn=_tie,
                 )
             except OSError as error:
+                self._generation -= 1  # the former process serves on, at its own socket
                 raise ProxyError(not_found(self._program, error.strerror or "")) from None
         try:
             await self._wait_ready(process, log)
         except BaseException:  # a cancelled start leaves no process behind either
             await _end(process)
+            self._generation -= 1
             raise
         self._process = process
         self._former = [old for old in (*self._former, former) if old is not None and old.returncode is None]

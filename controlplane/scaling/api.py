@@ -4,6 +4,7 @@ What a policy then does stands in `core/scaling`. Source: botocore's model (2016
 Reference; error texts as AWS gives them where they are known.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -175,10 +176,11 @@ class AutoScalingApi:
             for policy in _of_resource(view.records(ScalingPolicy), body)
             if not body.get("PolicyNames") or policy.name in body["PolicyNames"]
         ]
-        rung = {arn: alarm.name for alarm in view.records(MetricAlarm) for arn in alarm.policies}
-        rows = [
-            shapes.policy_shape(p, self._arns, p.alarms or ((rung[p.arn],) if p.arn in rung else ())) for p in found
-        ]
+        rung: defaultdict[str, list[str]] = defaultdict(list)
+        for alarm in view.records(MetricAlarm):
+            for arn in alarm.policies:
+                rung[arn].append(alarm.name)
+        rows = [shapes.policy_shape(p, self._arns, p.alarms or tuple(rung[p.arn])) for p in found]
         return _page("ScalingPolicies", rows, body)
 
     # -- scheduled actions ---------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ def next_after(
     """
     behind = at if start_at is None else max(at, start_at - 1)
     due = _next(expression, behind, zone=_zone(zone), since=at if start_at is None else start_at)
-    if due is None or due <= at or (end_at is not None and due > end_at):
+    if due is None or due <= behind or (end_at is not None and due > end_at):
         return None
     return due
 

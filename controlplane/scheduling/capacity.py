@@ -27,7 +27,6 @@ LOOK_SECONDS_MIN = 0.05
 """Between two looks at least: commits come in crowds."""
 WEBHOOK_SECONDS = 5.0
 WEBHOOKS_AT_ONCE = 8
-FORGOTTEN_MAX = 100
 
 _CONCERNS = frozenset(kind.table for kind in (Task, Instance, Service, Cluster, CapacityProvider, Group, Machine))
 

@@ -96,13 +96,14 @@ class SqliteStore:
         self._places = asyncio.Semaphore(WAITING_PLANS_MAX)
         self._writer: asyncio.Task[None] | None = None
         self._is_open = True
+        self._database.execute(f"PRAGMA user_version = {FORMAT}")  # before any table: a file that was begun is ours
         self._rows = Rows(self._database)
         self._load()
         self._story = Tape(self._database, self._reader, "story", StoryLine, story_lines_kept)
         self._events = Tape(self._database, self._reader, "events", msgspec.Raw, events_kept)
 
     def _load(self) -> None:
-        self._database.executescript(f"{_SCHEMA} PRAGMA user_version = {FORMAT};")
+        self._database.executescript(_SCHEMA)
         revision, self._newest_line = self._database.execute("SELECT revision, line FROM newest").fetchone()
         self._state.load(self._rows.load(), revision)
 

@@ -97,6 +97,7 @@ async def test_a_group_is_made_changed_and_deleted(plane: ControlPlane) -> None:
         ("CreateAutoScalingGroup", {"AutoScalingGroupName": "b", "MaxSize": 1, "InstanceTypes": ["r9"]}, "nearest are"),
         ("CreateAutoScalingGroup", {"AutoScalingGroupName": "asg", "MaxSize": 1}, "exists already"),
         ("CreateAutoScalingGroup", {"AutoScalingGroupName": "b", "MaxSize": 1, "BootSeconds": -1}, "0 or more"),
+        ("CreateAutoScalingGroup", {"AutoScalingGroupName": "b", "MaxSize": 1, "Command": 5}, "This is no group"),
         ("SetDesiredCapacity", {"AutoScalingGroupName": "asg", "DesiredCapacity": 99}, "between MinSize 0"),
         ("SetDesiredCapacity", {"AutoScalingGroupName": "none", "DesiredCapacity": 1}, "there are: asg"),
         ("TerminateInstanceInAutoScalingGroup", {"InstanceId": "i-0"}, "is a member of a group"),

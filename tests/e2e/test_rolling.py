@@ -9,8 +9,7 @@ import pytest
 from berth_program import berth
 from botocore.config import Config
 from docker_events import DockerEvents
-
-from berth.checks import free_port
+from ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.soak]
 
@@ -54,7 +53,7 @@ class Deployer:
 
 
 def test_a_floor_that_holds_a_breaker_and_blue_beside_green(tmp_path: Path) -> None:
-    port = str(free_port("127.0.0.1"))
+    port = str(free_port())
     arguments = ("--hosts", "4", "--healthy-after", "1s", "--instance-type", "m5.large")
     with berth("dev", "--port", port, *arguments, tmp=tmp_path / "t") as dev:
         dev.wait_for("✓ connected")

@@ -8,8 +8,7 @@ import boto3
 import pytest
 from berth_program import berth, containers
 from botocore.config import Config
-
-from berth.checks import free_port
+from ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.soak]
 
@@ -27,7 +26,7 @@ def until(holds: Callable[[], bool], what: str) -> None:
 
 
 def test_a_service_grows_while_its_containers_are_busy_and_shrinks_again(tmp_path: Path) -> None:
-    control, port = tmp_path / "control", str(free_port("127.0.0.1"))
+    control, port = tmp_path / "control", str(free_port())
     control.mkdir()
     (control / "busy").touch()
     with berth(

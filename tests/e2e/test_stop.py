@@ -1,6 +1,5 @@
 """The stop, on real containers: signals, grace, exit codes and times as Docker records them."""
 
-import json
 import threading
 import time
 from datetime import datetime
@@ -222,4 +221,4 @@ def test_overrides_reach_the_container(host):
     stopped = host.wait_task(task, "STOPPED")
     assert stopped["containers"][0]["exitCode"] == 5
     host.until(lambda: host.docker.logs(stopped["containers"][0]["runtimeId"]) == b"b\n", "Docker has its line")
-    assert json.dumps(stopped["overrides"]["containerOverrides"][0]["command"])
+    assert stopped["overrides"]["containerOverrides"][0]["command"] == ["sh", "-c", 'echo "$A"; exit 5']

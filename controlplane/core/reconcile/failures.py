@@ -84,7 +84,7 @@ def own_tasks(deployment: Deployment, tasks: Sequence[Task]) -> list[Task]:
 
 
 def _is_new(draft: Draft, deployment: Deployment, task: Task) -> bool:
-    """Whether a task has failed to start, for the newest deployment, and nobody has counted it."""
+    """Whether a task of this deployment has failed to start, and nobody has counted it."""
     if task.stop_code is not StopCode.TASK_FAILED_TO_START or task.stopped_at is None or task.is_counted:
         return False
     return draft.revision_of((Task.table, task.arn)) > deployment.failures_before

@@ -181,7 +181,7 @@ def move_waiting(look: Look, team: Team) -> None:
     if not launching.waits(look.draft, look.service.cluster, strategy):
         expired = expired[: len(place(look.draft, request, look.dice).placed)]
     # Else whoever finds no other place waits in PROVISIONING, where managed scaling sees it.
-    look.has_moved = bool(expired)
+    look.has_moved = look.has_moved or bool(expired)
     look.stop(expired, proof=Proof.LEASE_EXPIRED)
 
 

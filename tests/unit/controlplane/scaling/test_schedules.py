@@ -38,6 +38,8 @@ def test_a_span_of_time() -> None:
     assert first == at("2026-04-01T22:00:00+00:00")
     assert next_after(nightly, first, zone="UTC", start_at=start, end_at=end) is None
     assert next_after("rate(1 hour)", NOW, zone="UTC", start_at=start) == start + 3600
+    assert next_after("at(2100-01-01T00:00:00)", NOW, zone="UTC", start_at=4e9) == 4102444800
+    assert next_after("at(2100-01-01T00:00:00)", NOW, zone="UTC", start_at=4.2e9) is None, "not before its start"
 
 
 @pytest.mark.parametrize(
