@@ -14,7 +14,7 @@ import structlog
 from aiohttp import web
 
 from controlplane.agents.reports import story_lines
-from controlplane.api import auth, neighbours
+from controlplane.api import auth, neighbours, our_requests
 from controlplane.api.call import Account, Answer, Call, Reader
 from controlplane.api.keys import KeyRing
 from controlplane.api.neighbours import Dialect
@@ -177,8 +177,8 @@ class Dispatcher:
         return web.Response(text=said, content_type="text/xml")
 
     async def _serve(self, operation: str, body: dict[str, Any], request: web.Request, request_id: str) -> Answer:
-        if operation not in OURS:
-            body = ecs_shapes.check_request(operation, body)
+        shapes = our_requests if operation in OURS else ecs_shapes
+        body = shapes.check_request(operation, body)
         call = Call(
             operation=operation,
             body=body,
