@@ -138,7 +138,8 @@ class SqliteStore:
 
     async def _read(self, tape: Tape[T], after: int, newest: int, limit: int) -> tuple[list[tuple[int, T]], int]:
         self._require_open()
-        return await asyncio.get_running_loop().run_in_executor(self._reading, tape.read, after, newest, limit)
+        from_ = min(after, newest)  # a number may be larger than SQLite's are
+        return await asyncio.get_running_loop().run_in_executor(self._reading, tape.read, from_, newest, limit)
 
     async def close(self) -> None:
         if not self._is_open:
