@@ -25,7 +25,7 @@ from controlplane.server import STORE_FILE, ControlPlane, running
 from controlplane.store.sqlite import SqliteStore
 from wire import envelope, events, extensions, logs, scaling
 
-EXAMPLES = 250
+EXAMPLES = 150
 EXAMPLES_SOAK = 6000
 REQUESTS_MAX = 5
 """Of one example: what one leaves behind, the next may stumble over."""
