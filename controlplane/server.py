@@ -191,7 +191,7 @@ class ControlPlane(Parts):
             self.sessions.wake_all()
             async for commit in watch:
                 self._ring()
-                self._wake_sessions(commit)
+                await self._wake_sessions(commit)
 
     @property
     def _bells(self) -> list[Bell]:
@@ -201,14 +201,14 @@ class ControlPlane(Parts):
         for bell in self._bells:
             bell.wake()
 
-    def _wake_sessions(self, commit: Commit) -> None:
+    async def _wake_sessions(self, commit: Commit) -> None:
         view = self.store.view()
         for table, key in commit.changed:
             if table == Cluster.table:
                 self.sessions.wake_all()
             task = view.task(key) if table == Task.table else None
             if task is not None and task.instance is not None:
-                self.sessions.wake(task.instance, task.arn)
+                await self.sessions.tell(task.instance, task.arn)
             elif table == Instance.table:
                 self.sessions.wake(key)
 
