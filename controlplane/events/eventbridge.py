@@ -16,6 +16,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from controlplane.api import container_instances, task_shapes
+from controlplane.core.capacity.attachment import provider_of
 from controlplane.core.model import Deployment, Instance, Service, ServiceEvent, Task
 from controlplane.core.plan import Plan
 from controlplane.core.record import HOLD_MOVES
@@ -37,6 +38,8 @@ DETAIL_TYPES = (TASK_CHANGE, INSTANCE_CHANGE, SERVICE_ACTION, DEPLOYMENT_CHANGE,
 _NOT_IN_TASK_EVENTS = ("healthStatus", "tags")
 _NOT_IN_CONTAINER_EVENTS = ("healthStatus", "networkBindings")
 _NOT_IN_INSTANCE_EVENTS = ("runningTasksCount", "pendingTasksCount", "attachments", "tags")
+_PROVIDER = "capacityProviderName"
+"""Follows from the provider's record and the group's."""
 _TIMES_OF_TASKS = ("connectivityAt", *task_shapes.TIMES)
 _ATTACHMENT_TYPES = {"ElasticNetworkInterface": "eni"}
 _ROLLOUTS = {
@@ -120,8 +123,10 @@ def instance_detail(view: View, instance: Instance, updated_at: float) -> Shape:
         while len(_kept_members) >= KEPT_INSTANCES_MAX:
             del _kept_members[next(iter(_kept_members))]
         _kept_members[instance.arn] = (instance, members)
+    provider = provider_of(view, instance)
     return {
         **members,
+        **({_PROVIDER: provider} if provider is not None else {}),
         "version": view.version_of(instance),
         "remainingResources": _short_resources(view.free(instance.arn)),
         "updatedAt": iso(updated_at),
@@ -131,7 +136,7 @@ def instance_detail(view: View, instance: Instance, updated_at: float) -> Shape:
 def _members_of(view: View, instance: Instance) -> Shape:
     """What follows from the record alone: most of it, and the same in every event until the record changes."""
     shape, cluster = container_instances.render(view, instance, set()), view.cluster(instance.cluster)
-    members = {member: value for member, value in shape.items() if member not in _NOT_IN_INSTANCE_EVENTS}
+    members = {member: value for member, value in shape.items() if member not in (*_NOT_IN_INSTANCE_EVENTS, _PROVIDER)}
     members |= {member: iso(value) for member, value in members.items() if member.endswith("At")}
     registered = _short_resources(Room.whole(instance.registered))
     return {**members, "registeredResources": registered, "clusterArn": cluster.arn if cluster else ""}
