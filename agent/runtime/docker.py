@@ -93,6 +93,7 @@ class DockerRuntime:
         self._clearing = ThreadPoolExecutor(CLEARING_MAX, "docker-clear")  # no signal waits behind a removal
         self._quick = connect(QUICK_SECONDS)
         self._slow = connect(SLOW_SECONDS)
+        self._images = images.Images(self._quick)
         self._options = options or Options()
         self._creating = connect(self._options.create_seconds)
         self._starting = connect(self._options.start_seconds)
@@ -118,7 +119,7 @@ class DockerRuntime:
         return await self._call(version)
 
     async def image(self, name: str) -> Image | None:
-        return await self._call(lambda: images.local(self._quick, name))
+        return await self._call(lambda: self._images.local(name))
 
     async def manifest(self, name: str, login: Login | None) -> str:
         return await self._call(lambda: images.manifest(self._quick, name, login), self._pulls)
@@ -129,9 +130,11 @@ class DockerRuntime:
             await self._call(lambda: images.pull(self._slow, name, login, inactivity_seconds, left), self._pulls)
         finally:
             left.set()
+            self._images.changed()
 
     async def remove_image(self, name: str) -> None:
         await self._call(lambda: images.remove(self._slow, name), self._clearing)
+        self._images.changed()
 
     async def create(self, task: TaskSpec, container: ContainerSpec) -> Found:
         return await self._call(lambda: self._create(task, container))
@@ -161,7 +164,7 @@ class DockerRuntime:
         return found
 
     def _image_of(self, container: ContainerSpec) -> Image:
-        image = images.local(self._quick, container.image)
+        image = self._images.local(container.image)
         if image is not None:
             return image
         if not container.internal:

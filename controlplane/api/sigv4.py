@@ -12,7 +12,8 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, quote
 
 from botocore.utils import normalize_url_path
-from multidict import CIMultiDict, CIMultiDictProxy
+
+from controlplane.api.http import Headers
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SIGNERS_KEPT = 256
@@ -58,7 +59,7 @@ def signature(
     *,
     method: str,
     raw_path: str,
-    headers: CIMultiDictProxy[str] | CIMultiDict[str],
+    headers: Headers,
     body_sha256: str,
     timestamp: str,
 ) -> str:
@@ -70,7 +71,7 @@ def signature(
             method,
             "/" if path == "/" else quote(normalize_url_path(path), safe="/~"),
             _canonical_query(query) if query else "",
-            *[f"{name}:{','.join([' '.join(value.split()) for value in headers.getall(name)])}" for name in covered],
+            *[f"{name}:{' '.join(headers[name].split())}" for name in covered],
             "",
             ";".join(covered),
             body_sha256,

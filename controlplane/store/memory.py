@@ -1,5 +1,6 @@
 """The store in memory: for tests, the simulator and a control plane without a data directory. Nothing survives."""
 
+import asyncio
 from collections import deque
 from itertools import islice, takewhile
 
@@ -47,8 +48,10 @@ class MemoryStore:
 
     async def commit(self, plan: Plan) -> int:
         self._require_open()
-        if not plan:
-            return self._state.revision
+        return self._commit(plan) if plan else self._state.revision
+
+    def _commit(self, plan: Plan) -> int:
+        self._require_open()
         batch = Batch(self._state)
         batch.accept(plan)
         if plan.changed:
@@ -57,6 +60,12 @@ class MemoryStore:
             self._keep_events(events)
         self._publish(plan)
         return self._state.revision
+
+    def offer(self, plan: Plan, done: "asyncio.Future[int]") -> None:
+        try:
+            done.set_result(self._commit(plan))
+        except Exception as refusal:  # noqa: BLE001 - a conflict, or a mistake of ours: to its caller
+            done.set_exception(refusal)
 
     def watch(self) -> Watch:
         self._require_open()
@@ -84,7 +93,8 @@ class MemoryStore:
             while self._events[0][0] == self._forgotten:
                 self._events.popleft()
 
-    async def tell(self, lines: list[StoryLine]) -> int:
+    async def tell(self, lines: list[StoryLine], *, patience_seconds: float = 0) -> int:
+        del patience_seconds  # a commit of its own costs nothing
         self._require_open()
         if lines:
             self._publish(Plan(cause="", story=tuple(lines)))

@@ -1,5 +1,6 @@
 """The store port: a view, a commit by compare and set, a watch. Nothing is visible before it is durable."""
 
+import asyncio
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -93,6 +94,10 @@ class Store(Protocol):
         """
         ...
 
+    def offer(self, plan: Plan, done: "asyncio.Future[int]") -> None:
+        """`commit` of a plan that is not empty, for who waits elsewhere: `done` gets the revision or the exception."""
+        ...
+
     def watch(self) -> Watch:
         """Every commit from this call on, in order."""
         ...
@@ -105,8 +110,11 @@ class Store(Protocol):
         """Events behind revision `after`: about `limit` of them, at least one revision's."""
         ...
 
-    async def tell(self, lines: list[StoryLine]) -> int:
-        """Append lines that an agent reported. Returns the newest sequence number."""
+    async def tell(self, lines: list[StoryLine], *, patience_seconds: float = 0) -> int:
+        """Append lines that say what happened and change nothing. Returns the newest sequence number.
+
+        With patience they go along with the next commit, or by themselves once so much time has gone by.
+        """
         ...
 
     async def close(self) -> None:

@@ -95,6 +95,7 @@ class SqliteStore:
         self._waiting: list[_Waiting] = []
         self._places = asyncio.Semaphore(WAITING_PLANS_MAX)
         self._writer: asyncio.Task[None] | None = None
+        self._is_hurried = False
         self._is_open = True
         self._database.execute(f"PRAGMA user_version = {FORMAT}")  # before any table: a file that was begun is ours
         self._rows = Rows(self._database)
@@ -114,13 +115,28 @@ class SqliteStore:
         if not plan:
             self._require_open()
             return self._state.revision
-        return await self._ask(plan)
+        async with self._places:
+            done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            self.offer(plan, done)
+            return await done
 
-    async def tell(self, lines: list[StoryLine]) -> int:
+    def offer(self, plan: Plan, done: "asyncio.Future[int]") -> None:
+        self._queue(_Waiting(plan, [], done))
+        self._hurry()
+
+    async def tell(self, lines: list[StoryLine], *, patience_seconds: float = 0) -> int:
         if not lines:
             self._require_open()
             return self._newest_line
-        return await self._ask(Plan(cause="", story=tuple(lines)), is_tale=True)
+        async with self._places:
+            loop = asyncio.get_running_loop()
+            done: asyncio.Future[int] = loop.create_future()
+            self._queue(_Waiting(Plan(cause="", story=tuple(lines)), [], done, is_tale=True))
+            if patience_seconds:
+                loop.call_later(patience_seconds, self._hurry)
+            else:
+                self._hurry()
+            return await done
 
     def watch(self) -> Watch:
         self._require_open()
@@ -145,6 +161,7 @@ class SqliteStore:
         if not self._is_open:
             return
         self._is_open = False
+        self._hurry()
         if self._writer is not None:
             await asyncio.wait([self._writer])
         self._feed.close()
@@ -158,19 +175,24 @@ class SqliteStore:
         if not self._is_open:
             raise StoreClosed("The store is closed.")
 
-    async def _ask(self, plan: Plan, *, is_tale: bool = False) -> int:
-        async with self._places:
-            self._require_open()
-            done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-            self._waiting.append(_Waiting(plan, [], done, is_tale))
-            if self._writer is None or self._writer.done():
-                self._writer = asyncio.create_task(self._write())
-            return await done
+    def _queue(self, one: _Waiting) -> None:
+        if self._is_open:
+            self._waiting.append(one)
+        else:
+            one.done.set_exception(StoreClosed("The store is closed."))
+
+    def _hurry(self) -> None:
+        """Whatever waits now is to be written."""
+        self._is_hurried = bool(self._waiting)
+        if self._is_hurried and (self._writer is None or self._writer.done()):
+            self._writer = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
-        """Write batch after batch until nobody waits."""
-        while self._waiting:
-            accepted, refused = self._check(self._next_batch())
+        """Write batch after batch until nobody waits, or who waits has patience."""
+        while self._is_hurried:
+            batch = self._next_batch()
+            self._is_hurried = bool(self._waiting)
+            accepted, refused = self._check(batch)
             if accepted:
                 await self._make_true(accepted)
             # Not sooner: whoever decides anew at once must find the view that he was refused for.

@@ -16,12 +16,11 @@ from subprocesses import Program, refusal
 
 from berth.client import EcsClient
 from berth.signing import Signer
-from controlplane import server
+from controlplane import door, server
 from controlplane.api import dispatch
 from controlplane.api.keys import KeyRing, Keys
 from controlplane.api.rates import Throttle
 from controlplane.config import Config
-from controlplane.door import Door
 from controlplane.server import ControlPlane, running
 from wire.envelope import request_headers
 from wire.errors import AwsError
@@ -174,7 +173,7 @@ async def test_headers_that_come_byte_by_byte_are_cut_off(monkeypatch: pytest.Mo
 
 
 async def test_one_connection_too_many_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "Door", partial(Door, connections_max=2))
+    monkeypatch.setattr(door, "CONNECTIONS_MAX", 2)
     async with running(Config(port=0)) as plane:
         held = [await asyncio.open_connection("127.0.0.1", plane.port) for _ in range(2)]
         async with asyncio.timeout(60):

@@ -6,7 +6,18 @@ Source: ECS Developer Guide, "Deployment circuit breaker", "Deployment alarms", 
 import msgspec
 
 from controlplane.core.model import Deployment
-from controlplane.core.reconcile import blocks, breaker, deployments, events, failures, hooks, rollout, stages, throttle
+from controlplane.core.reconcile import (
+    blocks,
+    breaker,
+    deployments,
+    events,
+    failures,
+    hooks,
+    rollout,
+    stages,
+    throttle,
+    unhealthy,
+)
 from controlplane.core.reconcile.deployments import Cause
 from controlplane.core.reconcile.health import Soundness
 from controlplane.core.reconcile.look import Look
@@ -21,7 +32,7 @@ def current(look: Look) -> ServiceDeployment | None:
 
 
 def take_in(look: Look) -> None:
-    """Count what has failed since the last look, and judge the deployment by it."""
+    """Count what has failed since the last look, and judge the deployment by it; part who was paired and is well."""
     pairs = [(task, look.sound[task.arn]) for task in look.live]
     look.service, turned = failures.mark_unhealthy(look.draft, look.service, pairs, look.names)
     newest, *others = look.service.deployments
@@ -34,6 +45,7 @@ def take_in(look: Look) -> None:
         course = failures.count_for_breaker(look.draft, deployments.start(look.draft, course), own, seen)
         _judge(look, course)
     look.read()
+    unhealthy.part(look)
 
 
 def _count(look: Look, deployment: Deployment, unhealthy: int) -> failures.Seen:
