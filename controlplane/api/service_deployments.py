@@ -81,7 +81,7 @@ def stop_service_deployment(draft: Draft, call: Call) -> Answer:
             raise InvalidParameterException("The only valid stopType is ROLLBACK.")
         deployments.stop(draft, rollout, "Service deployment was aborted by a user.")
     elif not rollout.is_rolling_back:
-        _request_rollback(draft, rollout)
+        request_rollback(draft, rollout)
     return {"serviceDeploymentArn": rollout.arn}
 
 
@@ -98,7 +98,7 @@ def continue_service_deployment(draft: Draft, call: Call) -> Answer:
     )
     draft.put(rollout)
     if not is_going_on:
-        _request_rollback(draft, rollout)
+        request_rollback(draft, rollout)
     return {"serviceDeploymentArn": rollout.arn}
 
 
@@ -277,6 +277,7 @@ def _open(draft: Draft, call: Call, verb: str) -> ServiceDeployment:
     return rollout
 
 
-def _request_rollback(draft: Draft, rollout: ServiceDeployment) -> None:
+def request_rollback(draft: Draft, rollout: ServiceDeployment) -> None:
+    """The next look at the service goes back; one that nobody has looked at has begun by then."""
     if rollout.status is not RolloutStatus.ROLLBACK_REQUESTED:
         deployments.step(draft, deployments.start(draft, rollout), RolloutStatus.ROLLBACK_REQUESTED)

@@ -1,7 +1,8 @@
 """CloudWatch, as far as scaling needs it: metrics of one's own come in, alarms over them ring step scaling policies.
 
-Statistics are not read back here, and no graph is drawn. Source: botocore's model (2010-08-01), CloudWatch API
-Reference; its clients speak JSON with a target.
+What is read back stands in `statistics`; no graph is drawn. Source: botocore's model (2010-08-01), CloudWatch API
+Reference. The model has CBOR, JSON and the query protocol; boto3 and the AWS CLI speak JSON with a target, so it is
+served.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from controlplane.core.scaling.model import Comparison, MetricAlarm
 from controlplane.core.view import Draft, View
 from controlplane.scaling import shapes
 from controlplane.scaling.minutes import Minutes
+from controlplane.scaling.statistics import Statistics
 from controlplane.store.port import Store
 from wire import models
 from wire.errors import AwsError, UnknownOperationException
@@ -73,6 +75,7 @@ class Monitoring:
         self._minutes = minutes
         self._clock = clock
         self._scale = scale
+        self._statistics = Statistics(minutes.book, clock=clock, scale=scale)
 
     async def serve(self, operation: str, body: dict[str, Any]) -> Answer:
         """Answer one request.
@@ -80,7 +83,8 @@ class Monitoring:
         Raises:
             AwsError: it cannot be carried out; nothing has changed.
         """
-        if operation not in _READERS and operation not in _WRITERS and operation != "PutMetricData":
+        statistics = self._statistics.operations
+        if operation not in {*_READERS, *_WRITERS, *statistics, "PutMetricData"}:
             raise UnknownOperationException(
                 f"CloudWatch's {operation[:100]} is not served here; metrics that are put, and alarms over them, are."
             )
@@ -88,6 +92,8 @@ class Monitoring:
         if operation == "PutMetricData":
             await self._keep(list(_data(request, self._clock())))
             return {}
+        if operation in statistics:
+            return statistics[operation](request)
         if operation in _READERS:
             return _READERS[operation](self._store.view(), request)
         writer = _WRITERS[operation]

@@ -96,6 +96,7 @@ ALARM = {
     "AlarmActions": [],
     "TreatMissingData": "missing",
 }
+OF = {"Namespace": "n", "MetricName": "m", "Dimensions": [{"Name": "a", "Value": "b"}]}
 DATUM = {
     "MetricName": "m",
     "Dimensions": [{"Name": "a", "Value": "b"}],
@@ -210,6 +211,23 @@ ASKED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     (scaling.METRICS_PREFIX, "PutMetricData", {"Namespace": "n", "MetricData": [DATUM]}),
     (scaling.METRICS_PREFIX, "DescribeAlarms", {"AlarmNames": ["a"], "MaxRecords": 1, "NextToken": "x"}),
     (scaling.METRICS_PREFIX, "SetAlarmState", {"AlarmName": "a", "StateValue": "OK", "StateReason": "r"}),
+    (
+        scaling.METRICS_PREFIX,
+        "GetMetricData",
+        {
+            "MetricDataQueries": [{"Id": "q", "MetricStat": {"Metric": OF, "Period": 60, "Stat": "Sum"}}],
+            "StartTime": 1_800_000_000,
+            "EndTime": 1_900_000_000,
+            "ScanBy": "TimestampAscending",
+            "MaxDatapoints": 5,
+        },
+    ),
+    (
+        scaling.METRICS_PREFIX,
+        "GetMetricStatistics",
+        {**OF, "Period": 60, "Statistics": ["Sum"], "StartTime": 1_800_000_000, "EndTime": 1_800_000_600},
+    ),
+    (scaling.METRICS_PREFIX, "ListMetrics", {**OF, "Dimensions": [{"Name": "a"}], "NextToken": "0"}),
     (logs.TARGET_PREFIX, "CreateLogGroup", {"logGroupName": "g"}),
     (logs.TARGET_PREFIX, "CreateLogStream", STREAM),
     (logs.TARGET_PREFIX, "PutLogEvents", {**STREAM, "logEvents": [{"timestamp": 1_800_000_000_000, "message": "m"}]}),
