@@ -40,14 +40,14 @@ class Connection(asyncio.BufferedProtocol):
         other: Callable[[], asyncio.Protocol],
         *,
         idle_seconds_max: float,
-        on_end: Callable[["Connection"], object],
+        among: set["Connection"],
     ) -> None:
-        """`other` makes aiohttp's protocol. `on_end` hears when the connection is lost and nothing is under way."""
+        """`other` makes aiohttp's protocol. It is `among` the others until it is lost and nothing is under way."""
         self.answering: asyncio.Task[Response] | None = None
         self._serve = serve
         self._make_other = other
         self._other: asyncio.Protocol | None = None
-        self._on_end = on_end
+        self._among = among
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._scheme = "http"
@@ -55,7 +55,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_blocked = self._is_closing = self._is_lost = False
         self._idle_seconds_max = idle_seconds_max
         self._idle_since = self._loop.time()
-        self._timer = self._loop.call_later(idle_seconds_max, self._look_if_idle)
+        self._timer: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -63,6 +63,8 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = transport
         if transport.get_extra_info("sslcontext"):
             self._scheme = "https"
+        self._among.add(self)
+        self._timer = self._loop.call_later(self._idle_seconds_max, self._look_if_idle)
 
     def get_buffer(self, _: int) -> memoryview:
         """Where the next bytes go."""
@@ -95,7 +97,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_blocked = False
         if self._other is not None:
             self._other.resume_writing()
-        elif self.answering is None:
+        elif self.answering is None and not self._is_closing:
             self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -105,7 +107,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._other is not None:
             self._other.connection_lost(exc)
         if self.answering is None:
-            self._on_end(self)
+            self._among.discard(self)
 
     def close(self) -> None:
         """Take no further call; an answer that is under way still goes out. What is aiohttp's, aiohttp closes."""
@@ -134,11 +136,12 @@ class Connection(asyncio.BufferedProtocol):
     def _answer(self, answering: "asyncio.Task[Response]") -> None:
         self.answering = None
         if self._is_lost:
-            self._on_end(self)
+            self._among.discard(self)
             return
-        if not answering.cancelled():
+        is_answered = not answering.cancelled() and answering.exception() is None
+        if is_answered:
             self._send(answering.result())
-        if answering.cancelled() or self._is_closing:
+        if self._is_closing or not is_answered:
             self._transport.close()
         elif not self._is_blocked:
             self._go_on()

@@ -49,16 +49,10 @@ class Door:
     def __init__(self, serve: Serve, other: Callable[[], asyncio.Protocol], *, idle_seconds_max: float) -> None:
         """`serve` answers calls of the API; `other` makes aiohttp's protocol for whatever else comes."""
         self._connections: set[Connection] = set()
-        self._connection = partial(
-            Connection, serve, other, idle_seconds_max=idle_seconds_max, on_end=self._connections.discard
-        )
+        self._connection = partial(Connection, serve, other, idle_seconds_max=idle_seconds_max, among=self._connections)
 
     def __call__(self) -> asyncio.BaseProtocol:
-        if len(self._connections) >= CONNECTIONS_MAX:
-            return Refusal()
-        connection = self._connection()
-        self._connections.add(connection)
-        return connection
+        return self._connection() if len(self._connections) < CONNECTIONS_MAX else Refusal()
 
     async def close(self, seconds: float) -> None:
         """Take no further call; let what is under way be answered for so long, then cut it off."""

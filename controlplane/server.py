@@ -29,7 +29,7 @@ from controlplane.config import Config, SetupError, check
 from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.view import Draft
 from controlplane.door import HEADERS_SECONDS_MAX, Door, signed_only, tls
-from controlplane.events.emitter import Emitter
+from controlplane.events.emitter import Emitter, render
 from controlplane.events.feed import Bell
 from controlplane.parts import Parts
 from controlplane.store.memory import MemoryStore
@@ -261,9 +261,9 @@ def set_up_logging(level: str) -> None:
 def _open_store(config: Config) -> Store:
     emit = Emitter(ArnMaker(config.region, config.account), time.time)
     if config.data_dir is None:
-        return MemoryStore(emit=emit)
+        return MemoryStore(emit=emit, render=render)
     try:
-        return SqliteStore(Path(config.data_dir) / STORE_FILE, emit=emit)
+        return SqliteStore(Path(config.data_dir) / STORE_FILE, emit=emit, render=render)
     except (StoreBusy, StoreForeign) as refused:
         raise SetupError(str(refused)) from None
 

@@ -66,6 +66,7 @@ _APART = frozenset({SUBMIT_STORY, EXECUTE_COMMAND})
 
 _log = structlog.get_logger(__name__)
 _CAUSE = envelope.CAUSE_HEADER.lower()
+_members = msgspec.json.Decoder(dict[str, Any])
 _SUBJECTS = (
     ("service", "serviceArn"),
     ("task", "taskArn"),
@@ -278,7 +279,7 @@ async def _read(request: web.Request) -> bytes:
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(body or b"{}", type=dict[str, Any])
+        return _members.decode(body or b"{}")
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise SerializationException("The request body is no JSON object.") from None
     except RecursionError:

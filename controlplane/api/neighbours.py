@@ -6,6 +6,7 @@ own, the rest read JSON with the error's name in a header. Source: botocore's pa
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import parse_qs
 from uuid import uuid4
@@ -14,6 +15,7 @@ from xml.sax.saxutils import escape
 import msgspec
 from aiohttp import web
 
+from controlplane.api import sigv4
 from controlplane.api.auth import SERVICES
 from controlplane.api.http import Headers, Response, lower, response_of
 from controlplane.api.role_keys import Claims
@@ -22,6 +24,7 @@ from wire.arn import short_id
 from wire.errors import AwsError, UnknownOperationException
 
 _SCOPE = re.compile(r"Credential=[^/\s]+/\d{8}/[^/\s]+/(?P<service>[a-z0-9-]+)/aws4_request")
+_OURS = frozenset({"", *SERVICES})
 _IDENTITY = "GetCallerIdentity"
 
 
@@ -40,13 +43,18 @@ _BY_SERVICE = {"ec2": Dialect.EC2, "s3": Dialect.S3, "cloudfront": Dialect.QUERY
 
 def service_of(headers: Headers) -> str:
     """The service that a request was signed for; "" where that cannot be seen."""
-    scope = _SCOPE.search(headers.get("authorization", ""))
+    return _service_in(headers.get("authorization", "").partition("Signature=")[0])
+
+
+@lru_cache(sigv4.SIGNERS_KEPT)
+def _service_in(credential: str) -> str:
+    scope = _SCOPE.search(credential)
     return scope["service"] if scope else ""
 
 
 def is_foreign(headers: Headers) -> bool:
     """Whether a request was signed for a service that is not served here: no signature of its kind is for us."""
-    return service_of(headers) not in {"", *SERVICES}
+    return service_of(headers) not in _OURS
 
 
 def dialect_of(headers: Headers, path: str = "/") -> Dialect:

@@ -79,8 +79,9 @@ def signature(
     )
     scope = f"{signer.day}/{signer.region}/{signer.service}/aws4_request"
     text = f"{ALGORITHM}\n{timestamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
-    key = _signing_key(secret, signer.day, signer.region, signer.service)
-    return hmac.digest(key, text.encode(), "sha256").hex()
+    signing = _keyed(secret, signer.day, signer.region, signer.service).copy()
+    signing.update(text.encode())
+    return signing.hexdigest()
 
 
 def _canonical_query(query: str) -> str:
@@ -90,8 +91,9 @@ def _canonical_query(query: str) -> str:
 
 
 @lru_cache(SIGNERS_KEPT)
-def _signing_key(secret: str, *scope: str) -> bytes:
+def _keyed(secret: str, *scope: str) -> hmac.HMAC:
+    """An HMAC with the signing key: only copies of it are fed."""
     key = f"AWS4{secret}".encode()
     for part in (*scope, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
-    return key
+    return hmac.new(key, digestmod="sha256")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -20,14 +20,22 @@ WATCH_COMMITS_MAX = 10_000
 EVENTS_KEPT = 20_000
 """The newest events that a store keeps, but for the last commit's, which are kept whole."""
 
-Emit = Callable[[Plan, State, Batch], list[bytes]]
-"""The events of a plan that the batch has just accepted on the state: they become durable with it."""
+Emit = Callable[[Plan, State, Batch], list[Any]]
+"""What is to be kept of the events of a plan that the batch has just accepted on the state: a JSON object for each, as
+`msgspec` encodes it. It becomes durable with the plan."""
+Render = Callable[[bytes], bytes]
+"""The event, as JSON, of what was kept of it. A reader's thread may call it."""
 
 
-def no_events(plan: Plan, state: State, batch: Batch) -> list[bytes]:
+def no_events(plan: Plan, state: State, batch: Batch) -> list[Any]:
     """Nobody wants events."""
     del plan, state, batch
     return []
+
+
+def as_kept(kept: bytes) -> bytes:
+    """It was kept whole."""
+    return kept
 
 
 class EventPage(NamedTuple):

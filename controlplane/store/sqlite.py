@@ -8,11 +8,11 @@ import asyncio
 import contextlib
 import fcntl
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 import msgspec
 
@@ -28,10 +28,12 @@ from controlplane.store.port import (
     Commit,
     Emit,
     EventPage,
+    Render,
     StoreBusy,
     StoreClosed,
     StoreForeign,
     Watch,
+    as_kept,
     no_events,
 )
 from controlplane.store.rows import Rows
@@ -46,8 +48,10 @@ BATCH_RECORDS_MAX = 500
 it is written: with more at once all would wait."""
 WAITING_PLANS_MAX = 10_000
 """Plans that wait for the writer; who comes then waits for a place."""
-FORMAT = 2
+FORMAT = 3
 """Of the file, as its `user_version` says."""
+FORMATS_READ = frozenset({2, FORMAT})
+"""In 2 every event was kept rendered."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS newest (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER, line INTEGER);
@@ -57,8 +61,8 @@ INSERT OR IGNORE INTO newest VALUES (1, 0, 0);
 
 class _Waiting(msgspec.Struct):
     plan: Plan
-    events: list[bytes]
-    """Known once it is accepted."""
+    events: list[Any]
+    """What is kept of them, known once it is accepted."""
     done: "asyncio.Future[int]"
     is_tale: bool = False
     """Story lines alone: the answer is the newest line, not a revision."""
@@ -75,6 +79,7 @@ class SqliteStore:
         watch_commits_max: int = WATCH_COMMITS_MAX,
         events_kept: int = EVENTS_KEPT,
         emit: Emit = no_events,
+        render: Render = as_kept,
     ) -> None:
         """Open or create the file.
 
@@ -88,6 +93,7 @@ class SqliteStore:
         self._reader = _connected(path)
         self._state = State()
         self._emit = emit
+        self._render = render
         self._feed = Feed(watch_commits_max)
         self._writing = ThreadPoolExecutor(1, "store-writer")
         self._reading = ThreadPoolExecutor(1, "store-reader")
@@ -144,18 +150,21 @@ class SqliteStore:
 
     async def story(self, after: int, limit: int) -> tuple[list[tuple[int, StoryLine]], int]:
         newest = self._newest_line
-        lines, _ = await self._read(self._story, after, newest, limit)
+        lines, _ = await self._read(self._story.read, after, newest, limit)
         return lines, newest
 
     async def events(self, after: int, limit: int) -> EventPage:
-        newest = self._state.revision
-        rows, forgotten = await self._read(self._events, after, newest, limit)
-        return EventPage([(revision, bytes(event)) for revision, event in rows], forgotten, newest)
+        return await self._read(self._page_of_events, after, self._state.revision, limit)
 
-    async def _read(self, tape: Tape[T], after: int, newest: int, limit: int) -> tuple[list[tuple[int, T]], int]:
+    def _page_of_events(self, after: int, newest: int, limit: int) -> EventPage:
+        """In the reader's thread."""
+        rows, forgotten = self._events.read(after, newest, limit)
+        return EventPage([(revision, self._render(bytes(kept))) for revision, kept in rows], forgotten, newest)
+
+    async def _read(self, read: Callable[[int, int, int], T], after: int, newest: int, limit: int) -> T:
         self._require_open()
         from_ = min(after, newest)  # a number may be larger than SQLite's are
-        return await asyncio.get_running_loop().run_in_executor(self._reading, tape.read, from_, newest, limit)
+        return await asyncio.get_running_loop().run_in_executor(self._reading, read, from_, newest, limit)
 
     async def close(self) -> None:
         if not self._is_open:
@@ -245,7 +254,7 @@ class SqliteStore:
         puts: list[tuple[Record, int]] = []
         deletes: list[Key] = []
         lines: list[tuple[int, StoryLine]] = []
-        events: list[tuple[int, msgspec.Raw]] = []
+        events: list[tuple[int, Any]] = []
         for one in accepted:
             plan = one.plan
             revision += 1 if plan.changed else 0
@@ -253,7 +262,7 @@ class SqliteStore:
             deletes += plan.deletes
             lines += enumerate(plan.story, start=newest + 1)
             newest += len(plan.story)
-            events += [(revision, msgspec.Raw(event)) for event in one.events]
+            events += [(revision, event) for event in one.events]
         with self._transaction() as database:
             # No two plans of a batch change one record, so their order among each other is free.
             self._rows.write(puts, deletes)
@@ -296,7 +305,7 @@ def _require_ours(path: Path) -> None:
     """Let a new file pass, and one of our format."""
     with contextlib.closing(sqlite3.connect(path)) as database:
         (format_,) = database.execute("PRAGMA user_version").fetchone()
-        if format_ != FORMAT and database.execute("SELECT 1 FROM sqlite_schema").fetchone():
+        if format_ not in FORMATS_READ and database.execute("SELECT 1 FROM sqlite_schema").fetchone():
             raise StoreForeign(f"{path} is a file of another version of berth; choose another folder.")
 
 

@@ -1,12 +1,12 @@
 """Groups beside what uses them: task sets and daemons, a load balancer while a host goes, edits while a hook waits."""
 
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from apiside import Ecs, call, definition, make_group, until
 from botocore.exceptions import ClientError
+from haproxy_here import PROGRAM, needs_haproxy
 from scripted_agent import ScriptedAgent
 from test_api_groups import group_of, provide, sync, until_told
 from test_api_target_groups import free_port, serving
@@ -27,7 +27,7 @@ DELAY_SECONDS = 1
 @pytest.fixture
 async def plane() -> AsyncIterator[ControlPlane]:
     """Its scaler looks once a second."""
-    async with running(Config(port=0, healthy_after_seconds=0, time_scale=60)) as plane:
+    async with running(Config(port=0, healthy_after_seconds=0, time_scale=60, haproxy=PROGRAM)) as plane:
         yield plane
 
 
@@ -119,7 +119,7 @@ async def test_a_daemon_has_a_launch_type_and_no_strategy(plane: ControlPlane, e
         assert not rows[machine]["ProtectedFromScaleIn"], "daemons do not make a host occupied"
 
 
-@pytest.mark.skipif(shutil.which("haproxy") is None, reason="there is no haproxy here")
+@needs_haproxy
 async def test_a_host_that_goes_takes_its_target_out_first(plane: ControlPlane, ecs: Ecs) -> None:
     """Scale-in -> DRAINING -> a task stands in -> draining target -> the delay -> stop -> only then the end."""
     group = await make_target_group(

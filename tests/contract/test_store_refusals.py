@@ -45,8 +45,8 @@ async def test_the_view_after_a_conflict_is_fresh(kind: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 async def test_a_plan_that_breaks_the_check_is_an_error_to_its_caller_alone(kind: str, tmp_path: Path) -> None:
-    def emit(plan: Plan, *_: object) -> list[bytes]:
-        return {"good": [b"1"]}[plan.cause]
+    def emit(plan: Plan, *_: object) -> list[int]:
+        return {"good": [1]}[plan.cause]
 
     store: Store = MemoryStore(emit=emit) if kind == "memory" else SqliteStore(tmp_path / "store.sqlite", emit=emit)
 

@@ -40,7 +40,7 @@ class ControlPlane:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    async def call(self, _operation: str, *, runner: str, ended: list[str]) -> dict[str, Any]:
+    async def call(self, _operation: str, *, ended: list[str], **_: str) -> dict[str, Any]:
         async with self.news:
             self.asked += 1
             self.news.notify_all()
@@ -104,7 +104,5 @@ async def test_a_refusal_is_said_once_and_what_may_pass_is_not(tmp_path: Path) -
     ]
     async with runner(plane, tmp_path, "exit 0", told):
         await plane.when(6)
-    assert told == [
-        "The control plane refused to say which hosts there are to be: "
-        "UnrecognizedClientException: The security token is invalid."
-    ]
+    (line,) = told
+    assert line.startswith("The control plane refused to say which hosts there are to be: UnrecognizedClientExc")

@@ -9,7 +9,7 @@ import pytest
 
 from controlplane.store import sqlite
 from controlplane.store.port import StoreForeign
-from controlplane.store.sqlite import SqliteStore
+from controlplane.store.sqlite import FORMAT, SqliteStore
 
 
 def test_a_file_of_another_version_is_left_alone(tmp_path: Path) -> None:
@@ -55,3 +55,13 @@ async def test_a_first_start_that_is_killed_leaves_a_file_that_starts(
         await SqliteStore(path).close()
         killed_before += 1 + killed_before // 3
     assert killed_before > 5, "there are that many"
+
+
+async def test_a_file_of_the_format_before_ours_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    await SqliteStore(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 2")
+    await SqliteStore(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (FORMAT,)

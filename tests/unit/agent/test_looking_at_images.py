@@ -45,7 +45,8 @@ def test_tasks_that_come_together_ask_once(now):
     assert known.local("web").image_id == "sha256:2"
 
 
-def test_what_is_missing_is_looked_for_each_time(now):
+@pytest.mark.usefixtures("now")
+def test_what_is_missing_is_looked_for_each_time():
     engine = Engine()
     known = Images(engine)
     assert known.local("web") is None
@@ -53,7 +54,8 @@ def test_what_is_missing_is_looked_for_each_time(now):
     assert known.local("web").image_id == "sha256:1"
 
 
-def test_what_we_pull_is_seen_at_once_also_by_whoever_asks_meanwhile(now):
+@pytest.mark.usefixtures("now")
+def test_what_we_pull_is_seen_at_once_also_by_whoever_asks_meanwhile():
     engine = Engine()
     engine.here["web"] = "sha256:1"
     known = Images(engine)
