@@ -32,7 +32,7 @@ REQUESTS_MAX = 5
 """Of one example: what one leaves behind, the next may stumble over."""
 
 NUMBERS = st.sampled_from((0, -1, 1, 2, 61, 2**31, 2**63, 2**64, 10**40, -(10**40), 0.5, -0.5, 1e308, 1e-300, 3.0))
-TEXTS = ("", " ", "default", "web", "asg", "i-0", "0", "-1", "1e400", str(10**40), "\x00", "\ud800")
+TEXTS = ("", " ", "default", "web", "asg", "i-0", "0", "-1", "1e400", "²", str(10**40), "\x00", "\ud800")
 WORDS = st.sampled_from((*TEXTS, "é" * 300, "x" * 70_000))
 EXPRESSIONS = st.sampled_from(
     (

@@ -12,7 +12,7 @@ from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.plan import Plan
 from controlplane.core.state import State
 from controlplane.core.view import Draft
-from controlplane.events.emitter import Emitter
+from controlplane.events.emitter import Emitter, render
 from wire.arn import ArnMaker
 from wire.resources import Amounts
 
@@ -20,6 +20,11 @@ SMALL = Amounts(1, 1)
 GROUP = Group(name="g", arn="arn:g", cluster="c", maximum=1, instance_types=("r5.large",), zones=("a",))
 PROVIDER = CapacityProvider(name="cp", arn="arn:cp", body={"autoScalingGroupProvider": {"autoScalingGroupArn": "g"}})
 INSTANCE = Instance(arn="i", cluster="c", registered=Amounts(2048, 2048), group="g")
+
+
+def _told(kept: Any) -> dict[str, Any]:
+    event: dict[str, Any] = msgspec.json.decode(render(msgspec.json.encode(kept)))
+    return event
 
 
 def test_a_provider_is_told_from_the_commit_on_that_changes_it() -> None:
@@ -36,7 +41,7 @@ def test_a_provider_is_told_from_the_commit_on_that_changes_it() -> None:
         batch.accept(plan)
         events = Emitter(ArnMaker("r", "1"), lambda: 1.0)(plan, state, batch)
         state.apply(plan, state.revision + 1)
-        details: list[dict[str, Any]] = [msgspec.json.decode(event)["detail"] for event in events]
+        details: list[dict[str, Any]] = [_told(event)["detail"] for event in events]
         (provider,) = [detail.get("capacityProviderName") for detail in details if "registeredResources" in detail]
         return provider
 
