@@ -12,7 +12,7 @@ from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.plan import Plan
 from controlplane.core.state import State
 from controlplane.core.view import Draft
-from controlplane.events.emitter import Emitter
+from controlplane.events.emitter import Emitter, render
 from wire.arn import ArnMaker
 from wire.resources import Amounts
 
@@ -34,9 +34,11 @@ def test_a_provider_is_told_from_the_commit_on_that_changes_it() -> None:
         draft.begin_hold(task, "i", "placed")
         plan, batch = draft.plan(), Batch(state)
         batch.accept(plan)
-        events = Emitter(ArnMaker("r", "1"), lambda: 1.0)(plan, state, batch)
+        kept = Emitter(ArnMaker("r", "1"), lambda: 1.0)(plan, state, batch)
         state.apply(plan, state.revision + 1)
-        details: list[dict[str, Any]] = [msgspec.json.decode(event)["detail"] for event in events]
+        details: list[dict[str, Any]] = [
+            msgspec.json.decode(render(msgspec.json.encode(event)))["detail"] for event in kept
+        ]
         (provider,) = [detail.get("capacityProviderName") for detail in details if "registeredResources" in detail]
         return provider
 
