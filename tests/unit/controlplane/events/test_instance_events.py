@@ -22,11 +22,6 @@ PROVIDER = CapacityProvider(name="cp", arn="arn:cp", body={"autoScalingGroupProv
 INSTANCE = Instance(arn="i", cluster="c", registered=Amounts(2048, 2048), group="g")
 
 
-def _told(kept: Any) -> dict[str, Any]:
-    event: dict[str, Any] = msgspec.json.decode(render(msgspec.json.encode(kept)))
-    return event
-
-
 def test_a_provider_is_told_from_the_commit_on_that_changes_it() -> None:
     """The record of the instance stays as it is all the while: its events are of tasks that are placed on it."""
     state, dice = State(), Random(1)
@@ -39,9 +34,11 @@ def test_a_provider_is_told_from_the_commit_on_that_changes_it() -> None:
         draft.begin_hold(task, "i", "placed")
         plan, batch = draft.plan(), Batch(state)
         batch.accept(plan)
-        events = Emitter(ArnMaker("r", "1"), lambda: 1.0)(plan, state, batch)
+        kept = Emitter(ArnMaker("r", "1"), lambda: 1.0)(plan, state, batch)
         state.apply(plan, state.revision + 1)
-        details: list[dict[str, Any]] = [_told(event)["detail"] for event in events]
+        details: list[dict[str, Any]] = [
+            msgspec.json.decode(render(msgspec.json.encode(event)))["detail"] for event in kept
+        ]
         (provider,) = [detail.get("capacityProviderName") for detail in details if "registeredResources" in detail]
         return provider
 
