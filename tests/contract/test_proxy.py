@@ -365,7 +365,7 @@ async def test_a_port_that_is_taken_is_named(apps: list[App]) -> None:
     await proxy.close()
 
 
-@pytest.mark.skipif(shutil.which(HAPROXY) is None, reason="there is no haproxy here")
+@needs_haproxy
 @pytest.mark.parametrize("is_gone", [True, False])
 async def test_a_restart_that_fails_leaves_the_former_one_serving(apps: list[App], *, is_gone: bool) -> None:
     """The program has gone meanwhile, or another front's port is taken: what serves is still looked at and told."""
@@ -385,7 +385,7 @@ async def test_a_restart_that_fails_leaves_the_former_one_serving(apps: list[App
 
     await eventually(serves)  # a takeover pauses it, and its failure lets it go on
     assert set(await proxy.look()) == {("web", "a")}
-    proxy._program = HAPROXY
+    proxy._program = PROGRAM
     await proxy.show(one_pool(port, a.server(), b.server()))
     assert set(await answers(proxy, port)) == {(200, "a"), (200, "b")}
     await proxy.close()
