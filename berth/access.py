@@ -69,6 +69,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
         return [
             f"export AWS_ENDPOINT_URL_ECS={endpoint} AWS_ENDPOINT_URL_CLOUDWATCH_LOGS={endpoint}",
             f"export AWS_ENDPOINT_URL_EVENTBRIDGE={endpoint} AWS_ENDPOINT_URL_STS={endpoint}",
+            f"export AWS_ENDPOINT_URL_APPLICATION_AUTO_SCALING={endpoint} AWS_ENDPOINT_URL_CLOUDWATCH={endpoint}",
             f"export AWS_DEFAULT_REGION={REGION}",
             *self._exported_keys(),
         ]
