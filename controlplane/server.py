@@ -29,7 +29,7 @@ from controlplane.config import Config, SetupError, check
 from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.view import Draft
 from controlplane.door import HEADERS_SECONDS_MAX, Door, signed_only, tls
-from controlplane.events.emitter import Emitter
+from controlplane.events.emitter import Emitter, render
 from controlplane.events.feed import Bell
 from controlplane.parts import Parts
 from controlplane.store.memory import MemoryStore
@@ -191,7 +191,7 @@ class ControlPlane(Parts):
             self.sessions.wake_all()
             async for commit in watch:
                 self._ring()
-                self._wake_sessions(commit)
+                await self._wake_sessions(commit)
 
     @property
     def _bells(self) -> list[Bell]:
@@ -201,14 +201,14 @@ class ControlPlane(Parts):
         for bell in self._bells:
             bell.wake()
 
-    def _wake_sessions(self, commit: Commit) -> None:
+    async def _wake_sessions(self, commit: Commit) -> None:
         view = self.store.view()
         for table, key in commit.changed:
             if table == Cluster.table:
                 self.sessions.wake_all()
             task = view.task(key) if table == Task.table else None
             if task is not None and task.instance is not None:
-                self.sessions.wake(task.instance, task.arn)
+                await self.sessions.tell(task.instance, task.arn)
             elif table == Instance.table:
                 self.sessions.wake(key)
 
@@ -261,9 +261,9 @@ def set_up_logging(level: str) -> None:
 def _open_store(config: Config) -> Store:
     emit = Emitter(ArnMaker(config.region, config.account), time.time)
     if config.data_dir is None:
-        return MemoryStore(emit=emit)
+        return MemoryStore(emit=emit, render=render)
     try:
-        return SqliteStore(Path(config.data_dir) / STORE_FILE, emit=emit)
+        return SqliteStore(Path(config.data_dir) / STORE_FILE, emit=emit, render=render)
     except (StoreBusy, StoreForeign) as refused:
         raise SetupError(str(refused)) from None
 

@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 
 from controlplane.agents.reports import story_lines
-from controlplane.api import auth, neighbours
+from controlplane.api import auth, neighbours, our_requests
 from controlplane.api.call import Account, Answer, Call, Reader
 from controlplane.api.http import Headers, Request, Response, lower, request_of, response_of
 from controlplane.api.keys import KeyRing
@@ -197,8 +197,7 @@ class Dispatcher:
 
     def _serve(self, operation: str, request: Request, request_id: str) -> Answer | Awaitable[Answer]:
         body: dict[str, Any] = dict(request.query) if request.method == "GET" else _parse(request.body)
-        if operation not in OURS:
-            body = ecs_shapes.check_request(operation, body)
+        body = (our_requests if operation in OURS else ecs_shapes).check_request(operation, body)
         call = Call(
             operation=operation,
             body=body,

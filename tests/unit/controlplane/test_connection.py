@@ -127,7 +127,7 @@ async def test_pipelined_calls_are_answered_in_their_order_and_what_is_no_call_b
         (call(b"1", b"Transfer-Encoding: chunked\r\n"), 400, None),
         (call(b"1", b"Expect: 100-continue\r\n"), 200, b"1"),
         (call(b"1", b"Connection: close\r\n"), 200, b"1"),
-        (call(gzip.compress(b"1"), b"Content-Encoding: gzip\r\n"), 200, b"1"),
+        (call(gzip.compress(b"1", mtime=0), b"Content-Encoding: gzip\r\n"), 200, b"1"),
         (call(b"1", "X-Odd: \u00e9\r\n".encode()), 200, b"1"),
         (call(b"1" * 2 * READ_BYTES_MAX), 200, b"1" * 2 * READ_BYTES_MAX),
         (call(b"1", b"X: " + b"1" * 2 * HEAD_BYTES_MAX + b"\r\n"), 400, None),
