@@ -80,17 +80,17 @@ async def test_starts_of_one_commit_are_one_message_and_told_again_each_by_itsel
     async with ScriptedAgent(plane.url, obedient=False) as agent:
         agent.acknowledges = False
         await ecs.register_task_definition(**definition())
-        answer = await ecs.run_task(taskDefinition="web", count=3)
+        answer = await ecs.run_task(taskDefinition="web", count=2)
         arns = [task["taskArn"] for task in answer["tasks"]]
-        await agent.is_told_of(3)
+        await agent.is_told_of(2)
         assert [arn for arn, _ in agent.told] == arns
         assert len(agent.sequence_numbers) == 1
         agent.acknowledges = True
         await agent.disconnect()
         await agent.connect()
-        await agent.is_told_of(6)
-        assert [arn for arn, _ in agent.told[3:]] == arns
-        assert len(agent.sequence_numbers) == 1 + 3
+        await agent.is_told_of(4)
+        assert [arn for arn, _ in agent.told[2:]] == arns
+        assert len(agent.sequence_numbers) == 1 + 2
 
 
 async def test_one_ack_is_of_every_task_in_the_message(
@@ -99,8 +99,8 @@ async def test_one_ack_is_of_every_task_in_the_message(
     monkeypatch.setattr(acs_session, "HEARTBEAT_SECONDS", 0.05)
     async with ScriptedAgent(plane.url, obedient=False) as agent:
         await ecs.register_task_definition(**definition())
-        arns = [task["taskArn"] for task in (await ecs.run_task(taskDefinition="web", count=3))["tasks"]]
-        await agent.is_told_of(3)
+        arns = [task["taskArn"] for task in (await ecs.run_task(taskDefinition="web", count=2))["tasks"]]
+        await agent.is_told_of(2)
         heartbeats = agent.heartbeats
         monkeypatch.setattr(acs_session, "RETELL_SECONDS", 0)
         await agent.beats(heartbeats + 3)
