@@ -70,8 +70,7 @@ class _After(View):
         return self._batch.moves(instance)
 
     def records(self, kind: type[R]) -> Iterator[R]:
-        del kind
-        return iter(())
+        return self._batch.records(kind)
 
     def tasks_of(self, service: str) -> list[Task]:
         del service

@@ -22,6 +22,7 @@ import msgspec
 
 from controlplane.api import container_instances, task_shapes
 from controlplane.api.task_shapes import Surroundings
+from controlplane.core.capacity.attachment import provider_of
 from controlplane.core.model import Deployment, Instance, Service, ServiceEvent, Task
 from controlplane.core.plan import Plan
 from controlplane.core.record import HOLD_MOVES
@@ -43,6 +44,8 @@ DETAIL_TYPES = (TASK_CHANGE, INSTANCE_CHANGE, SERVICE_ACTION, DEPLOYMENT_CHANGE,
 _NOT_IN_TASK_EVENTS = ("healthStatus", "tags")
 _NOT_IN_CONTAINER_EVENTS = ("healthStatus", "networkBindings")
 _NOT_IN_INSTANCE_EVENTS = ("runningTasksCount", "pendingTasksCount", "attachments", "tags")
+_PROVIDER = "capacityProviderName"
+"""Follows from the provider's record and the group's."""
 _TIMES_OF_TASKS = ("connectivityAt", *task_shapes.TIMES)
 _ATTACHMENT_TYPES = {"ElasticNetworkInterface": "eni"}
 _ROLLOUTS = {
@@ -104,6 +107,7 @@ class InstanceChanged(msgspec.Struct, frozen=True, tag_field="of", tag="instance
     """ARN."""
     members: msgspec.Raw
     """Of the detail, those that follow from its record."""
+    provider: str | None
     version: int
     free: Room
     moment: Moment
@@ -155,6 +159,7 @@ def instance_detail(kept: InstanceChanged) -> Shape:
     """`detail` of a container instance state change."""
     return {
         **msgspec.json.decode(kept.members),
+        **({_PROVIDER: kept.provider} if kept.provider is not None else {}),
         "version": kept.version,
         "remainingResources": _short_resources(kept.free),
         "updatedAt": iso(kept.moment.at),
@@ -169,13 +174,20 @@ def instance_changed(view: View, instance: Instance, moment: Moment) -> Instance
         while len(_kept_members) >= KEPT_INSTANCES_MAX:
             del _kept_members[next(iter(_kept_members))]
         _kept_members[instance.arn] = (instance, members)
-    return InstanceChanged(instance.arn, members, view.version_of(instance), view.free(instance.arn), moment)
+    return InstanceChanged(
+        instance=instance.arn,
+        members=members,
+        provider=provider_of(view, instance),
+        version=view.version_of(instance),
+        free=view.free(instance.arn),
+        moment=moment,
+    )
 
 
 def _members_of(view: View, instance: Instance) -> Shape:
     """What follows from the record alone: most of it, and the same in every event until the record changes."""
     shape, cluster = container_instances.render(view, instance, set()), view.cluster(instance.cluster)
-    members = {member: value for member, value in shape.items() if member not in _NOT_IN_INSTANCE_EVENTS}
+    members = {member: value for member, value in shape.items() if member not in (*_NOT_IN_INSTANCE_EVENTS, _PROVIDER)}
     members |= {member: iso(value) for member, value in members.items() if member.endswith("At")}
     registered = _short_resources(Room.whole(instance.registered))
     return {**members, "registeredResources": registered, "clusterArn": cluster.arn if cluster else ""}

@@ -17,7 +17,7 @@ from typing import IO, Any, TypeVar
 import msgspec
 
 from controlplane.core.batch import Batch
-from controlplane.core.plan import Key, Plan
+from controlplane.core.plan import Conflict, Key, Plan
 from controlplane.core.record import Record
 from controlplane.core.state import State
 from controlplane.store.feed import Feed
@@ -163,7 +163,8 @@ class SqliteStore:
 
     async def _read(self, read: Callable[[int, int, int], T], after: int, newest: int, limit: int) -> T:
         self._require_open()
-        return await asyncio.get_running_loop().run_in_executor(self._reading, read, after, newest, limit)
+        from_ = min(after, newest)  # a number may be larger than SQLite's are
+        return await asyncio.get_running_loop().run_in_executor(self._reading, read, from_, newest, limit)
 
     async def close(self) -> None:
         if not self._is_open:
@@ -232,11 +233,20 @@ class SqliteStore:
             try:
                 batch.accept(one.plan)
                 one.events = self._emit(one.plan, self._state, batch) if one.plan.changed else []
-            except Exception as refusal:  # noqa: BLE001 - also a mistake of ours: an error to its caller, to nobody else
+            except Conflict as refusal:
                 refused.append((one, refusal))
+            except Exception as mistake:  # noqa: BLE001 - one of ours: an error to its caller, to nobody else
+                refused.append((one, mistake))
+                batch = self._batch_of(accepted)  # its plan may have been taken in already
             else:
                 accepted.append(one)
         return accepted, refused
+
+    def _batch_of(self, accepted: list[_Waiting]) -> Batch:
+        batch = Batch(self._state)
+        for one in accepted:
+            batch.accept(one.plan)
+        return batch
 
     def _transact(self, accepted: list[_Waiting]) -> None:
         """In the writer's thread. The state does not move meanwhile, and records are frozen."""
