@@ -177,7 +177,7 @@ class Machines:
         if child is not None:
             await child.end(COMMAND_END_SECONDS)
         instance = self._instances.get(id_)
-        while instance and self._sweeps and not await self._is_swept(instance):  # noqa: ASYNC110 - asks Docker
+        while instance and self._sweeps and not await self._is_swept(instance):  # noqa: ASYNC110 - of another process
             await asyncio.sleep(SWEEP_AGAIN_SECONDS)
         shutil.rmtree(self._folder / "machines" / id_, ignore_errors=True)
         self._children.pop(id_, None)

@@ -7,7 +7,7 @@ Source: amazon-ecs-agent `ecs-agent/acs/session`; recorded traffic.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -87,29 +87,44 @@ class Session:
         instance: str,
         socket: web.WebSocketResponse,
         known: Known,
+        waits_to_go: Callable[[], int],
     ) -> None:
+        """`waits_to_go` says how many bytes the peer has not taken yet."""
         self._shared = shared
         self._instance = instance
         self._socket = socket
+        self._waits_to_go = waits_to_go
         self._acknowledged, self._roles = known
         self._on_its_way: dict[Matter, str] = {}
         self._messages: dict[str, Told] = {}
         """Those on their way, by id, the oldest first."""
         self._policy = PolicyNews()
         self._changed = asyncio.Event()
+        self._rests = False
+        """All that was asked for has been looked at."""
         self._stirred: dict[str, None] | None = None
         """Tasks to look at, in the order of their changes; None: all."""
         self._leaving = asyncio.Event()
         self._close_code = WSCloseCode.OK
         self._heard_at = shared.clock()
 
-    def wake(self, task: str | None = None) -> None:
-        """Look again at what the instance must be told, about one task or about all."""
-        if task is None:
-            self._stirred = None
-        elif self._stirred is not None:
-            self._stirred[task] = None
+    def wake(self) -> None:
+        """Look again at all that the instance must be told."""
+        self._stirred = None
         self._changed.set()
+
+    async def tell(self, task: str) -> None:
+        """Look again at what the instance must be told about one task (ARN). It does not wait for the peer.
+
+        A session at rest tells at once, in the caller's turn; any other in its own.
+        """
+        if self._rests and not self._changed.is_set() and not self._waits_to_go():
+            with contextlib.suppress(ConnectionError):  # it ends, by its reader
+                await self._tell_news(assignments(self._shared.store.view(), self._instance, (task,)))
+        else:
+            if self._stirred is not None:
+                self._stirred[task] = None
+            self._changed.set()
 
     def leave(self, *, code: WSCloseCode) -> None:
         """End the connection from our side, soon."""
@@ -192,11 +207,10 @@ class Session:
             looked_at = assignments(view, self._instance, stirred)
             if stirred is None:
                 self._forget_all_but({_matter(assignment) for assignment in looked_at})
-            news = [assignment for assignment in looked_at if self._is_news(assignment)]
-            if news:
-                await self._send(news)
-            else:
-                await self._changed.wait()
+            await self._tell_news(looked_at)
+            self._rests = True
+            await self._changed.wait()
+            self._rests = False
 
     def _forget_all_but(self, matters: set[Matter]) -> None:
         self._acknowledged &= matters
@@ -239,8 +253,9 @@ class Session:
             return assignment.task.force or not is_told
         return last.is_starting
 
-    async def _send(self, news: list[Assignment]) -> None:
+    async def _tell_news(self, looked_at: Iterable[Assignment]) -> None:
         """One message for each task: an agent that cannot take one of them still acknowledges the others."""
+        news = [assignment for assignment in looked_at if self._is_news(assignment)]
         shared, now = self._shared, self._shared.clock()
         messages = [self._message(assignment, shared.account.names.uuid(), now) for assignment in news]
         shared.teller.tell([self._line(*told, now) for told in zip(news, messages, strict=True)])
@@ -248,8 +263,9 @@ class Session:
             matter = _matter(assignment)
             self._on_its_way[matter] = message.message_id
             self._messages[message.message_id] = Told(matter, now)
+        for message in messages:
             await self.send(message)
-            shared.metrics.payloads.inc()
+        shared.metrics.payloads.inc(len(messages))
 
     def _line(self, told: Assignment, message: acs_shapes.PayloadMessage, now: float) -> StoryLine:
         data = {"desired": told.desired, "instance": self._instance}
@@ -285,8 +301,12 @@ class Session:
 
     async def send(self, message: msgspec.Struct) -> None:
         """One frame."""
-        async with asyncio.timeout(SEND_SECONDS_MAX):
-            await self._socket.send_frame(envelope.frame_bytes(acs_shapes.kind_of(message), message), WSMsgType.TEXT)
+        frame = envelope.frame_bytes(acs_shapes.kind_of(message), message)
+        if not self._waits_to_go():  # it does not wait then, and a clock for each costs as much as sending
+            await self._socket.send_frame(frame, WSMsgType.TEXT)
+        else:
+            async with asyncio.timeout(SEND_SECONDS_MAX):
+                await self._socket.send_frame(frame, WSMsgType.TEXT)
 
 
 def _matter(assignment: Assignment) -> Matter:

@@ -69,6 +69,38 @@ async def test_a_task_set_has_a_strategy_of_its_own(plane: ControlPlane, ecs: Ec
         await ecs.create_task_set(**ours, capacityProviderStrategy=[{"capacityProvider": "other", "weight": 1}])
 
 
+async def test_a_service_moves_between_launch_type_and_strategies(plane: ControlPlane, ecs: Ecs) -> None:
+    """With a forced deployment only, as AWS has it; an empty strategy is the launch type, not the cluster's default."""
+    await provide(ecs, plane)
+    await ecs.register_task_definition(**definition())
+    await ecs.create_service(serviceName="web", taskDefinition="web", desiredCount=1, launchType="EC2")
+
+    async def launch() -> dict[str, Any]:
+        service = (await ecs.describe_services(services=["web"]))["services"][0]
+        current = service["currentServiceDeployment"]
+        course = (await ecs.describe_service_deployments(serviceDeploymentArns=[current]))["serviceDeployments"][0]
+        revision = course["targetServiceRevision"]["arn"]
+        brought = (await ecs.describe_service_revisions(serviceRevisionArns=[revision]))["serviceRevisions"][0]
+        shown = [
+            {member: shape[member] for member in ("launchType", "capacityProviderStrategy") if member in shape}
+            for shape in (service, service["deployments"][0], brought)
+        ]
+        assert shown[1:] == shown[:-1]
+        return shown[0]
+
+    heavier = [{"capacityProvider": "cp", "weight": 2}]
+    course = [(STRATEGY, {"capacityProviderStrategy": STRATEGY}), (heavier, {"capacityProviderStrategy": heavier})]
+    for strategy, shown in [*course, ([], {"launchType": "EC2"})]:
+        before = await launch()
+        with pytest.raises(ClientError, match="you must force a new deployment"):
+            await ecs.update_service(service="web", capacityProviderStrategy=strategy)
+        assert await launch() == before
+        await ecs.update_service(service="web", capacityProviderStrategy=strategy, forceNewDeployment=True)
+        assert await launch() == shown
+        await ecs.update_service(service="web", capacityProviderStrategy=strategy, desiredCount=1)
+    await until(plane, lambda view: not by_status(view, TaskStatus.PROVISIONING))
+
+
 async def test_a_daemon_has_a_launch_type_and_no_strategy(plane: ControlPlane, ecs: Ecs) -> None:
     """AWS refuses it, also where the strategy is the cluster's default; its tasks are on the provider's hosts too."""
     await provide(ecs, plane, MinSize=1)

@@ -178,7 +178,11 @@ def the_unhealthy_stop_in_order(step: Step) -> None:
     if is_rolling and before.policy.unhealthy_in_rollout is UnhealthyInRollout.STOP_FIRST:
         return
     for task in step.stopped_for_health():
-        stand_in = next((other for other in before.live if other.replaces == task.arn), None)
+        # One on a DRAINING instance leaves as well, and needs somebody itself: it stands in for nobody.
+        # And one of an earlier illness is none for this one.
+        since = _unhealthy_since(step, task)
+        coming = [other for other in before.live if other.replaces == task.arn and not before.drains(other)]
+        stand_in = next((other for other in coming if other.is_move or other.created_at >= since), None)
         partner = next((other for other in before.live if other.arn == task.replaces), None)
         sound = step.after.sound(stand_in) if stand_in is not None else None
         if sound is Soundness.HEALTHY or (partner is not None and step.after.sound(partner) is Soundness.UNHEALTHY):
@@ -194,10 +198,15 @@ def the_unhealthy_stop_in_order(step: Step) -> None:
 
 
 def stand_ins_are_for_somebody(step: Step) -> None:
-    """No task is stood in for twice, and no more are than are needed."""
-    replaced = Counter(task.replaces for task in step.after.live if task.replaces is not None)
-    assert not replaced or max(replaced.values()) == 1, "two stand in for one"
-    sound = [task for task in step.after.live if step.after.sound(task) is not Soundness.UNHEALTHY]
+    """Nobody is given a second stand-in, and no more are than are needed.
+
+    What is on a DRAINING instance leaves, and counts for neither: it is replaced itself. Once the instance is ACTIVE
+    again there may be two, so the rule is about who starts.
+    """
+    staying = [task for task in step.after.live if not step.after.drains(task)]
+    replaced = Counter(task.replaces for task in staying)
+    assert all(replaced[task.replaces] == 1 for task in step.started if task.replaces is not None), "two for one"
+    sound = [task for task in staying if step.after.sound(task) is not Soundness.UNHEALTHY]
     wanted = step.after.service.desired_count * (2 if step.after.is_staged else 1)
     is_new = any(task.replaces is not None and not task.is_move for task in step.started)
     assert not is_new or len(sound) <= wanted, "more sound tasks than are wanted"
@@ -298,6 +307,12 @@ RULES = (
     blue_stays_until_the_end,
     a_daemon_is_the_last_to_leave,
 )
+
+
+def _unhealthy_since(step: Step, task: Task) -> float:
+    """Epoch seconds; a step that finds a task unhealthy for the first time marks it."""
+    after = next(each for each in step.after.tasks if each.arn == task.arn)
+    return step.after.now if after.unhealthy_at is None else after.unhealthy_at
 
 
 def _replaced(step: Step) -> set[str | None]:

@@ -66,29 +66,37 @@ def surplus(look: Look, team: Team) -> list[Task]:
     """More than wanted: those that do not run first, then those not healthy yet, then by rule; never protected ones.
 
     Healthy ones go only as far as the floor of their own team allows: it may be the protected that are not healthy.
+    A stand-in takes the unhealthy task with it, which would count again, and have the next stand-in.
     """
     count = len(team.counted) - team.wanted
-    free = [task for task in team.counted if count > 0 and not look.is_held(task)]
+    free = [
+        task for task in team.counted if count > 0 and not any(map(look.is_held, (task, *unhealthy.behind(team, task))))
+    ]
     chosen = _least_missed(look, team, free, count)
     if len(chosen) < count:
         held = len(team.counted) - len(free)
         look.say(events.held_by_protection(look.service, team.deployment.id, held))
-    return chosen
+    return chosen + [other for task in chosen for other in unhealthy.behind(team, task)]
 
 
 def leaving(look: Look, leave: list[Task], *, gone: Sequence[Task]) -> list[Task]:
     """Tasks that are to go: at once where they do not run, else as many as the floor allows; never protected ones.
 
-    `gone` are chosen already. A stand-in for an unhealthy task of its own revision is still needed. A task set that is
-    deleted goes whole: whoever deletes it answers for the number (ECS Developer Guide, EXTERNAL: the percentages hold
-    only while instances drain).
+    `gone` are chosen already. A stand-in for an unhealthy task of its own revision is still needed, but where it begins
+    on a DRAINING instance (API reference, UpdateContainerInstancesState: PENDING tasks stop at once). A task set that
+    is deleted goes whole: whoever deletes it answers for the number (ECS Developer Guide, EXTERNAL: the percentages
+    hold only while instances drain).
     """
     deleted = {deployment.id for deployment in look.service.deployments if deployment.status == "DRAINING"}
     dropped = [task for task in leave if task.deployment in deleted and not look.is_held(task)]
     chosen_already = {task.arn for task in (*gone, *dropped)}
     free = [task for task in leave if task.arn not in chosen_already and not look.is_held(task)]
     unhealthy_ones = {task.arn for task in look.live if look.is_(task, Soundness.UNHEALTHY)}
-    pending = [task for task in free if task.last_status.is_starting and task.replaces not in unhealthy_ones]
+    pending = [
+        task
+        for task in free
+        if task.last_status.is_starting and (task.replaces not in unhealthy_ones or look.on_draining(task))
+    ]
     running = [task for task in free if not task.last_status.is_starting]
     healthy = [task for task in look.healthy if task.arn not in chosen_already]
     spare = len(healthy) - floor_of(look.service)

@@ -5,6 +5,8 @@ are unhealthy, either stops. Where the ceiling allows none, one unhealthy task a
 Source: ECS Developer Guide, "Amazon ECS services" and "Rolling update deployments" (2026).
 """
 
+import msgspec
+
 from controlplane.core.model import Scheduling, Task
 from controlplane.core.policy import ProtectionCovers, UnhealthyInRollout
 from controlplane.core.reconcile import health
@@ -12,6 +14,17 @@ from controlplane.core.reconcile.health import Soundness
 from controlplane.core.reconcile.look import Look, Team
 
 _STOPPED_REASON = "Task failed container health checks"
+
+
+def part(look: Look) -> None:
+    """Stand-ins whose task is well again are tasks like any other: should it fail once more, another one starts."""
+    sick = {task.arn for task in look.live if look.is_(task, Soundness.UNHEALTHY)}
+    well = {task.arn for task in look.live} - sick
+    free = [task for task in look.live if task.replaces in well and not task.is_move]
+    for task in free:
+        look.draft.put(msgspec.structs.replace(task, replaces=None))
+    if free:
+        look.read()
 
 
 def pair(look: Look, team: Team) -> None:
@@ -23,6 +36,13 @@ def pair(look: Look, team: Team) -> None:
         for task in team.tasks
         if task.replaces is not None and task.replaces in (there if task.is_move else unhealthy)
     }
+
+
+def behind(team: Team, stand_in: Task) -> list[Task]:
+    """The unhealthy task that a task of a team stands in for, if it does; who is moved is no such one."""
+    if stand_in.is_move:
+        return []
+    return [task for task in team.tasks if task.arn == stand_in.replaces and task.arn in team.paired]
 
 
 def stops(look: Look, team: Team, *, is_rolling: bool) -> list[tuple[Task, str]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from toy_cluster import BALANCED, Behaviour, ToyCluster
 
@@ -9,15 +10,17 @@ from controlplane.core.model import Task
 from controlplane.core.policy import Policy, ProtectionCovers, UnhealthyInRollout
 from wire.arn import short_id
 from wire.resources import Amounts
-from wire.status import HealthStatus, TaskStatus
+from wire.status import HealthStatus, InstanceStatus, TaskStatus
 
 SMALL = Amounts(64, 64)
 HEALTHY, UNHEALTHY = HealthStatus.HEALTHY, HealthStatus.UNHEALTHY
 
 
-def checked(desired: int = 2, policy: Policy | None = None, **members: object) -> tuple[ToyCluster, str]:
+def checked(
+    desired: int = 2, policy: Policy | None = None, *, seed: int = 0, **members: object
+) -> tuple[ToyCluster, str]:
     """A service whose container has a health check, running, with every task healthy."""
-    world = ToyCluster(policy=policy)
+    world = ToyCluster(policy=policy, seed=seed)
     service = world.create_service(world.define(SMALL, is_checked=True), desired=desired, **members)
     world.run(1)
     heal(world, service)
@@ -107,6 +110,56 @@ def test_one_that_recovers_leaves_one_too_many_and_the_stand_in_goes() -> None:
     world.run(5)
     assert [task.arn for task in world.live(service)] == [one.arn]
     assert world.state.task(one.arn).unhealthy_at is None
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_stand_in_that_is_one_too_many_takes_its_task_along(seed: int) -> None:
+    """Else that one would count again, have the next stand-in, which is one too many, for ever."""
+    world, service = checked(desired=3, seed=seed, maximum_percent=400)
+    ill = world.live(service)
+    for task in ill:
+        world.health(task.arn, UNHEALTHY)
+    world.run(1)
+    stand_ins = new(world, service, *ill)
+    assert len(stand_ins) == 3
+    world.health(ill[0].arn, HEALTHY)
+    assert not new(world, service, *ill, *stand_ins), "nobody else is needed"
+    for task in world.live(service):
+        world.health(task.arn, HEALTHY)
+    world.run(5)
+    assert len(world.live(service)) == 3
+    assert world.state.task(ill[0].arn).is_live
+
+
+def test_a_stand_in_of_an_earlier_illness_is_none_for_the_next() -> None:
+    world, service = checked(desired=2)
+    one, two = world.live(service)
+    world.health(one.arn, UNHEALTHY)
+    world.run(1)
+    (stand_in,) = new(world, service, one, two)
+    world.protect(one.arn, 60)
+    world.protect(stand_in.arn, 60)
+    world.health(one.arn, HEALTHY)
+    world.health(stand_in.arn, HEALTHY)
+    world.run(5)
+    assert {task.arn for task in world.live(service)} == {one.arn, stand_in.arn}
+    world.health(one.arn, UNHEALTHY)
+    assert world.state.task(one.arn).is_live, "it stopped before anybody new was healthy"
+    (next_one,) = new(world, service, one, stand_in)
+    assert next_one.replaces == one.arn
+
+
+def test_a_stand_in_that_starts_on_a_draining_instance_stops_and_another_starts() -> None:
+    """Source: API reference, UpdateContainerInstancesState (PENDING tasks stop at once)."""
+    world, service = checked(desired=2, maximum_percent=300)
+    known = world.live(service)
+    world.health(known[0].arn, UNHEALTHY)
+    (stand_in,) = new(world, service, *known)
+    drained = msgspec.structs.replace(world.state.instance(stand_in.instance), status=InstanceStatus.DRAINING)
+    world.decide("drain", lambda draft: draft.put(drained))
+    assert not world.state.task(stand_in.arn).is_live
+    (other,) = (task for task in new(world, service, *known) if task.replaces == known[0].arn)
+    assert other.instance != stand_in.instance
 
 
 def test_failures_within_the_grace_period_are_passed_over() -> None:

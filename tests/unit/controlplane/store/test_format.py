@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.store.port import StoreForeign
-from controlplane.store.sqlite import SqliteStore
+from controlplane.store.sqlite import FORMAT, SqliteStore
 
 
 def test_a_file_of_another_version_is_left_alone(tmp_path: Path) -> None:
@@ -25,3 +25,13 @@ async def test_a_new_file_gets_our_format(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     await SqliteStore(path).close()
     await SqliteStore(path).close()
+
+
+async def test_a_file_of_the_format_before_ours_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    await SqliteStore(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 2")
+    await SqliteStore(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (FORMAT,)
