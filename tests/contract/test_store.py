@@ -397,3 +397,44 @@ async def _check(path: Path, said: list[bytes]) -> None:
     assert not missing
     assert store.view().revision == len(list(store.view().records(Token))) >= len(said) - 1
     await store.close()
+
+
+async def test_patient_lines_go_along_with_the_next_commit_before_its_own(store: Store) -> None:
+    told = asyncio.ensure_future(store.tell([line(1)], patience_seconds=3600))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await store.commit(msgspec.structs.replace(putting(store, token("a")), story=(line(2),)))
+        assert await told == 1
+    assert [said.data["nth"] for _, said in (await store.story(0, 10))[0]] == [1, 2]
+
+
+async def test_patience_has_an_end(store: Store) -> None:
+    async with asyncio.timeout(30):
+        assert await store.tell([line(1)], patience_seconds=0.01) == 1
+
+
+async def test_patient_lines_are_kept_when_the_store_closes(opener: Opener) -> None:
+    first = opener()
+    told = asyncio.ensure_future(first.tell([line(1)], patience_seconds=3600))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await first.close()
+        assert await told == 1
+
+
+async def test_plans_that_are_offered_are_checked_against_each_other(store: Store) -> None:
+    """One of many is refused: it takes nothing from the others, and what is offered to a closed store is refused."""
+    await with_instance(store)
+    loop = asyncio.get_running_loop()
+    plans = [putting(store, task(f"t{nth}", on="i")) for nth in range(3)] + [putting(store, token("a"))]
+    outcomes = [loop.create_future() for _ in plans]
+    for plan, done in zip(plans, outcomes, strict=True):
+        store.offer(plan, done)
+    results = await asyncio.gather(*outcomes, return_exceptions=True)
+    assert [type(result) for result in results] == [int, int, Conflict, int], "there is room for two halves"
+    assert [task.arn for task in store.view().records(Task)] == ["t0", "t1"]
+    await store.close()
+    late = loop.create_future()
+    store.offer(plans[-1], late)
+    with pytest.raises(StoreClosed):
+        await late

@@ -1,8 +1,11 @@
 """Credentials, task protection, limits, ports, furnishing: what stands beside the metadata."""
 
 import asyncio
+import contextlib
 import json
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import msgspec
@@ -255,6 +258,31 @@ def test_the_first_agent_has_the_fixed_ports_the_next_has_others_and_keeps_them(
     again = listen.take(two, "127.0.0.2", link_local=NOWHERE)
     assert again.taken == taken, "containers carry the address"
     again.close()
+
+
+def test_of_two_agents_that_begin_at_once_one_has_a_fixed_port_and_the_other_another(
+    tmp_path, fixed_ports, monkeypatch
+):
+    """Both have bound it before either listens, which Linux allows; then it is one's."""
+    both_bound = threading.Barrier(2, timeout=30)
+
+    class Bound(socket.socket):
+        def listen(self, backlog):
+            if self.getsockname() == ("127.0.0.1", listen.INTROSPECTION_PORT):
+                both_bound.wait()
+            super().listen(backlog)
+
+    def begin(name):
+        with contextlib.closing(Journal(tmp_path / name)) as journal:
+            return listen.take(journal, "127.0.0.2", link_local=NOWHERE)
+
+    monkeypatch.setattr(listen.socket, "socket", Bound)
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(begin, ("1", "2"))
+    assert not one.taken & two.taken
+    assert fixed_ports <= one.taken | two.taken
+    one.close()
+    two.close()
 
 
 def test_where_containers_cannot_reach_us_they_are_given_no_address(journals, fixed_ports, caplog):
