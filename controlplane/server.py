@@ -190,8 +190,10 @@ class ControlPlane(Parts):
             self._ring()
             self.sessions.wake_all()
             async for commit in watch:
-                self._ring()
-                await self._wake_sessions(commit)
+                self._stir_sessions(commit)
+                if not watch.at_hand:
+                    self._ring()
+                    await self.sessions.tell()
 
     @property
     def _bells(self) -> list[Bell]:
@@ -201,14 +203,14 @@ class ControlPlane(Parts):
         for bell in self._bells:
             bell.wake()
 
-    async def _wake_sessions(self, commit: Commit) -> None:
+    def _stir_sessions(self, commit: Commit) -> None:
         view = self.store.view()
         for table, key in commit.changed:
             if table == Cluster.table:
                 self.sessions.wake_all()
             task = view.task(key) if table == Task.table else None
             if task is not None and task.instance is not None:
-                await self.sessions.tell(task.instance, task.arn)
+                self.sessions.stir(task.instance, task.arn)
             elif table == Instance.table:
                 self.sessions.wake(key)
 

@@ -45,6 +45,7 @@ class Sessions:
     ) -> None:
         self._shared = Shared(store, committer, account, clock, metrics, self._next_timeline, Teller(store))
         self._open: dict[str, Session] = {}
+        self._stirred: dict[Session, None] = {}
         self._mint = mint
         self._known: dict[str, Known] = {}
         self._timeline = 0
@@ -66,11 +67,18 @@ class Sessions:
         else:
             self._forget_gone([instance])
 
-    async def tell(self, instance: str, task: str) -> None:
-        """One task (ARN) of `instance` (ARN) may have changed, and nothing else. It waits for no agent."""
+    def stir(self, instance: str, task: str) -> None:
+        """One task (ARN) of `instance` (ARN) may have changed, and nothing else; `tell` follows."""
         session = self._open.get(instance)
         if session is not None:
-            await session.tell(task)
+            session.stir(task)
+            self._stirred[session] = None
+
+    async def tell(self) -> None:
+        """Let the agents know of the tasks that have been stirred. It waits for none of them."""
+        stirred, self._stirred = self._stirred, {}
+        for session in stirred:
+            await session.tell()
 
     async def send(self, instance: str, message: msgspec.Struct) -> bool:
         """Send a message beside all that is level-driven; whether `instance` (ARN) is connected."""

@@ -7,7 +7,7 @@ import msgspec
 import structlog
 
 from controlplane.core.batch import Batch
-from controlplane.core.model import Task
+from controlplane.core.model import Task, TaskDefinition
 from controlplane.core.plan import Key, Plan
 from controlplane.core.roster import Roster
 from controlplane.core.state import State
@@ -54,7 +54,7 @@ def render(kept: bytes) -> bytes:
 
 
 class _After(View):
-    """The world once a batch is true. No event lists tasks, so nobody counts them for one."""
+    """The world once a batch is true. No event lists tasks or definitions, so nobody counts them for one."""
 
     def __init__(self, state: State, batch: Batch) -> None:
         self._state = state
@@ -82,6 +82,10 @@ class _After(View):
 
     def tasks_in(self, cluster: str, group: str) -> list[Task]:
         del cluster, group
+        return []
+
+    def task_definitions_of(self, family: str) -> list[TaskDefinition]:
+        del family
         return []
 
     def revision_of(self, key: Key) -> int:

@@ -78,6 +78,11 @@ class Watch(Protocol):
     still wants to know takes a new one and a new view.
     """
 
+    @property
+    def at_hand(self) -> int:
+        """Commits that have come and were not taken yet."""
+        ...
+
     def __aiter__(self) -> "Watch": ...
 
     async def __anext__(self) -> Commit: ...

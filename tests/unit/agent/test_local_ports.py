@@ -1,4 +1,4 @@
-"""Who gets which ports, of several agents on one machine."""
+"""On which ports the agent answers: Amazon's fixed ones where they are free, others that it keeps where not."""
 
 import contextlib
 import socket
