@@ -46,14 +46,24 @@ def main() -> int:
             print(connection.connect(connection.QUICK_SECONDS).version()["Version"])
             return 0
         if arguments.verb == "sweep":
-            print(connection.sweep(arguments.run, arguments.instance))
-            return 0
+            return _sweep(arguments.run, arguments.instance)
         return _run(
             Leaving(on_term=Way.EMPTIED if arguments.drain else Way.AT_ONCE, limit_seconds=arguments.drain_limit)
         )
     except UnreachableError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
+
+
+def _sweep(run: str, instance: str) -> int:
+    from agent.runtime.connection import UnsweptError, sweep  # noqa: PLC0415 - as above
+
+    try:
+        print(sweep(run, instance))
+    except UnsweptError as error:
+        print(error, file=sys.stderr)
+        return EXIT_TRY_AGAIN
+    return 0
 
 
 def _seconds(text: str) -> float:

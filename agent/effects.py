@@ -122,6 +122,7 @@ class Effects:
             at=found.started_at or self._clock(),
             ports=found.ports or host_ports(act),
             address=found.address,
+            stop_signal=found.stop_signal,
         )
         self._give(started)
         if found.life is ContainerLife.EXITED:

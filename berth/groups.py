@@ -11,6 +11,7 @@ from berth.client import EcsClient
 from berth.errors import UserError
 from wire.errors import AwsError
 from wire.instance_types import INSTANCE_TYPES, nearest
+from wire.numerals import whole
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 KEYS = "min, max, desired, type, zone, boot, protect, command, provider, target, warmup"
@@ -66,9 +67,10 @@ def _member(key: str, value: str, text: str) -> dict[str, Any]:
         "warmup": "warmup_seconds",
     }
     if key in numbers:
-        if not value.removesuffix("s").isdecimal():
+        number = whole(value.removesuffix("s"))
+        if number is None:
             raise UserError(f"--group {text!r}: {key} needs a whole number.")
-        return {numbers[key]: int(value.removesuffix("s"))}
+        return {numbers[key]: number}
     if key == "type":
         return {"types": tuple(known_type(name) for name in value.split("+"))}
     if key == "zone":

@@ -9,6 +9,7 @@ import asyncio
 import fcntl
 import shutil
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ COMMAND_END_SECONDS = 30.0
 LOCK_SECONDS = 10.0
 """For a former agent of the same data directory to be gone."""
 SWEEP_SECONDS = 40.0
+SWEEP_AGAIN_SECONDS = 5.0
 ENDED_MAX = 1000
 """Ends that wait to be told, while the control plane is away."""
 
@@ -78,6 +80,9 @@ class Machines:
         self._at_work: dict[str, asyncio.Task[None]] = {}
         """What is being started or ended, by machine."""
         self._ended: dict[str, None] = {}
+        self._unswept: set[str] = set()
+        """Container instances (ARN) whose containers could not be removed; said once."""
+        self._is_refused = False
 
     @property
     def ids(self) -> list[str]:
@@ -90,7 +95,11 @@ class Machines:
             while True:
                 try:
                     await self._sync(client)
-                except (AwsError, aiohttp.ClientError, TimeoutError, ConnectionError):
+                    self._is_refused = False
+                except AwsError as error:
+                    self._tell_refusal(error)
+                    self._notice_ends()
+                except (aiohttp.ClientError, TimeoutError, ConnectionError):
                     self._notice_ends()
                 await asyncio.sleep(POLL_SECONDS)
 
@@ -106,6 +115,13 @@ class Machines:
         """End every machine at once."""
         for child in self._children.values():
             child.kill()
+
+    def _tell_refusal(self, error: AwsError) -> None:
+        """Once, until it is taken again; what a control plane cannot do for the moment is no refusal."""
+        is_final = error.status < HTTPStatus.INTERNAL_SERVER_ERROR and error.code != "ThrottlingException"
+        if is_final and not self._is_refused:
+            self._is_refused = True
+            self._tell(f"The control plane refused to say which hosts there are to be: {error}")
 
     async def _sync(self, client: EcsClient) -> None:
         self._notice_ends()
@@ -161,16 +177,16 @@ class Machines:
         if child is not None:
             await child.end(COMMAND_END_SECONDS)
         instance = self._instances.get(id_)
-        if instance and self._sweeps:
-            await self._sweep(instance)
+        while instance and self._sweeps and not await self._is_swept(instance):  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(SWEEP_AGAIN_SECONDS)
         shutil.rmtree(self._folder / "machines" / id_, ignore_errors=True)
         self._children.pop(id_, None)
         self._instances.pop(id_, None)
         if len(self._ended) < ENDED_MAX:
             self._ended[id_] = None
 
-    async def _sweep(self, instance: str) -> None:
-        """Remove the containers of an instance (ARN): its disk and its processes go with it."""
+    async def _is_swept(self, instance: str) -> bool:
+        """Remove the containers of an instance (ARN): its disk and its processes go with it. Whether none is left."""
         process = await asyncio.create_subprocess_exec(
             *self._agent,
             "sweep",
@@ -190,8 +206,16 @@ class Machines:
         except TimeoutError:
             process.kill()
             await process.wait()
-        if process.returncode != 0:
-            self._tell(f"The containers of {instance} could not be removed; their label: berth.run={self.run_label}.")
+        if process.returncode == 0:
+            self._unswept.discard(instance)
+            return True
+        if instance not in self._unswept:
+            self._unswept.add(instance)
+            self._tell(
+                f"The containers of {instance} could not be removed (label berth.run={self.run_label}): it counts as"
+                " running until they are, and that is tried again."
+            )
+        return False
 
 
 async def _unlocked(lock: Path) -> None:

@@ -79,7 +79,7 @@ def check(config: Config) -> None:
         raise SetupError(f"The folder of BERTH_EVENTS_FILE, {config.events_file.absolute().parent}, is not there.")
     if not TIME_SCALE_MIN <= config.time_scale <= TIME_SCALE_MAX:
         raise SetupError(f"BERTH_TIME_SCALE must be from {TIME_SCALE_MIN:g} to {TIME_SCALE_MAX:g}.")
-    if config.healthy_after_seconds < 0:
+    if not 0 <= config.healthy_after_seconds < float("inf"):
         raise SetupError("BERTH_HEALTHY_AFTER_SECONDS must be 0 or more.")
     if config.data_dir is not None:
         _check_data_dir(config.data_dir)

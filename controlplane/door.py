@@ -6,13 +6,15 @@ It knows no operation; what a signature is worth is `api/auth`'s.
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from controlplane.api import neighbours
+from controlplane.api.http import lower
+from controlplane.connection import Connection, Serve
 from wire import envelope
 from wire.errors import AwsError
 
@@ -42,34 +44,26 @@ class Refusal(asyncio.Protocol):
 
 
 class Door:
-    """Makes the protocol of each new connection, as long as there are not too many.
+    """Makes the protocol of each new connection, as long as there are not too many."""
 
-    Calls of the API, `POST /`, go straight to `serve_call`: they are most of what comes, and no route, middleware or
-    signal has a say in them. The rest goes the application's way.
-    """
-
-    def __init__(
-        self, server: web.Server, serve_call: Handler | None = None, connections_max: int = CONNECTIONS_MAX
-    ) -> None:
-        self._server = server
-        self._connections_max = connections_max
-        if serve_call is not None:
-            server.request_handler = _forked(serve_call, server.request_handler)
+    def __init__(self, serve: Serve, other: Callable[[], asyncio.Protocol], *, idle_seconds_max: float) -> None:
+        """`serve` answers calls of the API; `other` makes aiohttp's protocol for whatever else comes."""
+        self._connections: set[Connection] = set()
+        self._connection = partial(Connection, serve, other, idle_seconds_max=idle_seconds_max, among=self._connections)
 
     def __call__(self) -> asyncio.BaseProtocol:
-        if len(self._server.connections) >= self._connections_max:
-            return Refusal()
-        protocol: asyncio.BaseProtocol = self._server()
-        return protocol
+        return self._connection() if len(self._connections) < CONNECTIONS_MAX else Refusal()
 
-
-def _forked(serve_call: Handler, serve_other: Any) -> Any:
-    def handle(request: web.Request) -> Awaitable[web.StreamResponse]:
-        is_call = request.raw_path == "/" and request.method == "POST"
-        answer: Awaitable[web.StreamResponse] = serve_call(request) if is_call else serve_other(request)
-        return answer
-
-    return handle
+    async def close(self, seconds: float) -> None:
+        """Take no further call; let what is under way be answered for so long, then cut it off."""
+        for connection in self._connections:
+            connection.close()
+        under_way = [each.answering for each in self._connections if each.answering is not None]
+        if under_way:
+            _, late = await asyncio.wait(under_way, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
 
 def tls(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -95,7 +89,7 @@ def signed_only(authenticate: Authenticate) -> Middleware:
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         is_open = request.path in UNSIGNED_PATHS or request.path.startswith(CHANNEL_PATHS)
         if request.path not in SIGNED_ELSEWHERE and not is_open:
-            if neighbours.is_foreign(request.headers):
+            if neighbours.is_foreign(lower(request.headers)):
                 return await neighbours.elsewhere(request)
             try:
                 await authenticate(request)

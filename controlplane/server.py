@@ -24,11 +24,12 @@ from controlplane.agents.refusal import refused_by
 from controlplane.api import auth, neighbours
 from controlplane.api.clusters import DEFAULT_CLUSTER
 from controlplane.api.dispatch import BODY_BYTES_MAX
+from controlplane.api.http import request_of
 from controlplane.config import Config, SetupError, check
 from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.view import Draft
 from controlplane.door import HEADERS_SECONDS_MAX, Door, signed_only, tls
-from controlplane.events.emitter import Emitter
+from controlplane.events.emitter import Emitter, render
 from controlplane.events.feed import Bell
 from controlplane.parts import Parts
 from controlplane.store.memory import MemoryStore
@@ -83,11 +84,12 @@ class ControlPlane(Parts):
         schedulers.load()
         await self._runner.setup()
         assert self._runner.server is not None
-        door, config = Door(self._runner.server, self.dispatcher.handle), self.config
+        config = self.config
+        self._door = Door(self.dispatcher.answer, self._runner.server, idle_seconds_max=HEADERS_SECONDS_MAX)
         try:
             encryption = tls(config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
             self._listener = await asyncio.get_running_loop().create_server(
-                door, config.host, config.port, ssl=encryption, backlog=BACKLOG
+                self._door, config.host, config.port, ssl=encryption, backlog=BACKLOG
             )
         except OSError as error:
             raise SetupError(_why_no_port(config, error)) from None
@@ -118,6 +120,7 @@ class ControlPlane(Parts):
         await self.telemetry.close()
         if self._listener is not None:
             self._listener.close()
+            await self._door.close(SHUTDOWN_SECONDS)
         await self._runner.cleanup()
         for job in self._jobs:
             job.cancel()
@@ -153,12 +156,12 @@ class ControlPlane(Parts):
         return app
 
     async def _authenticate(self, request: web.Request) -> None:
-        role = self.dispatcher.authenticate(request, await request.read())
+        role = self.dispatcher.authenticate(request_of(request, await request.read()))
         auth.permit(role, f"{request.method} {request.path}")
 
     async def _agents(self, handle: Handler, request: web.Request) -> web.StreamResponse:
         try:
-            auth.permit(self.dispatcher.authenticate(request, b""), "ConnectAgent")
+            auth.permit(self.dispatcher.authenticate(request_of(request, b"")), "ConnectAgent")
         except AwsError as error:
             return refused_by(error)
         return await handle(request)
@@ -187,8 +190,10 @@ class ControlPlane(Parts):
             self._ring()
             self.sessions.wake_all()
             async for commit in watch:
-                self._ring()
-                self._wake_sessions(commit)
+                self._stir_sessions(commit)
+                if not watch.at_hand:
+                    self._ring()
+                    await self.sessions.tell()
 
     @property
     def _bells(self) -> list[Bell]:
@@ -198,14 +203,14 @@ class ControlPlane(Parts):
         for bell in self._bells:
             bell.wake()
 
-    def _wake_sessions(self, commit: Commit) -> None:
+    def _stir_sessions(self, commit: Commit) -> None:
         view = self.store.view()
         for table, key in commit.changed:
             if table == Cluster.table:
                 self.sessions.wake_all()
             task = view.task(key) if table == Task.table else None
             if task is not None and task.instance is not None:
-                self.sessions.wake(task.instance, task.arn)
+                self.sessions.stir(task.instance, task.arn)
             elif table == Instance.table:
                 self.sessions.wake(key)
 
@@ -258,9 +263,9 @@ def set_up_logging(level: str) -> None:
 def _open_store(config: Config) -> Store:
     emit = Emitter(ArnMaker(config.region, config.account), time.time)
     if config.data_dir is None:
-        return MemoryStore(emit=emit)
+        return MemoryStore(emit=emit, render=render)
     try:
-        return SqliteStore(Path(config.data_dir) / STORE_FILE, emit=emit)
+        return SqliteStore(Path(config.data_dir) / STORE_FILE, emit=emit, render=render)
     except (StoreBusy, StoreForeign) as refused:
         raise SetupError(str(refused)) from None
 

@@ -61,7 +61,8 @@ class Kind(StrEnum):
     """A target of a task has another state. subject: task; group, address, port, state, until (end of draining),
     reason."""
     TASK_TOLD = "task.told"
-    """The instance was sent the task's desired status. subject: task; id: the message; desired, instance."""
+    """The instance was sent the task's desired status. subject: task; id: the message, which several starts may share;
+    desired, instance."""
     SCALER_LOOK = "scaler.look"
     """Managed scaling has looked, and why it acted or did not. subject: group; provider, cluster, needed, running,
     percent, target, before, desired, act, why, provisioning, pending_counted, low_points, ignored: [{task, why}]."""

@@ -69,6 +69,7 @@ def _on_started(turn: Turn, container: ContainerState, event: Started) -> None:
     container.busy, container.last_exit = Busy.NO, None
     container.docker_id = event.docker_id
     container.ports = event.ports or container.ports
+    container.stop_signal = event.stop_signal or container.stop_signal
     turn.state.address = event.address or turn.state.address
     container.started_at = event.at
     if container.known < Known.RUNNING:

@@ -53,7 +53,7 @@ class Pulled(ContainerEvent, frozen=True, kw_only=True):
 
 
 class Created(ContainerEvent, frozen=True, kw_only=True):
-    """Docker has created it. `stop_signal` is the image's or the configuration's."""
+    """Docker has created it. `stop_signal` is the image's, when it was looked at, or the configuration's."""
 
     docker_id: str
     stop_signal: str = "SIGTERM"
@@ -66,6 +66,8 @@ class Started(ContainerEvent, frozen=True, kw_only=True):
     at: float
     ports: tuple[Port, ...] = ()
     address: Address | None = None
+    stop_signal: str = ""
+    """As Docker has it; empty where that was not looked at."""
 
 
 class HealthChanged(ContainerEvent, frozen=True, kw_only=True):

@@ -21,6 +21,10 @@ SWEEPS_MAX, SWEEP_AGAIN_SECONDS = 100, 0.1
 """Docker may still make or remove what an agent asked for before it was killed."""
 
 
+class UnsweptError(Exception):
+    """What was to be removed is still there; the message is one sentence."""
+
+
 def connect(timeout_seconds: int | None) -> docker.APIClient:
     """A client of the engine that `DOCKER_HOST` names, or of the local socket.
 
@@ -29,7 +33,7 @@ def connect(timeout_seconds: int | None) -> docker.APIClient:
         ForbiddenError: its socket may not be opened by this user.
     """
     try:
-        return docker.APIClient(
+        client = docker.APIClient(
             version="auto",
             timeout=timeout_seconds,  # type: ignore[arg-type] # None is "for ever", as in requests
             num_pools=THREADS,
@@ -37,6 +41,14 @@ def connect(timeout_seconds: int | None) -> docker.APIClient:
         )
     except docker.errors.DockerException as error:
         raise _unreachable(str(error)) from error
+    if is_local(client):
+        client.trust_env = False  # neither proxies nor ~/.netrc stand before a socket; looking costs a third of a call
+    return client
+
+
+def is_local(client: docker.APIClient) -> bool:
+    """Whether its engine is behind a socket of this machine."""
+    return str(client.base_url).startswith("http+docker://")
 
 
 def probe() -> None:
@@ -49,6 +61,9 @@ def sweep(run: str, instance: str = "") -> int:
 
     With `instance` (ARN) only those of that one host. Returns how many containers. What somebody else removes at the
     same time (an agent that still ends, a second sweep) is removed, too.
+
+    Raises:
+        UnsweptError: somebody makes new ones faster than they are removed, or Docker keeps them.
     """
     client = connect(SLOW_SECONDS)
     mine = {"label": [f"berth.run={run}", *([f"{INSTANCE_LABEL}={instance}"] if instance else [])]}
@@ -61,6 +76,11 @@ def sweep(run: str, instance: str = "") -> int:
         if not rows:
             break
         time.sleep(SWEEP_AGAIN_SECONDS)
+    else:
+        raise UnsweptError(
+            f"Containers with the label berth.run={run} are still there after {SWEEPS_MAX} rounds: does an agent of"
+            " that run still live?"
+        )
     for volume in client.volumes(mine)["Volumes"] or ():
         _unless_gone(client.remove_volume, volume["Name"])
     for network in client.networks(filters=mine):

@@ -93,6 +93,7 @@ class DockerRuntime:
         self._clearing = ThreadPoolExecutor(CLEARING_MAX, "docker-clear")  # no signal waits behind a removal
         self._quick = connect(QUICK_SECONDS)
         self._slow = connect(SLOW_SECONDS)
+        self._images = images.Images(self._quick)
         self._options = options or Options()
         self._creating = connect(self._options.create_seconds)
         self._starting = connect(self._options.start_seconds)
@@ -118,7 +119,7 @@ class DockerRuntime:
         return await self._call(version)
 
     async def image(self, name: str) -> Image | None:
-        return await self._call(lambda: images.local(self._quick, name))
+        return await self._call(lambda: self._images.local(name))
 
     async def manifest(self, name: str, login: Login | None) -> str:
         return await self._call(lambda: images.manifest(self._quick, name, login), self._pulls)
@@ -129,9 +130,11 @@ class DockerRuntime:
             await self._call(lambda: images.pull(self._slow, name, login, inactivity_seconds, left), self._pulls)
         finally:
             left.set()
+            self._images.changed()
 
     async def remove_image(self, name: str) -> None:
         await self._call(lambda: images.remove(self._slow, name), self._clearing)
+        self._images.changed()
 
     async def create(self, task: TaskSpec, container: ContainerSpec) -> Found:
         return await self._call(lambda: self._create(task, container))
@@ -161,7 +164,7 @@ class DockerRuntime:
         return found
 
     def _image_of(self, container: ContainerSpec) -> Image:
-        image = images.local(self._quick, container.image)
+        image = self._images.local(container.image)
         if image is not None:
             return image
         if not container.internal:
@@ -339,12 +342,13 @@ class DockerRuntime:
     async def _tell_exit(self, die: Die, on_found: OnFound) -> None:
         """The event says all that is needed, but for ports: Docker frees them after it, and then answers inspects.
 
-        And but for a strange SIGKILL: on a busy machine Docker's `oom` was seen 0.1 s after its `die`.
+        And but for a strange SIGKILL: on a busy machine Docker's `oom` was seen 0.1 s after its `die`, too late for
+        its inspect as well.
         """
         if self._exits.is_old(die.docker_id, die.at):
             return
         is_strange = self._exits.is_strange(die.docker_id, die.exit_code) and not die.out_of_memory
-        out_of_memory = die.out_of_memory
+        out_of_memory = die.out_of_memory or self._exits.ran_out(die.docker_id)
         for _ in range(OOM_LOOKS if is_strange else 0):
             out_of_memory = self._stream is not None and self._stream.take_out_of_memory(die.docker_id)
             if out_of_memory or self._stream is None:
@@ -357,7 +361,6 @@ class DockerRuntime:
             life=ContainerLife.EXITED,
             finished_at=die.at,
             exit_code=die.exit_code,
-            error=OUT_OF_MEMORY if out_of_memory else "",
         )
         if is_strange or die.docker_id not in self._without_ports:
             try:
@@ -367,7 +370,7 @@ class DockerRuntime:
             if inspected is not None and inspected.life is not ContainerLife.EXITED:
                 return  # somebody has started it again: it has not ended
             found = inspected or found
-        on_found(found)
+        on_found(msgspec.structs.replace(found, error=OUT_OF_MEMORY) if out_of_memory else found)
 
     async def close(self) -> None:
         if self._stream is not None:

@@ -6,6 +6,7 @@ Source of the error names: amazon-ecs-agent `dockerclient/dockerapi/errors.go`.
 
 import base64
 import threading
+import time
 from typing import Any
 
 import docker
@@ -22,6 +23,36 @@ _TRANSIENT = ("no such host", "connection refused", "timeout", "toomanyrequests"
 _ID = "sha256:"
 _SCHEMA_1 = "schema"
 """Docker cannot tell the digest of a first-generation manifest; the pull itself may work."""
+FRESH_SECONDS = 1.0
+"""A task's start looks at its image twice, and tasks that come together have the same one."""
+KEPT_MAX = 64
+
+
+class Images:
+    """What is here, a moment old at most: while containers start, each question costs those behind it."""
+
+    def __init__(self, client: docker.APIClient) -> None:
+        self._client = client
+        self._kept: dict[str, tuple[float, Image]] = {}
+        self._changes = 0
+
+    def local(self, name: str) -> Image | None:
+        """The image of this name on the host; one that is missing is looked for anew each time."""
+        at, changes = time.monotonic(), self._changes
+        kept = self._kept.get(name)
+        if kept is not None and at - kept[0] < FRESH_SECONDS:
+            return kept[1]
+        found = local(self._client, name)
+        if found is not None and changes == self._changes:
+            if len(self._kept) >= KEPT_MAX:
+                self._kept.clear()
+            self._kept[name] = (at, found)
+        return found
+
+    def changed(self) -> None:
+        """We have pulled or removed one; a look that is under way is not kept, either."""
+        self._changes += 1
+        self._kept.clear()
 
 
 def local(client: docker.APIClient, name: str) -> Image | None:

@@ -17,6 +17,7 @@ import requests
 from agent.core.pause import pauses_of
 from agent.core.spec import ContainerSpec, Internal, TaskSpec
 from agent.runtime.cgroups import TaskCgroups, has_limits
+from agent.runtime.connection import is_local
 from agent.runtime.finishing import Surroundings
 from agent.runtime.options import Options
 from agent.runtime.port import RuntimeCallError
@@ -164,5 +165,4 @@ def _is_local_v1(client: docker.APIClient) -> bool:
         said = client.info()
     except (docker.errors.APIError, requests.exceptions.RequestException):
         return False
-    is_local = str(client.base_url).startswith("http+docker://")
-    return is_local and said.get("CgroupVersion") == "1" and said.get("CgroupDriver") == "cgroupfs"
+    return is_local(client) and said.get("CgroupVersion") == "1" and said.get("CgroupDriver") == "cgroupfs"

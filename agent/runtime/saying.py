@@ -35,15 +35,16 @@ class Sayings:
         self._clock = clock
         self._waiting: dict[Stream, deque[LogLine]] = {}
         self._writing: dict[Stream, asyncio.Task[None]] = {}
+        self._losing: set[Stream] = set()
         self._last_ns = 0
 
     def say(self, stream: Stream, text: str) -> None:
         """Each line of `text`, now."""
         waiting = self._waiting.setdefault(stream, deque(maxlen=LINES_WAITING_MAX))
         for message in text.splitlines():
-            if len(waiting) == LINES_WAITING_MAX:
+            if len(waiting) == LINES_WAITING_MAX and stream not in self._losing:
+                self._losing.add(stream)
                 log.warning("Log stream %s of %s: its oldest lines are lost", stream.name, stream.group)
-                waiting.clear()
             waiting.append(self._line(message))
         if stream not in self._writing:
             self._writing[stream] = asyncio.get_running_loop().create_task(self._write(stream))
@@ -71,5 +72,7 @@ class Sayings:
             while waiting:
                 lines = [waiting.popleft() for _ in range(min(len(waiting), LINES_AT_ONCE))]
                 await self._sink.put(*stream, lines)
+                self._losing.discard(stream)
         finally:
+            self._losing.discard(stream)
             del self._writing[stream], self._waiting[stream]

@@ -64,7 +64,7 @@ def create(endpoint: str, cluster: str, hooks: tuple[str, ...], zones: str, *, b
         boot_seconds=None if boot is None else float(boot),
         protects_new=given["protect"],
         command=given["command"],
-        hooks=tuple(_hook(text) for text in hooks),
+        hooks=tuple(read_hook(text) for text in hooks),
     )
 
     async def make(client: EcsClient) -> dict[str, Any]:
@@ -245,7 +245,12 @@ async def _run(endpoint: str, folder: Path, name: str, release: str) -> int:
     )
 
 
-def _hook(text: str) -> dict[str, Any]:
+def read_hook(text: str) -> dict[str, Any]:
+    """Read `NAME,TRANSITION[,key=value...]` into a lifecycle hook in Amazon's shape.
+
+    Raises:
+        UserError: one sentence about the first thing that cannot be understood.
+    """
     name, transition, *pairs = [*text.split(","), ""]
     if transition not in ("launching", "terminating"):
         raise UserError(f"--hook {text!r}: write it like NAME,launching or NAME,terminating,heartbeat=1h.")

@@ -12,7 +12,7 @@ from berth.errors import UserError
 from controlplane.core.policy import PRESETS
 from wire.instance_types import INSTANCE_TYPES, InstanceType, nearest
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_DURATION = re.compile(r"(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
 _UNIT_SECONDS = (3600, 60, 1)
 _ZONE = re.compile(r"[a-z0-9-]+")
 

@@ -24,6 +24,9 @@ from controlplane.metrics import Metrics
 from controlplane.store.port import Store, StoreClosed
 from wire.status import InstanceStatus
 
+BUFFERED_BYTES_MAX = 1024 * 1024
+"""What an agent has not taken yet; with more, its session waits for it. Far above the payload of one task."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -42,6 +45,7 @@ class Sessions:
     ) -> None:
         self._shared = Shared(store, committer, account, clock, metrics, self._next_timeline, Teller(store))
         self._open: dict[str, Session] = {}
+        self._stirred: dict[Session, None] = {}
         self._mint = mint
         self._known: dict[str, Known] = {}
         self._timeline = 0
@@ -55,13 +59,26 @@ class Sessions:
         self._timeline = max(self._timeline + 1, int(self._shared.clock() * 1000))
         return self._timeline
 
-    def wake(self, instance: str, task: str | None = None) -> None:
-        """Something about `instance` (ARN) may have changed; where `task` (ARN) is given, nothing but that one."""
+    def wake(self, instance: str) -> None:
+        """Something about `instance` (ARN) may have changed."""
         session = self._open.get(instance)
         if session is not None:
-            session.wake(task)
-        elif task is None:
+            session.wake()
+        else:
             self._forget_gone([instance])
+
+    def stir(self, instance: str, task: str) -> None:
+        """One task (ARN) of `instance` (ARN) may have changed, and nothing else; `tell` follows."""
+        session = self._open.get(instance)
+        if session is not None:
+            session.stir(task)
+            self._stirred[session] = None
+
+    async def tell(self) -> None:
+        """Let the agents know of the tasks that have been stirred. It waits for none of them."""
+        stirred, self._stirred = self._stirred, {}
+        for session in stirred:
+            await session.tell()
 
     async def send(self, instance: str, message: msgspec.Struct) -> bool:
         """Send a message beside all that is level-driven; whether `instance` (ARN) is connected."""
@@ -99,7 +116,11 @@ class Sessions:
         known = self._known.setdefault(arn, Known(set(), Roles(self._mint)))
         if request.query.get("sendCredentials") == "true":
             known.roles.forget()
-        session = Session(self._shared, arn, socket, known)
+        transport = request.transport
+        if transport is None:  # it has gone already
+            return socket
+        transport.set_write_buffer_limits(high=BUFFERED_BYTES_MAX)
+        session = Session(self._shared, arn, socket, known, transport.get_write_buffer_size)
         former = self._open.get(arn)
         self._open[arn] = session
         self._shared.metrics.agents_connected.set(len(self._open))

@@ -7,7 +7,7 @@ Source: amazon-ecs-agent `ecs-agent/acs/session`; recorded traffic.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -38,6 +38,8 @@ SILENCE_SECONDS_MAX = 60
 """A peer that has sent nothing for so long, not even the acks of heartbeats, is gone."""
 RETELL_SECONDS = 60
 """An assignment that is not acknowledged for so long is sent again."""
+STARTS_TOGETHER_MAX = 10
+"""Tasks in one message. A RunTask starts as many at most; more makes the frame longer and saves little."""
 SEND_SECONDS_MAX = 10
 CLOSE_SECONDS_MAX = 1
 """How long a close waits for the other side to agree."""
@@ -50,9 +52,9 @@ Matter = tuple[str, DesiredStatus, bool]
 
 
 class Told(NamedTuple):
-    """A message about a matter, on its way."""
+    """A message on its way, and what it is about."""
 
-    matter: Matter
+    matters: tuple[Matter, ...]
     at: float
     """Epoch seconds."""
 
@@ -87,29 +89,48 @@ class Session:
         instance: str,
         socket: web.WebSocketResponse,
         known: Known,
+        waits_to_go: Callable[[], int],
     ) -> None:
+        """`waits_to_go` says how many bytes the peer has not taken yet."""
         self._shared = shared
         self._instance = instance
         self._socket = socket
+        self._waits_to_go = waits_to_go
         self._acknowledged, self._roles = known
         self._on_its_way: dict[Matter, str] = {}
         self._messages: dict[str, Told] = {}
         """Those on their way, by id, the oldest first."""
         self._policy = PolicyNews()
         self._changed = asyncio.Event()
+        self._rests = False
+        """All that was asked for has been looked at."""
         self._stirred: dict[str, None] | None = None
         """Tasks to look at, in the order of their changes; None: all."""
         self._leaving = asyncio.Event()
         self._close_code = WSCloseCode.OK
         self._heard_at = shared.clock()
 
-    def wake(self, task: str | None = None) -> None:
-        """Look again at what the instance must be told, about one task or about all."""
-        if task is None:
-            self._stirred = None
-        elif self._stirred is not None:
-            self._stirred[task] = None
+    def wake(self) -> None:
+        """Look again at all that the instance must be told."""
+        self._stirred = None
         self._changed.set()
+
+    def stir(self, task: str) -> None:
+        """One task (ARN) has changed; `tell` follows."""
+        if self._stirred is not None:
+            self._stirred[task] = None
+
+    async def tell(self) -> None:
+        """Tell about the tasks that have been stirred. It does not wait for the peer.
+
+        A session at rest tells at once, in the caller's turn; any other in its own.
+        """
+        if self._stirred is None or not self._rests or self._changed.is_set() or self._waits_to_go():
+            self._changed.set()
+            return
+        stirred, self._stirred = self._stirred, {}
+        with contextlib.suppress(ConnectionError):  # it ends, by its reader
+            await self._tell_news(assignments(self._shared.store.view(), self._instance, stirred), STARTS_TOGETHER_MAX)
 
     def leave(self, *, code: WSCloseCode) -> None:
         """End the connection from our side, soon."""
@@ -162,11 +183,12 @@ class Session:
             note = partial(self._policy.note, arn=self._instance)
             await self._shared.committer.commit(note, cause=ack.message_id)
         told = self._messages.get(ack.message_id)
-        if told is not None:
-            if told.matter[1] is DesiredStatus.STOPPED:
-                await self._note_stop_told(told.matter[0], ack.message_id)
-            self._take_back(told.matter)
-            self._acknowledged.add(told.matter)
+        for matter in told.matters if told is not None else ():
+            if matter[1] is DesiredStatus.STOPPED:
+                await self._note_stop_told(matter[0], ack.message_id)
+            if self._on_its_way.get(matter) == ack.message_id:
+                self._acknowledged.add(matter)
+        self._take_back(ack.message_id)
 
     async def _note_stop_told(self, arn: str, message_id: str) -> None:
         def decide(draft: Draft) -> None:
@@ -192,20 +214,22 @@ class Session:
             looked_at = assignments(view, self._instance, stirred)
             if stirred is None:
                 self._forget_all_but({_matter(assignment) for assignment in looked_at})
-            news = [assignment for assignment in looked_at if self._is_news(assignment)]
-            if news:
-                await self._send(news)
-            else:
-                await self._changed.wait()
+            await self._tell_news(looked_at, 1)
+            self._rests = True
+            await self._changed.wait()
+            self._rests = False
 
     def _forget_all_but(self, matters: set[Matter]) -> None:
         self._acknowledged &= matters
         for matter in self._on_its_way.keys() - matters:
-            self._take_back(matter)
+            del self._on_its_way[matter]
 
-    def _take_back(self, matter: Matter) -> None:
+    def _take_back(self, message_id: str) -> None:
         """It is on its way no more."""
-        self._messages.pop(self._on_its_way.pop(matter, ""), None)
+        told = self._messages.pop(message_id, None)
+        for matter in told.matters if told is not None else ():
+            if self._on_its_way.get(matter) == message_id:
+                del self._on_its_way[matter]
 
     async def _send_manifest(self) -> None:
         shared, message_id = self._shared, self._shared.account.names.uuid()
@@ -239,33 +263,43 @@ class Session:
             return assignment.task.force or not is_told
         return last.is_starting
 
-    async def _send(self, news: list[Assignment]) -> None:
-        """One message for each task: an agent that cannot take one of them still acknowledges the others."""
-        shared, now = self._shared, self._shared.clock()
-        messages = [self._message(assignment, shared.account.names.uuid(), now) for assignment in news]
-        shared.teller.tell([self._line(*told, now) for told in zip(news, messages, strict=True)])
-        for assignment, message in zip(news, messages, strict=True):
-            matter = _matter(assignment)
-            self._on_its_way[matter] = message.message_id
-            self._messages[message.message_id] = Told(matter, now)
+    async def _tell_news(self, looked_at: Iterable[Assignment], together_max: int) -> None:
+        """Tell what is new of it; up to `together_max` starts are one message.
+
+        Whatever is told again is so by itself: an agent that cannot take one task of a message takes the others, and
+        acknowledges none.
+        """
+        news = [assignment for assignment in looked_at if self._is_news(assignment)]
+        now, new_id = self._shared.clock(), self._shared.account.names.uuid
+        messages = [self._message(group, new_id(), now) for group in _grouped(news, together_max)]
+        for message, group in messages:
+            matters = tuple(map(_matter, group))
+            self._on_its_way.update(dict.fromkeys(matters, message.message_id))
+            self._messages[message.message_id] = Told(matters, now)
+            self._shared.teller.tell([self._line(assignment, message, now) for assignment in group])
+        for message, _ in messages:
             await self.send(message)
-            shared.metrics.payloads.inc()
+        self._shared.metrics.payloads.inc(len(messages))
 
     def _line(self, told: Assignment, message: acs_shapes.PayloadMessage, now: float) -> StoryLine:
         data = {"desired": told.desired, "instance": self._instance}
         return StoryLine(now, ACTOR, told.task.arn, Kind.TASK_TOLD, told.task.cause, data, message.message_id)
 
-    def _message(self, assignment: Assignment, message_id: str, now: float) -> acs_shapes.PayloadMessage:
+    def _message(
+        self, group: list[Assignment], message_id: str, now: float
+    ) -> tuple[acs_shapes.PayloadMessage, list[Assignment]]:
+        """Of assignments that go together, and these."""
         view, account = self._shared.store.view(), self._shared.account.names.arns.account
-        payload, cluster = payload_of(view, assignment, account=account, roles=self._roles, now=now)
-        return acs_shapes.PayloadMessage(
+        payloads = [payload_of(view, each, account=account, roles=self._roles, now=now) for each in group]
+        message = acs_shapes.PayloadMessage(
             message_id=message_id,
-            cluster_arn=cluster,
+            cluster_arn=payloads[0][1],
             container_instance_arn=self._instance,
             generated_at=int(now * 1000),
             seq_num=view.revision,
-            tasks=[payload],
+            tasks=[task for task, _ in payloads],
         )
+        return message, group
 
     async def _beat(self) -> None:
         """Heartbeats; and with each, a look at who has fallen silent and what was never acknowledged."""
@@ -277,17 +311,33 @@ class Session:
             if now - self._heard_at > SILENCE_SECONDS_MAX:
                 _log.info("agent has fallen silent", instance=self._instance)
                 return
-            for told in list(self._messages.values()):
+            for message_id, told in list(self._messages.items()):
                 if now - told.at > RETELL_SECONDS:
-                    self._take_back(told.matter)
+                    self._take_back(message_id)
             self.wake()
             await self._send_credentials()
 
     async def send(self, message: msgspec.Struct) -> None:
         """One frame."""
-        async with asyncio.timeout(SEND_SECONDS_MAX):
-            await self._socket.send_frame(envelope.frame_bytes(acs_shapes.kind_of(message), message), WSMsgType.TEXT)
+        frame = envelope.frame_bytes(acs_shapes.kind_of(message), message)
+        if not self._waits_to_go():  # it does not wait then, and a clock for each costs as much as sending
+            await self._socket.send_frame(frame, WSMsgType.TEXT)
+        else:
+            async with asyncio.timeout(SEND_SECONDS_MAX):
+                await self._socket.send_frame(frame, WSMsgType.TEXT)
 
 
 def _matter(assignment: Assignment) -> Matter:
     return assignment.task.arn, assignment.desired, assignment.task.force
+
+
+def _grouped(news: Iterable[Assignment], together_max: int) -> list[list[Assignment]]:
+    """What goes out in one message, in order: starts may go together, a stop goes by itself."""
+    groups: list[list[Assignment]] = []
+    for assignment in news:
+        last = groups[-1] if groups else []
+        if 0 < len(last) < together_max and last[0].desired is assignment.desired is DesiredStatus.RUNNING:
+            last.append(assignment)
+        else:
+            groups.append([assignment])
+    return groups

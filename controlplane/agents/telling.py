@@ -1,4 +1,4 @@
-"""Story lines of the sessions: those of one turn of the loop are one write, and nobody waits for it.
+"""Story lines of the sessions: those of one turn of the loop go to the store together, and nobody waits for them.
 
 A line says what was sent, it decides nothing: what had to be durable before the sending was so with its commit. The
 lines still come before whatever the agent answers, as the store keeps the order in which it was asked.
@@ -14,6 +14,8 @@ from wire.story import StoryLine
 
 LINES_MAX = 10_000
 """Lines on their way to the store; more of them go untold, and the log says so. Assumed."""
+PATIENCE_SECONDS = 0.02
+"""So long a line waits for a commit that it can go along with: by itself it would cost the disk as much as that."""
 
 _log = structlog.get_logger(__name__)
 
@@ -45,7 +47,7 @@ class Teller:
     async def _keep(self, lines: list[StoryLine]) -> None:
         self._on_their_way += len(lines)
         try:
-            await self._store.tell(lines)
+            await self._store.tell(lines, patience_seconds=PATIENCE_SECONDS)
         except StoreClosed:
             _log.debug("lines end with the store", lines=len(lines))
         except Exception:  # noqa: BLE001 - a full disk: whoever commits is told of it

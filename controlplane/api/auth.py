@@ -9,17 +9,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 
-from multidict import CIMultiDict, CIMultiDictProxy
-
 from controlplane.api import sigv4
+from controlplane.api.http import Headers, Request
 from controlplane.api.keys import KeyRing
 from controlplane.api.role_keys import Claims, Mint
 from wire.errors import AwsError
 
 CLOCK_SKEW_SECONDS_MAX = 300
 """How far a caller's clock may be off. Source: IAM User Guide, "Troubleshoot Signature Version 4" (5 minutes)."""
-
-Headers = CIMultiDictProxy[str] | CIMultiDict[str]
 
 SERVICES = frozenset({"ecs", "events", "logs", "sts", "application-autoscaling", "monitoring"})
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"
@@ -28,28 +25,27 @@ _UNSIGNED = ("UNSIGNED-PAYLOAD", "STREAMING-")
 """Values of X-Amz-Content-SHA256 that say: the body is not covered, or signed piece by piece. S3 alone takes them."""
 
 
-def verify(
-    keys: KeyRing | None, *, method: str, raw_path: str, headers: Headers, body: bytes, now: float
-) -> Claims | None:
+def verify(keys: KeyRing | None, request: Request, now: float) -> Claims | None:
     """Let the request pass, or say why not. Returns the task role whose keys signed it; None for the configured ones.
 
-    `raw_path` is path and query as they came, `now` epoch seconds.
+    `now` is epoch seconds.
 
     Raises:
         AwsError: 403, with AWS's name for what is wrong with the signature.
     """
     if keys is None:
         return None
+    headers = request.headers
     signer, signature = _claimed(headers)
-    secret, role = _secret_of(keys, signer.key_id, headers.get("X-Amz-Security-Token", ""))
-    timestamp = _fresh_timestamp(headers.get("X-Amz-Date", ""), signer.day, now)
+    secret, role = _secret_of(keys, signer.key_id, headers.get("x-amz-security-token", ""))
+    timestamp = _fresh_timestamp(headers.get("x-amz-date", ""), signer.day, now)
     expected = sigv4.signature(
         signer,
         secret,
-        method=method,
-        raw_path=raw_path,
+        method=request.method,
+        raw_path=request.target,
         headers=headers,
-        body_sha256=_whole(headers.get("X-Amz-Content-SHA256"), body),
+        body_sha256=_whole(headers.get("x-amz-content-sha256"), request.body),
         timestamp=timestamp,
     )
     if not hmac.compare_digest(expected, signature):
@@ -75,7 +71,7 @@ def permit(role: Claims | None, operation: str) -> None:
 
 def _claimed(headers: Headers) -> tuple[sigv4.Signer, str]:
     """Who says that it has signed the request, once that covers what it has to, and the signature."""
-    authorization = headers.get("Authorization")
+    authorization = headers.get("authorization")
     if not authorization:
         raise _refused("MissingAuthenticationTokenException", "Missing Authentication Token")
     claimed = sigv4.read(authorization)
@@ -91,7 +87,7 @@ def _claimed(headers: Headers) -> tuple[sigv4.Signer, str]:
 
 @lru_cache(sigv4.SIGNERS_KEPT)
 def _covers(signer: sigv4.Signer, names: tuple[str, ...]) -> bool:
-    return all(name.lower() in signer.headers for name in names if name.lower().startswith("x-amz-"))
+    return all(name in signer.headers for name in names if name.startswith("x-amz-"))
 
 
 def _secret_of(keys: KeyRing, key_id: str, token: str) -> tuple[str, Claims | None]:

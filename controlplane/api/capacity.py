@@ -21,6 +21,11 @@ _NOT_OF_DAEMONS = (
     "strategy."
 )
 """A cluster's default strategy counts; `launchType` EC2 is the way out. Source: aws/containers-roadmap#692."""
+_NOT_FORCED = (
+    "When switching from launch type to capacity provider strategy on an existing service, or making a change to a "
+    "capacity provider strategy on a service that is already using one, you must force a new deployment."
+)
+"""Also where the new strategy is empty. Source: aws/aws-cdk#34631, which quotes AWS."""
 
 
 def strategy_of(view: View, call: Call, cluster: Cluster) -> Sequence[Item]:
@@ -31,6 +36,8 @@ def strategy_of(view: View, call: Call, cluster: Cluster) -> Sequence[Item]:
     """
     if call.body.get(MEMBER) and call.body.get("launchType"):
         raise InvalidParameterException("Specify either Launch Type or Capacity Provider Strategy, but not both.")
+    if "platformVersion" in call.body:
+        raise InvalidParameterException("The platform version must be null when specifying an EC2 launch type.")
     found = chosen_of(cluster, call.body)
     if found:
         _check(view, cluster, found)
@@ -51,21 +58,32 @@ def resolved(view: View, call: Call, cluster: Cluster) -> dict[str, Any]:
 
 
 def updated(draft: Draft, call: Call, cluster: Cluster, service: Service) -> dict[str, Any]:
-    """The members of an updated service's body. A strategy that is given takes the place of the former one."""
-    given = call.body.get(MEMBER)
+    """The body of a service with the strategy of its update in the place of the former one, or of its launch type.
+
+    An empty one is the launch type EC2.
+
+    Raises:
+        InvalidParameterException: it cannot be acted on, or is another one and no deployment is forced.
+    """
+    given: Sequence[Item] | None = call.body.get(MEMBER)
+    if given is None or _terms(given) == _terms(service.body.get(MEMBER, ())):
+        return service.body
     if given and service.scheduling is Scheduling.DAEMON:
         raise InvalidParameterException(_NOT_OF_DAEMONS)
     if given:
         _check(draft, cluster, given)
-    if bool(given) != bool(service.body.get(MEMBER)) and given and not call.body.get("forceNewDeployment", False):
-        raise InvalidParameterException(
-            "Changing a service from a launch type to a capacity provider strategy requires forceNewDeployment."
-        )
-    return {MEMBER: given} if given else {}
+    if not call.body.get("forceNewDeployment", False):
+        raise InvalidParameterException(_NOT_FORCED)
+    kept = {member: value for member, value in service.body.items() if member not in (MEMBER, "launchType")}
+    return {**kept, **({MEMBER: given} if given else {"launchType": "EC2"})}
+
+
+def _terms(items: Sequence[Item]) -> list[tuple[str, int, int]]:
+    return [(item["capacityProvider"], item.get("weight", 0), item.get("base", 0)) for item in items]
 
 
 def _check(view: View, cluster: Cluster, items: Sequence[Item]) -> None:
-    sentence = strategy.refuse(items) or providers.refuse_strategy(items, providers.of_cluster(view, cluster))
+    sentence = providers.refuse_strategy(items, providers.of_cluster(view, cluster)) or strategy.refuse(items)
     if sentence is not None:
         raise InvalidParameterException(sentence)
     for item in items:

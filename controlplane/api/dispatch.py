@@ -5,8 +5,9 @@ Source: botocore's ECS model (protocol JSON 1.1); API reference, "Common errors"
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import msgspec
@@ -14,8 +15,9 @@ import structlog
 from aiohttp import web
 
 from controlplane.agents.reports import story_lines
-from controlplane.api import auth, neighbours
+from controlplane.api import auth, neighbours, our_requests
 from controlplane.api.call import Account, Answer, Call, Reader
+from controlplane.api.http import Headers, Request, Response, lower, request_of, response_of
 from controlplane.api.keys import KeyRing
 from controlplane.api.neighbours import Dialect
 from controlplane.api.operations import READERS, REPORTS, WRITERS
@@ -63,6 +65,8 @@ _APART = frozenset({SUBMIT_STORY, EXECUTE_COMMAND})
 """Served, and in none of the tables: one adds to the story alone, the other opens a session."""
 
 _log = structlog.get_logger(__name__)
+_CAUSE = envelope.CAUSE_HEADER.lower()
+_members = msgspec.json.Decoder(dict[str, Any])
 _SUBJECTS = (
     ("service", "serviceArn"),
     ("task", "taskArn"),
@@ -114,87 +118,105 @@ class Dispatcher:
         self._check_answers = check_answers
 
     async def handle(self, request: web.Request, ours: str = "") -> web.Response:
-        """Answer one request, always. `ours` is an operation that a path of ours stands for."""
-        dialect = Dialect.JSON if ours else neighbours.dialect_of(request.headers)
-        if dialect is not Dialect.JSON:
-            return await self._answer_neighbour(request, dialect)
-        request_id = self._account.names.uuid()
-        operation, code = ours or "?", "OK"
+        """Answer one request that comes by way of aiohttp. `ours` is an operation that a path of ours stands for."""
         try:
             body = await _read(request)
+        except AwsError as error:
+            dialect = Dialect.JSON if ours else neighbours.dialect_of(lower(request.headers))
+            if dialect is not Dialect.JSON:
+                return response_of(neighbours.refusal(error, dialect))
+            return response_of(self._refused(error, ours or "?", self._account.names.uuid()))
+        response = self.answer(request_of(request, body), ours)
+        return response_of(response if isinstance(response, Response) else await response)
+
+    def answer(self, request: Request, ours: str = "") -> Response | Coroutine[Any, Any, Response]:
+        """Answer one request, always: at once where nothing has to be waited for, else by a coroutine."""
+        dialect = Dialect.JSON if ours else neighbours.dialect_of(request.headers)
+        if dialect is not Dialect.JSON:
+            return self._answer_neighbour(request, dialect)
+        request_id, operation = self._account.names.uuid(), ours or "?"
+        try:
             if neighbours.is_foreign(request.headers):
                 raise neighbours.wrong_service(request.headers)  # noqa: TRY301 - no signature of theirs is for us
-            role = self.authenticate(request, body)
-            prefix, _, named = request.headers.get("X-Amz-Target", "").partition(".")
+            role = self.authenticate(request)
+            prefix, _, named = request.headers.get("x-amz-target", "").partition(".")
             if prefix in self._by_prefix and named:
                 operation = named
                 auth.permit(role, operation)
-                served = await self._by_prefix[prefix].serve(operation, _parse(body))
-            else:
-                operation = ours or _operation(request.headers)
-                auth.permit(role, operation)
-                self._rates.take(operation)
-                members = dict(request.query) if request.method == "GET" else _parse(body)
-                served = await self._serve(operation, members, request, request_id)
-            answer = msgspec.json.encode(served)
-            status = 200
-        except AwsError as error:
-            answer, status, code = envelope.encode_error(error), error.status, error.code
-        except Exception:  # noqa: BLE001 - the end of the chain: a caller is never left without an answer
-            _log.exception("request failed", operation=operation, request_id=request_id)
-            broken = ServerException(f"{operation} failed here; the log of the control plane has it as {request_id}.")
-            answer, status, code = envelope.encode_error(broken), broken.status, broken.code
+                return self._answer_later(
+                    self._by_prefix[prefix].serve(operation, _parse(request.body)), operation, request_id
+                )
+            operation = ours or _operation(request.headers)
+            auth.permit(role, operation)
+            self._rates.take(operation)
+            served = self._serve(operation, request, request_id)
+            if isinstance(served, dict):
+                return self._answered(served, operation, request_id)
+            return self._answer_later(served, operation, request_id)
+        except Exception as error:  # noqa: BLE001 - the end of the chain: a caller is never left without an answer
+            return self._refused(error, operation, request_id)
+
+    async def _answer_later(self, serving: Awaitable[Answer], operation: str, request_id: str) -> Response:
+        try:
+            return self._answered(await serving, operation, request_id)
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._refused(error, operation, request_id)
+
+    def _answered(self, answer: Answer, operation: str, request_id: str) -> Response:
+        return self._response(HTTPStatus.OK, msgspec.json.encode(answer), operation, "OK", request_id)
+
+    def _refused(self, error: Exception, operation: str, request_id: str) -> Response:
+        if not isinstance(error, AwsError):
+            _log.error("request failed", operation=operation, request_id=request_id, exc_info=error)
+            sentence = f"{operation} failed here; the log of the control plane has it as {request_id}."
+            error = ServerException(sentence)
+        return self._response(error.status, envelope.encode_error(error), operation, error.code, request_id)
+
+    def _response(self, status: int, body: bytes, operation: str, code: str, request_id: str) -> Response:
         self._metrics.count_request(operation, code)
         _log.debug("request", operation=operation, code=code, request_id=request_id)
-        headers = {"x-amzn-RequestId": request_id, "Content-Type": envelope.CONTENT_TYPE}
-        return web.Response(body=answer, status=status, headers=headers)
+        return Response(status, body, {"x-amzn-RequestId": request_id, "Content-Type": envelope.CONTENT_TYPE})
 
-    def authenticate(self, request: web.Request, body: bytes) -> Claims | None:
+    def authenticate(self, request: Request) -> Claims | None:
         """Check the signature, where there are keys; the task role that signed, if it was one.
 
         Raises:
             AwsError: 403.
         """
-        return auth.verify(
-            self._keys,
-            method=request.method,
-            raw_path=request.raw_path,
-            headers=request.headers,
-            body=body,
-            now=self._clock(),
-        )
+        return auth.verify(self._keys, request, self._clock())
 
-    async def _answer_neighbour(self, request: web.Request, dialect: Dialect) -> web.Response:
+    def _answer_neighbour(self, request: Request, dialect: Dialect) -> Response:
         """A request that is not in ECS's protocol: STS may say who calls, others are told whom they have reached."""
         try:
             if neighbours.service_of(request.headers) not in ("", "sts"):
                 raise neighbours.wrong_service(request.headers)
-            body = await _read(request)
-            role = self.authenticate(request, body)
-            said = neighbours.caller_identity(body, self._account.names.arns.account, role)
+            role = self.authenticate(request)
+            return neighbours.xml(neighbours.caller_identity(request.body, self._account.names.arns.account, role))
         except AwsError as error:
             return neighbours.refusal(error, dialect)
-        return web.Response(text=said, content_type="text/xml")
 
-    async def _serve(self, operation: str, body: dict[str, Any], request: web.Request, request_id: str) -> Answer:
-        if operation not in OURS:
-            body = ecs_shapes.check_request(operation, body)
+    def _serve(self, operation: str, request: Request, request_id: str) -> Answer | Awaitable[Answer]:
+        body: dict[str, Any] = dict(request.query) if request.method == "GET" else _parse(request.body)
+        body = (our_requests if operation in OURS else ecs_shapes).check_request(operation, body)
         call = Call(
             operation=operation,
             body=body,
             id=request_id,
             now=self._clock(),
             account=self._account,
-            url=f"{request.scheme}://{request.host}",
+            url=request.url,
         )
         if operation == SUBMIT_STORY:
-            await self._store.tell(story_lines(call))
-            return {}
+            return self._tell(call)
         if operation == EXECUTE_COMMAND:
             return self._checked(call, self._execute(self._store.view(), call))
         if operation in READERS:
             return self._checked(call, READERS[operation](self._store.view(), call))
-        return await self._commit(call, request.headers.get(envelope.CAUSE_HEADER) or call.id)
+        return self._commit(call, request.headers.get(_CAUSE) or call.id)
+
+    async def _tell(self, call: Call) -> Answer:
+        await self._store.tell(story_lines(call))
+        return {}
 
     async def _commit(self, call: Call, cause: str) -> Answer:
         if call.operation in REPORTS:
@@ -257,16 +279,16 @@ async def _read(request: web.Request) -> bytes:
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(body or b"{}", type=dict[str, Any])
+        return _members.decode(body or b"{}")
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise SerializationException("The request body is no JSON object.") from None
     except RecursionError:
         raise SerializationException("The request body is nested too deeply.") from None
 
 
-def _operation(headers: Mapping[str, str]) -> str:
+def _operation(headers: Headers) -> str:
     """The operation that is asked for, one that is served here."""
-    target = headers.get("X-Amz-Target", "")
+    target = headers.get("x-amz-target", "")
     operation = envelope.operation_of(target)
     if operation is None:
         raise neighbours.wrong_service(headers)

@@ -5,6 +5,7 @@ reference. What a group's machines do is `core/capacity/fleet`'s.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +14,15 @@ from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import DEFAULT_CLUSTER, cluster_of
 from controlplane.core.capacity import fleet, leaving
 from controlplane.core.capacity.attachment import group_name, instance_of, machines, terms_of_group
-from controlplane.core.capacity.model import Group, Hook, Machine, MachineState, Transition
+from controlplane.core.capacity.model import (
+    HEARTBEAT_SECONDS,
+    Group,
+    Hook,
+    Machine,
+    MachineState,
+    Transition,
+    Waiting,
+)
 from controlplane.core.view import Draft, View
 from wire.errors import AwsError, InvalidParameterException
 from wire.instance_types import INSTANCE_TYPES, nearest
@@ -21,7 +30,6 @@ from wire.story import Kind
 
 GROUPS_MAX = 50
 """Ours: all of them live on one machine."""
-HOOKS_MAX = 10
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _ZONE = re.compile(r"[a-z0-9-]{1,64}")
 _SETTABLE = {
@@ -43,8 +51,6 @@ def create_group(draft: Draft, call: Call) -> Answer:
         raise AwsError(f"An instance group named {name} exists already.", code="AlreadyExistsFault")
     if len(list(draft.records(Group))) >= GROUPS_MAX:
         raise AwsError(f"There are {GROUPS_MAX} groups already.", code="LimitExceededException")
-    if "MaxSize" not in call.body:
-        raise InvalidParameterException("MaxSize should be given.")
     cluster = cluster_of(draft, call).name if call.text("cluster") else DEFAULT_CLUSTER
     arns = call.arns
     group = Group(
@@ -130,19 +136,33 @@ def set_health(draft: Draft, call: Call) -> Answer:
 
 
 def complete_action(draft: Draft, call: Call) -> Answer:
-    """CompleteLifecycleAction, and RecordLifecycleActionHeartbeat where there is no result: the wait begins anew."""
+    """CompleteLifecycleAction: the machine goes on, or is given up."""
+    machine, _, wait = _waiting(draft, call)
+    return _put_wait(draft, machine, wait, result=call.body["LifecycleActionResult"])
+
+
+def record_heartbeat(draft: Draft, call: Call) -> Answer:
+    """RecordLifecycleActionHeartbeat: the wait begins anew; as a whole it has its limit."""
+    machine, hook, wait = _waiting(draft, call)
+    pace = call.account.pace
+    latest = machine.changed_at + pace.wall(fleet.hook_seconds_max(hook))
+    until = min(draft.now + pace.wall(hook.heartbeat_seconds), latest)
+    return _put_wait(draft, machine, wait, until=until)
+
+
+def _waiting(draft: Draft, call: Call) -> tuple[Machine, Hook, Waiting]:
     machine, group = _member(draft, call)
     hook = next((hook for hook in group.hooks if hook.name == call.text("LifecycleHookName")), None)
     wait = next((w for w in machine.waits if w.hook == call.text("LifecycleHookName") and not w.result), None)
     token = call.text("LifecycleActionToken")
     if hook is None or wait is None or (token and token != wait.token):
         raise InvalidParameterException(f"No active lifecycle action found with instance id {machine.id}.")
-    result = call.text("LifecycleActionResult")
-    if call.operation == "CompleteLifecycleAction" and result not in ("CONTINUE", "ABANDON"):
-        raise InvalidParameterException("LifecycleActionResult should be one of [CONTINUE,ABANDON]")
-    until = draft.now + call.account.pace.wall(hook.heartbeat_seconds)
-    done = msgspec.structs.replace(wait, result=result) if result else msgspec.structs.replace(wait, until=until)
-    waits = tuple(done if each is wait else each for each in machine.waits)
+    return machine, hook, wait
+
+
+def _put_wait(draft: Draft, machine: Machine, wait: Waiting, **changes: Any) -> Answer:
+    changed = msgspec.structs.replace(wait, **changes)
+    waits = tuple(changed if each is wait else each for each in machine.waits)
     draft.put(msgspec.structs.replace(machine, waits=waits))
     return {}
 
@@ -150,8 +170,6 @@ def complete_action(draft: Draft, call: Call) -> Answer:
 def sync_machines(draft: Draft, call: Call) -> Answer:
     """SyncMachines, ours: a runner says which machines have ended, and is told which it is to have."""
     runner = call.text("runner")
-    if not runner:
-        raise InvalidParameterException("runner should be given.")
     for reference in call.body.get("ended", ()):
         machine = draft.record(Machine, reference)
         group = draft.record(Group, machine.group) if machine is not None else None
@@ -235,11 +253,9 @@ def _order(view: View, group: Group, machine: Machine, *, is_on: bool) -> dict[s
 
 def _with(group: Group, body: dict[str, Any]) -> Group:
     members = {name: body[member] for member, name in _SETTABLE.items() if member in body}
-    if any(type(members.get(name, 0)) is not int for name in ("minimum", "maximum", "desired")):
-        raise InvalidParameterException("MinSize, MaxSize and DesiredCapacity should be whole numbers.")
     changed = msgspec.structs.replace(group, **members)
-    if not 0 <= changed.minimum <= changed.maximum <= fleet.MACHINES_MAX:
-        raise InvalidParameterException(f"0 <= MinSize <= MaxSize <= {fleet.MACHINES_MAX} should hold.")
+    if changed.minimum > changed.maximum:
+        raise InvalidParameterException("MinSize <= MaxSize should hold.")
     if "DesiredCapacity" not in body:  # the bounds move it along
         within = min(max(changed.desired, changed.minimum), changed.maximum)
         changed = msgspec.structs.replace(changed, desired=within)
@@ -247,8 +263,6 @@ def _with(group: Group, body: dict[str, Any]) -> Group:
         raise InvalidParameterException(
             f"DesiredCapacity should be between MinSize {changed.minimum} and MaxSize {changed.maximum}."
         )
-    if not isinstance(changed.boot_seconds, int | float) or changed.boot_seconds < 0:
-        raise InvalidParameterException("BootSeconds should be 0 or more.")
     return changed
 
 
@@ -267,37 +281,23 @@ def _zones(names: list[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _hooks(shapes: Any) -> tuple[Hook, ...]:
-    if len(shapes) > HOOKS_MAX:
-        raise InvalidParameterException(f"A group has at most {HOOKS_MAX} lifecycle hooks.")
-    hooks = []
-    for shape in shapes:
-        transition = str(shape.get("LifecycleTransition", "")).rpartition("_")[2].lower()
-        result = shape.get("DefaultResult", "ABANDON")
-        if transition not in list(Transition) or not shape.get("LifecycleHookName"):
-            raise InvalidParameterException(
-                "A lifecycle hook has a LifecycleHookName, and a LifecycleTransition of "
-                "[autoscaling:EC2_INSTANCE_LAUNCHING,autoscaling:EC2_INSTANCE_TERMINATING]"
-            )
-        if result not in ("CONTINUE", "ABANDON"):
-            raise InvalidParameterException("DefaultResult should be one of [CONTINUE,ABANDON]")
-        hooks.append(
-            Hook(
-                name=shape["LifecycleHookName"],
-                transition=Transition(transition),
-                heartbeat_seconds=float(shape.get("HeartbeatTimeout", 3600)),
-                default_result=result,
-                webhook=shape.get("Webhook", ""),
-            )
+def _hooks(shapes: Sequence[Answer]) -> tuple[Hook, ...]:
+    hooks = tuple(
+        Hook(
+            name=shape["LifecycleHookName"],
+            transition=Transition(shape["LifecycleTransition"].rpartition("_")[2].lower()),
+            heartbeat_seconds=shape.get("HeartbeatTimeout", HEARTBEAT_SECONDS),
+            default_result=shape.get("DefaultResult", "ABANDON"),
+            webhook=shape.get("Webhook", ""),
         )
-    return tuple(hooks)
+        for shape in shapes
+    )
+    if len({hook.name for hook in hooks}) < len(hooks):
+        raise InvalidParameterException("The lifecycle hooks of a group have a name each.")
+    return hooks
 
 
 def _put(draft: Draft, group: Group, status: str) -> None:
-    try:  # what no model checks must not stand in the store: it could not be read again
-        group = msgspec.convert(msgspec.to_builtins(group), Group)
-    except msgspec.ValidationError as error:
-        raise InvalidParameterException(f"This is no group: {error}.") from None
     draft.put(msgspec.structs.replace(group, cause=draft.cause))
     draft.tell(
         Kind.GROUP,

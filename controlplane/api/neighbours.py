@@ -5,8 +5,8 @@ own, the rest read JSON with the error's name in a header. Source: botocore's pa
 """
 
 import re
-from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import parse_qs
 from uuid import uuid4
@@ -15,13 +15,16 @@ from xml.sax.saxutils import escape
 import msgspec
 from aiohttp import web
 
+from controlplane.api import sigv4
 from controlplane.api.auth import SERVICES
+from controlplane.api.http import Headers, Response, lower, response_of
 from controlplane.api.role_keys import Claims
 from wire import envelope
 from wire.arn import short_id
 from wire.errors import AwsError, UnknownOperationException
 
 _SCOPE = re.compile(r"Credential=[^/\s]+/\d{8}/[^/\s]+/(?P<service>[a-z0-9-]+)/aws4_request")
+_OURS = frozenset({"", *SERVICES})
 _IDENTITY = "GetCallerIdentity"
 
 
@@ -38,31 +41,36 @@ class Dialect(StrEnum):
 _BY_SERVICE = {"ec2": Dialect.EC2, "s3": Dialect.S3, "cloudfront": Dialect.QUERY, "route53": Dialect.QUERY}
 
 
-def service_of(headers: Mapping[str, str]) -> str:
+def service_of(headers: Headers) -> str:
     """The service that a request was signed for; "" where that cannot be seen."""
-    scope = _SCOPE.search(headers.get("Authorization", ""))
+    return _service_in(headers.get("authorization", "").partition("Signature=")[0])
+
+
+@lru_cache(sigv4.SIGNERS_KEPT)
+def _service_in(credential: str) -> str:
+    scope = _SCOPE.search(credential)
     return scope["service"] if scope else ""
 
 
-def is_foreign(headers: Mapping[str, str]) -> bool:
+def is_foreign(headers: Headers) -> bool:
     """Whether a request was signed for a service that is not served here: no signature of its kind is for us."""
-    return service_of(headers) not in {"", *SERVICES}
+    return service_of(headers) not in _OURS
 
 
-def dialect_of(headers: Mapping[str, str], path: str = "/") -> Dialect:
+def dialect_of(headers: Headers, path: str = "/") -> Dialect:
     """How the sender of a request reads its answer."""
-    if "X-Amz-Target" in headers:
+    if "x-amz-target" in headers:
         return Dialect.JSON
     if known := _BY_SERVICE.get(service_of(headers)):
         return known
-    if headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+    if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return Dialect.QUERY
     return Dialect.JSON if path == "/" else Dialect.REST
 
 
-def wrong_service(headers: Mapping[str, str]) -> UnknownOperationException:
+def wrong_service(headers: Headers) -> UnknownOperationException:
     """What a request for another service is told; its name is in its signature or, less readable, in its target."""
-    signed, prefix = service_of(headers), headers.get("X-Amz-Target", "").rpartition(".")[0]
+    signed, prefix = service_of(headers), headers.get("x-amz-target", "").rpartition(".")[0]
     service = signed if is_foreign(headers) else prefix or signed
     if service in ("", "ecs"):
         return UnknownOperationException("This is an ECS API: POST / with an X-Amz-Target header is what it serves.")
@@ -90,24 +98,27 @@ def caller_identity(body: bytes, account: str, role: Claims | None) -> str:
     return _ANSWER.format(action=_IDENTITY, said=said, id=uuid4())
 
 
-def refusal(error: AwsError, dialect: Dialect, status: int | None = None) -> web.Response:
+def refusal(error: AwsError, dialect: Dialect, status: int | None = None) -> Response:
     """The answer that says an error, so that a caller of this dialect shows its sentence."""
     status = error.status if status is None else status
     if dialect is Dialect.JSON:
-        return web.Response(status=status, body=envelope.encode_error(error), content_type=envelope.CONTENT_TYPE)
+        return Response(status, envelope.encode_error(error), {"Content-Type": envelope.CONTENT_TYPE})
     if dialect is Dialect.REST:
-        body = msgspec.json.encode({"message": error.message})
-        headers = {"x-amzn-ErrorType": error.code}
-        return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+        headers = {"Content-Type": "application/json", "x-amzn-ErrorType": error.code}
+        return Response(status, msgspec.json.encode({"message": error.message}), headers)
     said = f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
-    form = _XML[dialect].format(said=said, id=uuid4())
-    return web.Response(status=status, text=form, content_type="text/xml")
+    return xml(_XML[dialect].format(said=said, id=uuid4()), status)
+
+
+def xml(text: str, status: int = HTTPStatus.OK) -> Response:
+    """An answer in the older protocols."""
+    return Response(status, text.encode(), {"Content-Type": "text/xml; charset=utf-8"})
 
 
 async def elsewhere(request: web.Request) -> web.Response:
     """The answer on a path that is not served: most likely a client of another AWS service that was pointed here."""
-    dialect = dialect_of(request.headers, request.path)
-    return refusal(wrong_service(request.headers), dialect, HTTPStatus.NOT_FOUND)
+    headers = lower(request.headers)
+    return response_of(refusal(wrong_service(headers), dialect_of(headers, request.path), HTTPStatus.NOT_FOUND))
 
 
 _ANSWER = (

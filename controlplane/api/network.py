@@ -48,9 +48,8 @@ def check(definition: Mapping[str, Any], configuration: Mapping[str, Any] | None
         raise InvalidParameterException("Assign public IP is not supported for this launch type.")
 
 
-def attachments(view: View, task: Task) -> list[dict[str, Any]]:
-    """`attachments` of a task: one network interface where it has a network of its own."""
-    configuration = _configuration(view, task)
+def attachments(task: Task, configuration: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """`attachments` of a task: one network interface where it has a network of its own, as `configuration_of` says."""
     if configuration is None:
         return []
     identity = _identity(task)
@@ -78,7 +77,8 @@ def interfaces(task: Task) -> list[dict[str, Any]]:
     return [{"attachmentId": str(_identity(task)), "privateIpv4Address": task.address}]
 
 
-def _configuration(view: View, task: Task) -> dict[str, Any] | None:
+def configuration_of(view: View, task: Task) -> dict[str, Any] | None:
+    """`awsvpcConfiguration` of a task with a network of its own; None for any other."""
     definition = view.task_definition(task.task_definition)
     if definition is None or definition.body.get("networkMode") != "awsvpc":
         return None

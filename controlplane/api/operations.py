@@ -104,7 +104,7 @@ WRITERS: dict[str, Writer] = {
     "SetInstanceProtection": groups.set_protection,
     "SetInstanceHealth": groups.set_health,
     "CompleteLifecycleAction": groups.complete_action,
-    "RecordLifecycleActionHeartbeat": groups.complete_action,
+    "RecordLifecycleActionHeartbeat": groups.record_heartbeat,
 }
 """Asked for by people and their tools: the story says so."""
 

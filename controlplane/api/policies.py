@@ -22,12 +22,9 @@ def get_policy(view: View, call: Call) -> Answer:
 def put_policy(draft: Draft, call: Call) -> Answer:
     """Set a `preset`, then single `switches` (`{name: value}`); what is not named stays. Agents are told at once."""
     cluster = cluster_of(draft, call)
-    switches = call.body.get("switches", {})
-    if not isinstance(switches, dict):
-        raise InvalidParameterException("switches should be an object of names and values.")
     try:
-        changed = set_preset(cluster, str(call.body["preset"])) if "preset" in call.body else cluster
-        changed = set_switches(changed, switches)
+        changed = set_preset(cluster, call.text("preset")) if "preset" in call.body else cluster
+        changed = set_switches(changed, call.body.get("switches", {}))
     except SwitchError as error:
         raise InvalidParameterException(str(error)) from None
     scheduler = changed.policy.scheduler

@@ -14,19 +14,20 @@ from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.paging import page
 from controlplane.api.references import ours, path_of, service_arn
-from controlplane.core.model import Service, Task
+from controlplane.core.model import Service
 from controlplane.core.policy import AbortStops
-from controlplane.core.reconcile import breaker, deployments
+from controlplane.core.reconcile import breaker, deployments, tally
 from controlplane.core.rollouts import (
+    Counts,
     Monitor,
     RolloutStatus,
     ServiceDeployment,
     ServiceRevision,
     Stage,
+    Strategy,
 )
 from controlplane.core.view import Draft, View
 from wire.errors import AwsError, InvalidParameterException, ServiceNotFoundException
-from wire.status import TaskStatus
 
 R = TypeVar("R")
 
@@ -80,7 +81,7 @@ def stop_service_deployment(draft: Draft, call: Call) -> Answer:
             raise InvalidParameterException("The only valid stopType is ROLLBACK.")
         deployments.stop(draft, rollout, "Service deployment was aborted by a user.")
     elif not rollout.is_rolling_back:
-        _request_rollback(draft, rollout)
+        request_rollback(draft, rollout)
     return {"serviceDeploymentArn": rollout.arn}
 
 
@@ -97,13 +98,13 @@ def continue_service_deployment(draft: Draft, call: Call) -> Answer:
     )
     draft.put(rollout)
     if not is_going_on:
-        _request_rollback(draft, rollout)
+        request_rollback(draft, rollout)
     return {"serviceDeploymentArn": rollout.arn}
 
 
 def render(view: View, rollout: ServiceDeployment) -> Answer:
     """A service deployment in Amazon's shape."""
-    service = view.service(rollout.service)
+    service, counts = view.service(rollout.service), tally.of_course(view, rollout)
     deployment = {
         **deployment_configuration.show(rollout.settings),
         "maximumPercent": rollout.maximum_percent,
@@ -112,8 +113,8 @@ def render(view: View, rollout: ServiceDeployment) -> Answer:
     shown: Answer = {
         **_brief(view, rollout),
         "updatedAt": rollout.updated_at,
-        "sourceServiceRevisions": [_summary(view, service, arn, rollout) for arn in rollout.sources],
-        "targetServiceRevision": _summary(view, service, rollout.target, rollout),
+        "sourceServiceRevisions": [_summary(arn, rollout, counts.get(arn, Counts())) for arn in rollout.sources],
+        "targetServiceRevision": _summary(rollout.target, rollout, counts.get(rollout.target, Counts())),
         "deploymentConfiguration": deployment,
         "deploymentCircuitBreaker": _breaker(view, service, rollout),
         "alarms": _alarms(rollout),
@@ -148,9 +149,14 @@ def _brief(view: View, rollout: ServiceDeployment) -> Answer:
     }
 
 
-def _summary(view: View, service: Service | None, revision: str, rollout: ServiceDeployment) -> Answer:
-    shown: Answer = {"arn": revision, **revision_counts(view, service, revision)}
-    if rollout.stage is not None:
+def _summary(revision: str, rollout: ServiceDeployment, counts: Counts) -> Answer:
+    shown: Answer = {
+        "arn": revision,
+        "requestedTaskCount": counts.requested,
+        "runningTaskCount": counts.running,
+        "pendingTaskCount": counts.pending,
+    }
+    if rollout.stage is not None and rollout.settings.strategy is not Strategy.ROLLING:
         is_blue = revision in rollout.sources[:1]
         for member, weight in (
             ("requestedTestTrafficWeight", rollout.test_weight),
@@ -160,25 +166,13 @@ def _summary(view: View, service: Service | None, revision: str, rollout: Servic
     return shown
 
 
-def revision_counts(view: View, service: Service | None, revision: str) -> dict[str, int]:
-    """Requested, running and pending tasks of one revision of a service."""
-    own = [d for d in service.deployments if d.revision == revision] if service is not None else []
-    ids = {deployment.id for deployment in own}
-    tasks: list[Task] = [t for t in view.tasks_of(service.arn) if t.is_live and t.deployment in ids] if service else []
-    return {
-        "requestedTaskCount": sum(deployment.desired_count for deployment in own),
-        "runningTaskCount": sum(task.last_status is TaskStatus.RUNNING for task in tasks),
-        "pendingTaskCount": sum(task.last_status.is_starting for task in tasks),
-    }
-
-
 def _breaker(view: View, service: Service | None, rollout: ServiceDeployment) -> Answer:
     limit = rollout.breaker_threshold
     cluster = view.cluster(rollout.cluster)
     if not limit and service is not None and cluster is not None:
         limit = breaker.threshold(rollout.settings.breaker, service.desired_count, cluster.policy)
     status = rollout.breaker if rollout.settings.breaker.is_enabled else Monitor.DISABLED
-    return {"status": str(status), "failureCount": rollout.failures, "threshold": limit}
+    return {"status": str(status), "failureCount": rollout.breaker_count, "threshold": limit}
 
 
 def _alarms(rollout: ServiceDeployment) -> Answer:
@@ -283,6 +277,7 @@ def _open(draft: Draft, call: Call, verb: str) -> ServiceDeployment:
     return rollout
 
 
-def _request_rollback(draft: Draft, rollout: ServiceDeployment) -> None:
+def request_rollback(draft: Draft, rollout: ServiceDeployment) -> None:
+    """The next look at the service goes back; one that nobody has looked at has begun by then."""
     if rollout.status is not RolloutStatus.ROLLBACK_REQUESTED:
-        deployments.step(draft, rollout, RolloutStatus.ROLLBACK_REQUESTED)
+        deployments.step(draft, deployments.start(draft, rollout), RolloutStatus.ROLLBACK_REQUESTED)

@@ -146,5 +146,7 @@ def _check_daemon(body: dict[str, Any], settings: dict[str, Any]) -> None:
             raise InvalidParameterException(f"The daemon scheduling strategy does not support {what} and try again.")
     if settings["maximum_percent"] != DAEMON_MAXIMUM_PERCENT:
         raise InvalidParameterException("The maximumPercent of a service with the DAEMON strategy should be 100.")
+    if settings["rollout"].hooks:
+        raise InvalidParameterException("The DAEMON scheduling strategy does not support lifecycle hooks.")
     if settings["rollout"].strategy is not Strategy.ROLLING:
         raise InvalidParameterException("The DAEMON scheduling strategy supports only the ROLLING deployment strategy.")

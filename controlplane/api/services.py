@@ -5,7 +5,7 @@ Source: API reference, the operations' pages; error texts as AWS gives them wher
 
 import msgspec
 
-from controlplane.api import capacity, launch_type, load_balancers, service_settings
+from controlplane.api import capacity, load_balancers, service_settings
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import NAME, cluster_of
 from controlplane.api.paging import page
@@ -33,7 +33,6 @@ def create_service(draft: Draft, call: Call) -> Answer:
     cluster = cluster_of(draft, call)
     name = call.body["serviceName"]
     check_tags(call.body.get("tags", ()))
-    launch_type.check(draft, cluster, call.body)
     if not NAME.fullmatch(name):
         raise InvalidParameterException(
             "Service name should be 1 to 255 letters (uppercase and lowercase), numbers, hyphens, and underscores."
@@ -76,11 +75,10 @@ def update_service(draft: Draft, call: Call) -> Answer:
         draft.put(scaled)
         return {"service": render(draft, scaled)}
     definition = _definition(draft, call, service)
-    strategy = capacity.updated(draft, call, cluster, service)
-    changes = strategy | {member: value for member, value in call.body.items() if member not in _NOT_KEPT}
+    body = capacity.updated(draft, call, cluster, service)
     changed = msgspec.structs.replace(
         service,
-        body={**service.body, **changes},
+        body={**body, **{member: value for member, value in call.body.items() if member not in _NOT_KEPT}},
         **service_settings.read(call, definition, service),
     )
     load_balancers.check(draft, changed.body.get("loadBalancers", ()), definition.body)
@@ -163,6 +161,7 @@ def list_services_by_namespace(view: View, call: Call) -> Answer:
 
 def _create_external(draft: Draft, call: Call, cluster: Cluster) -> Answer:
     """A service whose deployments are task sets that somebody else makes."""
+    capacity.strategy_of(draft, call, cluster)
     if "desiredCount" not in call.body:
         raise InvalidParameterException("desiredCount is required for a REPLICA service.")
     service = Service(
@@ -224,4 +223,4 @@ _REVISION_MEMBERS = (
     "vpcLatticeConfigurations",
 )
 """Members whose change starts a deployment, besides the task definition. Source: API reference, UpdateService."""
-_NOT_KEPT = ("cluster", "service", "forceNewDeployment")
+_NOT_KEPT = ("cluster", "service", "forceNewDeployment", capacity.MEMBER)

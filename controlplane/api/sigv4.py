@@ -12,7 +12,8 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, quote
 
 from botocore.utils import normalize_url_path
-from multidict import CIMultiDict, CIMultiDictProxy
+
+from controlplane.api.http import Headers
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SIGNERS_KEPT = 256
@@ -58,7 +59,7 @@ def signature(
     *,
     method: str,
     raw_path: str,
-    headers: CIMultiDictProxy[str] | CIMultiDict[str],
+    headers: Headers,
     body_sha256: str,
     timestamp: str,
 ) -> str:
@@ -70,7 +71,7 @@ def signature(
             method,
             "/" if path == "/" else quote(normalize_url_path(path), safe="/~"),
             _canonical_query(query) if query else "",
-            *[f"{name}:{','.join([' '.join(value.split()) for value in headers.getall(name)])}" for name in covered],
+            *[f"{name}:{' '.join(headers[name].split())}" for name in covered],
             "",
             ";".join(covered),
             body_sha256,
@@ -78,8 +79,9 @@ def signature(
     )
     scope = f"{signer.day}/{signer.region}/{signer.service}/aws4_request"
     text = f"{ALGORITHM}\n{timestamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
-    key = _signing_key(secret, signer.day, signer.region, signer.service)
-    return hmac.digest(key, text.encode(), "sha256").hex()
+    signing = _keyed(secret, signer.day, signer.region, signer.service).copy()
+    signing.update(text.encode())
+    return signing.hexdigest()
 
 
 def _canonical_query(query: str) -> str:
@@ -89,8 +91,9 @@ def _canonical_query(query: str) -> str:
 
 
 @lru_cache(SIGNERS_KEPT)
-def _signing_key(secret: str, *scope: str) -> bytes:
+def _keyed(secret: str, *scope: str) -> hmac.HMAC:
+    """An HMAC with the signing key: only copies of it are fed."""
     key = f"AWS4{secret}".encode()
     for part in (*scope, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
-    return key
+    return hmac.new(key, digestmod="sha256")

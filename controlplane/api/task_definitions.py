@@ -19,8 +19,8 @@ from controlplane.core.model import Family, TaskDefinition
 from controlplane.core.view import Draft, View
 from wire.errors import ClientException, InvalidParameterException
 from wire.numerals import whole
+from wire.resources import PORT_MAX
 
-PORT_MAX = 65535
 CONTAINER_MEMORY_MIB_MIN = 6
 """Docker Engine 20.10's floor. Source: API reference, `ContainerDefinition.memory`."""
 CONTAINERS_MAX = 10
@@ -154,7 +154,7 @@ def find(view: View, call: Call, reference: str) -> TaskDefinition | None:
     """
     family, colon, number = _named(call, reference).partition(":")
     if not colon:
-        active = [known for known in _family(view, family) if known.status == "ACTIVE"]
+        active = [known for known in view.task_definitions_of(family) if known.status == "ACTIVE"]
         return max(active, key=lambda known: known.revision, default=None)
     revision = whole(number)
     if revision is None:
@@ -288,14 +288,10 @@ def _host_port(mapping: dict[str, Any], mode: str) -> int:
     return int(mapping.get("hostPort") or (mapping["containerPort"] if mode in ("host", "awsvpc") else 0))
 
 
-def _family(view: View, family: str) -> list[TaskDefinition]:
-    return [known for known in view.records(TaskDefinition) if known.family == family]
-
-
 def _newest(view: View, family: str) -> int:
     """The highest revision that was ever given in a family; 0: none."""
     gone = view.record(Family, family)
-    return max(gone.newest_revision if gone else 0, *(known.revision for known in _family(view, family)), 0)
+    return max(gone.newest_revision if gone else 0, *(known.revision for known in view.task_definitions_of(family)), 0)
 
 
 def render(definition: TaskDefinition) -> Answer:

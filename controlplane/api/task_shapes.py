@@ -3,11 +3,14 @@
 from operator import attrgetter
 from typing import Any
 
+import msgspec
+
 from controlplane.api import network
 from controlplane.api.call import Answer
 from controlplane.core import health
 from controlplane.core.capacity.attachment import provider_of_task
 from controlplane.core.model import Container, Instance, Task
+from controlplane.core.record import following
 from controlplane.core.view import View
 from wire.extensions import ZONE_ATTRIBUTE
 from wire.status import HealthStatus, TaskStatus
@@ -26,17 +29,51 @@ TIMES = {
 _times = attrgetter(*TIMES.values())
 
 
-def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
-    """A task; its tags where they were asked for (RunTask always shows them)."""
-    instance = view.instance(task.instance) if task.instance else None
+class Surroundings(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What the shape of a task shows of the world around it."""
+
+    cluster: str
+    """ARN."""
+    zone: str | None = None
+    architecture: str | None = None
+    connectivity: str | None = None
+    """None: it has no instance."""
+    connected_at: float | None = None
+    """When the agent of its instance last came. Epoch seconds."""
+    vpc: dict[str, Any] | None = None
+    """`awsvpcConfiguration` of a task with a network of its own."""
+
+
+def surroundings(view: View, task: Task) -> Surroundings:
+    """As they are in this view."""
     cluster = view.cluster(task.cluster)
     assert cluster is not None, f"{task.arn} is in no cluster"
+    vpc = network.configuration_of(view, task)
+    instance = view.instance(task.instance) if task.instance else None
+    if instance is None:
+        return Surroundings(cluster.arn, vpc=vpc)
+    connectivity = "CONNECTED" if instance.agent_connected else "DISCONNECTED"
+    return Surroundings(cluster.arn, *_place_of(instance), connectivity, instance.connected_at, vpc)
+
+
+@following
+def _place_of(instance: Instance) -> tuple[str | None, str | None]:
+    return instance.attribute(ZONE_ATTRIBUTE), instance.attribute(ARCHITECTURE_ATTRIBUTE)
+
+
+def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
+    """A task; its tags where they were asked for (RunTask always shows them)."""
+    return shape(task, surroundings(view, task), with_tags=with_tags)
+
+
+def shape(task: Task, around: Surroundings, *, with_tags: bool) -> Answer:
+    """A task in these surroundings."""
     provider = provider_of_task(task)
     maybe: Answer = {
         "containerInstanceArn": task.instance,
-        "availabilityZone": instance.attribute(ZONE_ATTRIBUTE) if instance else None,
-        "connectivity": ("CONNECTED" if instance.agent_connected else "DISCONNECTED") if instance else None,
-        "connectivityAt": _connectivity_at(instance, task),
+        "availabilityZone": around.zone,
+        "connectivity": around.connectivity,
+        "connectivityAt": _connectivity_at(around, task),
         "launchType": None if provider else "EC2",
         "capacityProviderName": provider,
         "startedBy": task.started_by,
@@ -46,7 +83,7 @@ def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
     }
     return {
         "taskArn": task.arn,
-        "clusterArn": cluster.arn,
+        "clusterArn": around.cluster,
         "taskDefinitionArn": task.task_definition,
         "lastStatus": task.last_status,
         "desiredStatus": task.desired_status,
@@ -56,8 +93,8 @@ def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
         "group": task.group,
         "version": task.version,
         "healthStatus": health.of_task(task),
-        "attachments": network.attachments(view, task),
-        "attributes": _attributes(instance),
+        "attachments": network.attachments(task, around.vpc),
+        "attributes": _attributes(around),
         "enableExecuteCommand": task.body.get("enableExecuteCommand", False),
         "overrides": _overrides(task),
         "tags": task.body.get("tags", []) if with_tags else [],
@@ -65,16 +102,13 @@ def render(view: View, task: Task, *, with_tags: bool = True) -> Answer:
     }
 
 
-def _connectivity_at(instance: Instance | None, task: Task) -> float | None:
+def _connectivity_at(around: Surroundings, task: Task) -> float | None:
     """When its agent last came; a task that was placed since has had it from its beginning."""
-    if instance is None or instance.connected_at is None:
-        return None
-    return max(instance.connected_at, task.created_at)
+    return None if around.connected_at is None else max(around.connected_at, task.created_at)
 
 
-def _attributes(instance: Instance | None) -> list[dict[str, str]]:
-    architecture = instance.attribute(ARCHITECTURE_ATTRIBUTE) if instance else None
-    return [{"name": ARCHITECTURE_ATTRIBUTE, "value": architecture}] if architecture else []
+def _attributes(around: Surroundings) -> list[dict[str, str]]:
+    return [{"name": ARCHITECTURE_ATTRIBUTE, "value": around.architecture}] if around.architecture else []
 
 
 def _container(task: Task, container: Container) -> Answer:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from controlplane.api import capacity, launch_type, limits, network, overrides, tokens
+from controlplane.api import capacity, limits, network, overrides, tokens
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.api.container_instances import find as find_instance
@@ -55,7 +55,7 @@ def run_task(draft: Draft, call: Call) -> Answer:
     count = call.body.get("count", 1)
     if not 1 <= count <= COUNT_MAX:
         raise InvalidParameterException(f"count should be between 1 and {COUNT_MAX}.")
-    definition = _runnable(draft, call, cluster)
+    definition = _runnable(draft, call)
     request = Request(
         cluster=cluster.name,
         group=_group(call, definition),
@@ -106,7 +106,7 @@ def start_task(draft: Draft, call: Call) -> Answer:
     references = call.body["containerInstances"]
     if not 1 <= len(references) <= COUNT_MAX:
         raise InvalidParameterException(f"containerInstances should have 1 to {COUNT_MAX} elements.")
-    definition = _runnable(draft, call, cluster)
+    definition = _runnable(draft, call)
     tasks, failures = [], []
     for reference in references:
         instance = find_instance(draft, call, cluster, reference)
@@ -180,11 +180,9 @@ def list_tasks(view: View, call: Call) -> Answer:
     return {"taskArns": [task.arn for task in shown], **more}
 
 
-def _runnable(draft: Draft, call: Call, cluster: Cluster) -> TaskDefinition:
+def _runnable(draft: Draft, call: Call) -> TaskDefinition:
     """The task definition of a request, once nothing about the two stands against running it."""
     body = call.body
-    if call.operation == "RunTask":
-        launch_type.check(draft, cluster, body)
     limits.refuse_unserved(body, limits.TASK_REQUEST, call.operation)
     definition = find_active(draft, call, body["taskDefinition"])
     limits.refuse_unrunnable(definition)

@@ -5,6 +5,7 @@ is what makes optimistic scheduling safe: whoever decided on an old view decides
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import TypeVar, cast
 
 from controlplane.core import inhabitants
@@ -32,6 +33,15 @@ class Batch:
         if (kind.table, key) in self._changed:
             return cast("R | None", self._changed[kind.table, key])
         return self._state.record(kind, key)
+
+    def records(self, kind: type[R]) -> Iterator[R]:
+        """All records of a table then, those that are new last."""
+        known = [self.record(kind, record.key) for record in self._state.records(kind)]
+        new = (cast("R", record) for key, record in self._changed.items() if self._is_new(kind, key))
+        yield from (record for record in (*known, *new) if record is not None)
+
+    def _is_new(self, kind: type[R], key: Key) -> bool:
+        return key[0] == kind.table and self._state.record(kind, key[1]) is None
 
     def free(self, instance: str) -> Room:
         """What the placement ledger of an instance (ARN) has left then."""
@@ -74,9 +84,7 @@ class Batch:
 
     def _require_empty(self, cluster: Cluster) -> None:
         """What moves in expects its cluster unchanged, which says nothing to a deletion that comes behind it."""
-        keys = ((kind, record.key) for kind in inhabitants.KINDS for record in self._state.records(kind))
-        standing = (self._changed.get((kind.table, key), self._state.record(kind, key)) for kind, key in keys)
-        records = [record for record in (*standing, *self._changed.values()) if record is not None]
+        records = (record for kind in inhabitants.KINDS for record in self.records(kind))
         found = inhabitants.first_kind(records, cluster.name)
         if found is not None:
             raise Conflict(f"the cluster {cluster.name} has got {found}")

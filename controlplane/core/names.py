@@ -45,8 +45,11 @@ class Names(NamedTuple):
 
     def service_deployment(self, cluster: str, service: str) -> str:
         """ARN of a new service deployment of `service` (name)."""
-        letters = (_BASE64URL[self.dice.randrange(64)] for _ in range(21))
-        return self.arns.service_deployment(cluster, service, "".join(letters))
+        return self.arns.service_deployment(cluster, service, self._letters(21))
+
+    def pause(self) -> str:
+        """Id of a pause of a deployment, as the ECS Developer Guide ("Pause hooks") shows one."""
+        return f"ecs-pause-{self._letters(43)}"
 
     def service_revision(self, cluster: str, service: str) -> str:
         """ARN of a new revision of `service` (name)."""
@@ -68,6 +71,9 @@ class Names(NamedTuple):
         """A version 4 UUID: ids of service events, evaluations, requests."""
         digits = f"{self.dice.getrandbits(128) & _NEITHER_VERSION_NOR_VARIANT | _VERSION_4:032x}"
         return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+    def _letters(self, count: int) -> str:
+        return "".join(_BASE64URL[self.dice.randrange(64)] for _ in range(count))
 
     def _digits(self) -> int:
         """19 of them."""

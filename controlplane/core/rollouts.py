@@ -11,6 +11,9 @@ import msgspec
 
 from controlplane.core.record import Record
 
+MINUTE_SECONDS = 60.0
+"""Of the minutes in these records."""
+
 
 class Strategy(StrEnum):
     """How a new revision takes over."""
@@ -201,6 +204,16 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     revision: str
     """ARN."""
+    failures: int = 0
+    """The circuit breaker's count when it began: the way back has a count of its own."""
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tasks of one revision of a service."""
+
+    requested: int = 0
+    running: int = 0
+    pending: int = 0
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -287,6 +300,8 @@ class ServiceDeployment(Record, frozen=True, kw_only=True, omit_defaults=True):
     hooks: tuple[HookRun, ...] = ()
     baking_since: float | None = None
     block: Block | None = None
+    counts: dict[str, Counts] = {}
+    """By revision (ARN), as they were at its end; empty until then."""
 
     @property
     def key(self) -> str:
@@ -296,6 +311,11 @@ class ServiceDeployment(Record, frozen=True, kw_only=True, omit_defaults=True):
     def is_rolling_back(self) -> bool:
         """The way back has begun and is not at its end."""
         return self.status in {RolloutStatus.ROLLBACK_REQUESTED, RolloutStatus.ROLLBACK_IN_PROGRESS}
+
+    @property
+    def breaker_count(self) -> int:
+        """Failures that the circuit breaker has counted on the way there, never those of the way back."""
+        return self.failures if self.rollback is None else self.rollback.failures
 
 
 class TaskSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import cast
 
 from controlplane.core.index import Index
-from controlplane.core.model import Instance, Task
+from controlplane.core.model import Instance, Task, TaskDefinition
 from controlplane.core.plan import Key, Plan
 from controlplane.core.record import HOLD_MOVES, Record
 from controlplane.core.roster import Roster, Rosters
@@ -23,6 +23,7 @@ class State(View):
         self._tables: dict[str, dict[str, Record]] = {kind.table: {} for kind in RECORDS}
         self._revisions: dict[Key, int] = {}
         self._by_service, self._by_instance, self._by_group = Index(), Index(), Index()
+        self._by_family = Index()
         self._ledgers: dict[str, Ledger] = {}
         self._rosters = Rosters(lambda: self.records(Instance), self.free)
         self._moves: Counter[str] = Counter()
@@ -41,6 +42,10 @@ class State(View):
 
     def tasks_in(self, cluster: str, group: str) -> list[Task]:
         return self._tasks(self._by_group.under((cluster, group)))
+
+    def task_definitions_of(self, family: str) -> list[TaskDefinition]:
+        table = cast("dict[str, TaskDefinition]", self._tables[TaskDefinition.table])
+        return [table[arn] for arn in self._by_family.under(family)]
 
     def _tasks(self, arns: Iterable[str]) -> list[Task]:
         table = cast("dict[str, Task]", self._tables[Task.table])
@@ -101,6 +106,8 @@ class State(View):
     def _keep(self, record: Record, revision: int) -> None:
         self._tables[record.table][record.key] = record
         self._revisions[record.table, record.key] = revision
+        if isinstance(record, TaskDefinition):
+            self._by_family.add(record.family, record.arn)
 
     def _open_ledger(self, instance: Instance) -> None:
         old = self._ledgers.get(instance.arn)
@@ -142,6 +149,8 @@ class State(View):
             self._by_group.drop((record.cluster, record.group), key)
             if record.instance and record.instance in self._moves:
                 self._moves[record.instance] -= HOLD_MOVES
+        elif isinstance(record, TaskDefinition):
+            self._by_family.drop(record.family, key)
         elif isinstance(record, Instance):
             self._rosters.forget(record.cluster)
             ledger = self._ledgers.pop(key)

@@ -53,6 +53,10 @@ class View(ABC):
         """Tasks of a group (`service:NAME`, ...) of a cluster (name), oldest first, stopped ones included."""
 
     @abstractmethod
+    def task_definitions_of(self, family: str) -> list[TaskDefinition]:
+        """The revisions of a family (name) that are known, oldest first, INACTIVE ones included."""
+
+    @abstractmethod
     def revision_of(self, key: Key) -> int:
         """Store's revision at which a record last changed; 0 where it is not there."""
 
@@ -159,6 +163,12 @@ class Draft(View):
         current = [self.task(task.arn) for task in base]
         new = [put for put in self._puts.values() if isinstance(put, Task) and put.arn not in known and belongs(put)]
         return [task for task in current if task is not None and belongs(task)] + new
+
+    def task_definitions_of(self, family: str) -> list[TaskDefinition]:
+        known = {definition.arn: None for definition in self._state.task_definitions_of(family)}
+        puts = (put for put in self._puts.values() if isinstance(put, TaskDefinition) and put.family == family)
+        arns = [*known, *(put.arn for put in puts if put.arn not in known)]
+        return [definition for definition in map(self.task_definition, arns) if definition is not None]
 
     def revision_of(self, key: Key) -> int:
         return self._state.revision_of(key)

@@ -1,5 +1,8 @@
 """Events in EventBridge's shape, from a committed plan: what has changed, told once. Pure: it keeps and sends nothing.
 
+Those of tasks and instances, nearly all, come as what they follow from (`Kept`): few are ever read, and rendering one
+costs as much as placing its task. `rendered` makes the event of it, the same whenever it is asked.
+
 An event follows from the records before and after, never from who changed them. A task's or an instance's is told where
 its `version` has grown, with that version; services and deployments have none. What AWS tells in an event and not in a
 description, and the reverse, stands in the tables.
@@ -15,7 +18,11 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+import msgspec
+
 from controlplane.api import container_instances, task_shapes
+from controlplane.api.task_shapes import Surroundings
+from controlplane.core.capacity.attachment import provider_of
 from controlplane.core.model import Deployment, Instance, Service, ServiceEvent, Task
 from controlplane.core.plan import Plan
 from controlplane.core.record import HOLD_MOVES
@@ -37,6 +44,8 @@ DETAIL_TYPES = (TASK_CHANGE, INSTANCE_CHANGE, SERVICE_ACTION, DEPLOYMENT_CHANGE,
 _NOT_IN_TASK_EVENTS = ("healthStatus", "tags")
 _NOT_IN_CONTAINER_EVENTS = ("healthStatus", "networkBindings")
 _NOT_IN_INSTANCE_EVENTS = ("runningTasksCount", "pendingTasksCount", "attachments", "tags")
+_PROVIDER = "capacityProviderName"
+"""Follows from the provider's record and the group's."""
 _TIMES_OF_TASKS = ("connectivityAt", *task_shapes.TIMES)
 _ATTACHMENT_TYPES = {"ElasticNetworkInterface": "eni"}
 _ROLLOUTS = {
@@ -71,7 +80,7 @@ _TASK = re.compile(r"\(task ([0-9a-f]{32})\)")
 
 
 KEPT_INSTANCES_MAX = 20_000
-_kept_members: dict[str, tuple[Instance, Shape]] = {}
+_kept_members: dict[str, tuple[Instance, msgspec.Raw]] = {}
 """By ARN: what the events of an instance say of its record, as long as it is that very record."""
 
 
@@ -83,7 +92,31 @@ class Moment(NamedTuple):
     arns: ArnMaker
 
 
-def events_of(plan: Plan, before: View, after: View, moment: Moment) -> list[Shape]:
+class TaskChanged(msgspec.Struct, frozen=True, tag_field="of", tag="task", gc=False):
+    """All that the event of a changed task follows from."""
+
+    task: Task
+    around: Surroundings
+    moment: Moment
+
+
+class InstanceChanged(msgspec.Struct, frozen=True, tag_field="of", tag="instance", gc=False):
+    """All that the event of a changed instance follows from."""
+
+    instance: str
+    """ARN."""
+    members: msgspec.Raw
+    """Of the detail, those that follow from its record."""
+    provider: str | None
+    version: int
+    free: Room
+    moment: Moment
+
+
+Kept = TaskChanged | InstanceChanged
+
+
+def events_of(plan: Plan, before: View, after: View, moment: Moment) -> list[Kept | Shape]:
     """Every event that a plan leads to, in order: tasks, the instances whose room they moved, services."""
     tasks = [record for record in plan.puts if isinstance(record, Task)]
     services = [record for record in plan.puts if isinstance(record, Service)]
@@ -95,9 +128,19 @@ def events_of(plan: Plan, before: View, after: View, moment: Moment) -> list[Sha
     ]
 
 
-def task_detail(view: View, task: Task, updated_at: float) -> Shape:
+def rendered(kept: Kept) -> Shape:
+    """The event."""
+    if isinstance(kept, TaskChanged):
+        task, moment = kept.task, kept.moment
+        detail = task_detail(task, kept.around, moment.at)
+        return _event(TASK_CHANGE, task.arn, f"{task.arn} {task.version}", detail, moment)
+    detail = instance_detail(kept)
+    return _event(INSTANCE_CHANGE, kept.instance, f"{kept.instance} {kept.version}", detail, kept.moment)
+
+
+def task_detail(task: Task, around: Surroundings, updated_at: float) -> Shape:
     """`detail` of a task state change."""
-    detail = task_shapes.render(view, task, with_tags=False)
+    detail = task_shapes.shape(task, around, with_tags=False)
     for member in _NOT_IN_TASK_EVENTS:
         detail.pop(member, None)
     for member in _TIMES_OF_TASKS:
@@ -112,26 +155,39 @@ def task_detail(view: View, task: Task, updated_at: float) -> Shape:
     return detail
 
 
-def instance_detail(view: View, instance: Instance, updated_at: float) -> Shape:
+def instance_detail(kept: InstanceChanged) -> Shape:
     """`detail` of a container instance state change."""
-    kept, members = _kept_members.get(instance.arn, (None, {}))
-    if kept is not instance:
-        members = _members_of(view, instance)
+    return {
+        **msgspec.json.decode(kept.members),
+        **({_PROVIDER: kept.provider} if kept.provider is not None else {}),
+        "version": kept.version,
+        "remainingResources": _short_resources(kept.free),
+        "updatedAt": iso(kept.moment.at),
+    }
+
+
+def instance_changed(view: View, instance: Instance, moment: Moment) -> InstanceChanged:
+    """An instance that has changed, as it is in this view."""
+    record, members = _kept_members.get(instance.arn, (None, msgspec.Raw()))
+    if record is not instance:
+        members = msgspec.Raw(msgspec.json.encode(_members_of(view, instance)))
         while len(_kept_members) >= KEPT_INSTANCES_MAX:
             del _kept_members[next(iter(_kept_members))]
         _kept_members[instance.arn] = (instance, members)
-    return {
-        **members,
-        "version": view.version_of(instance),
-        "remainingResources": _short_resources(view.free(instance.arn)),
-        "updatedAt": iso(updated_at),
-    }
+    return InstanceChanged(
+        instance=instance.arn,
+        members=members,
+        provider=provider_of(view, instance),
+        version=view.version_of(instance),
+        free=view.free(instance.arn),
+        moment=moment,
+    )
 
 
 def _members_of(view: View, instance: Instance) -> Shape:
     """What follows from the record alone: most of it, and the same in every event until the record changes."""
     shape, cluster = container_instances.render(view, instance, set()), view.cluster(instance.cluster)
-    members = {member: value for member, value in shape.items() if member not in _NOT_IN_INSTANCE_EVENTS}
+    members = {member: value for member, value in shape.items() if member not in (*_NOT_IN_INSTANCE_EVENTS, _PROVIDER)}
     members |= {member: iso(value) for member, value in members.items() if member.endswith("At")}
     registered = _short_resources(Room.whole(instance.registered))
     return {**members, "registeredResources": registered, "clusterArn": cluster.arn if cluster else ""}
@@ -149,12 +205,11 @@ def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _of_tasks(tasks: list[Task], before: View, after: View, moment: Moment) -> Iterator[Shape]:
+def _of_tasks(tasks: list[Task], before: View, after: View, moment: Moment) -> Iterator[Kept]:
     for task in tasks:
         known = before.task(task.arn)
         if known is None or task.version > known.version:
-            detail = task_detail(after, task, moment.at)
-            yield _event(TASK_CHANGE, task.arn, f"{task.arn} {task.version}", detail, moment)
+            yield TaskChanged(task, task_shapes.surroundings(after, task), moment)
 
 
 def _moved(plan: Plan, tasks: list[Task], before: View) -> dict[str, int]:
@@ -176,12 +231,11 @@ def _moved(plan: Plan, tasks: list[Task], before: View) -> dict[str, int]:
     return moved
 
 
-def _of_instances(moved: dict[str, int], after: View, moment: Moment) -> Iterator[Shape]:
+def _of_instances(moved: dict[str, int], after: View, moment: Moment) -> Iterator[Kept]:
     for arn, by in moved.items():
         instance = after.instance(arn)
         if instance is not None and by > 0:
-            detail = instance_detail(after, instance, moment.at)
-            yield _event(INSTANCE_CHANGE, arn, f"{arn} {detail['version']}", detail, moment)
+            yield instance_changed(after, instance, moment)
 
 
 def _of_service(service: Service, before: View, after: View, moment: Moment) -> Iterator[Shape]:

@@ -1,7 +1,8 @@
 """CloudWatch, as far as scaling needs it: metrics of one's own come in, alarms over them ring step scaling policies.
 
-Statistics are not read back here, and no graph is drawn. Source: botocore's model (2010-08-01), CloudWatch API
-Reference; its clients speak JSON with a target.
+What is read back stands in `statistics`; no graph is drawn. Source: botocore's model (2010-08-01), CloudWatch API
+Reference. The model has CBOR, JSON and the query protocol; boto3 and the AWS CLI speak JSON with a target, so it is
+served.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from controlplane.core.scaling.model import Comparison, MetricAlarm
 from controlplane.core.view import Draft, View
 from controlplane.scaling import shapes
 from controlplane.scaling.minutes import Minutes
+from controlplane.scaling.statistics import Statistics
 from controlplane.store.port import Store
 from wire import models
 from wire.errors import AwsError, UnknownOperationException
@@ -31,6 +33,8 @@ PERIODS_MAX = 100
 AHEAD_SECONDS = 2 * 3600
 """CloudWatch API Reference, `PutMetricData`: two hours into the future, two weeks back."""
 BEHIND_SECONDS = 14 * 24 * 3600
+VALUE_MAX = 2.0**360
+"""CloudWatch API Reference, `MetricDatum.Value`; here of counts and sums too, which must stay finite."""
 
 Answer = dict[str, Any]
 
@@ -71,6 +75,7 @@ class Monitoring:
         self._minutes = minutes
         self._clock = clock
         self._scale = scale
+        self._statistics = Statistics(minutes.book, clock=clock, scale=scale)
 
     async def serve(self, operation: str, body: dict[str, Any]) -> Answer:
         """Answer one request.
@@ -78,7 +83,8 @@ class Monitoring:
         Raises:
             AwsError: it cannot be carried out; nothing has changed.
         """
-        if operation not in _READERS and operation not in _WRITERS and operation != "PutMetricData":
+        statistics = self._statistics.operations
+        if operation not in {*_READERS, *_WRITERS, *statistics, "PutMetricData"}:
             raise UnknownOperationException(
                 f"CloudWatch's {operation[:100]} is not served here; metrics that are put, and alarms over them, are."
             )
@@ -86,6 +92,8 @@ class Monitoring:
         if operation == "PutMetricData":
             await self._keep(list(_data(request, self._clock())))
             return {}
+        if operation in statistics:
+            return statistics[operation](request)
         if operation in _READERS:
             return _READERS[operation](self._store.view(), request)
         writer = _WRITERS[operation]
@@ -97,8 +105,8 @@ class Monitoring:
             asked = msgspec.json.decode(await request.read(), type=Posted)
         except msgspec.MsgspecError:
             return _json({"message": 'The body is {"namespace", "name", "value", "dimensions": {...}}.'}, ok=False)
-        if not asked.namespace or not asked.name or not abs(asked.value) < float("inf"):
-            return _json({"message": "A metric has a namespace, a name and a finite value."}, ok=False)
+        if not asked.namespace or not asked.name or abs(asked.value) > VALUE_MAX:
+            return _json({"message": "A metric has a namespace, a name and a value within 2^360."}, ok=False)
         measured = metric(asked.namespace, asked.name, asked.dimensions)
         await self._keep([Datum(measured, one(asked.value), self._clock())])
         return _json({})
@@ -163,7 +171,10 @@ def _data(body: Answer, now: float) -> Iterator[Datum]:
         if not now - BEHIND_SECONDS <= at <= now + AHEAD_SECONDS:
             raise _invalid(f"MetricData.member.{number}.Timestamp is not within two weeks ago and two hours ahead.")
         dimensions = {dimension["Name"]: dimension["Value"] for dimension in datum.get("Dimensions", ())}
-        yield Datum(metric(namespace, datum["MetricName"], dimensions), _samples(datum, number), at)
+        samples = _samples(datum, number)
+        if max(abs(samples.total), abs(samples.least), abs(samples.most), samples.count) > VALUE_MAX:
+            raise _invalid(f"MetricData.member.{number} has a value that is too large.")
+        yield Datum(metric(namespace, datum["MetricName"], dimensions), samples, at)
 
 
 def _samples(datum: Answer, number: int) -> Samples:
@@ -185,8 +196,20 @@ def _samples(datum: Answer, number: int) -> Samples:
     return first
 
 
+_NEEDED = (
+    "MetricName",
+    "Namespace",
+    "Statistic",
+    "Period",
+    "Threshold",
+    "ComparisonOperator",
+    "EvaluationPeriods",
+)
+"""Of alarms: the model has other kinds, which need other members."""
+
+
 def _alarm_of(body: Answer, arn: str) -> MetricAlarm:
-    missing = [name for name in ("MetricName", "Namespace", "Statistic", "Period", "Threshold") if name not in body]
+    missing = [name for name in _NEEDED if name not in body]
     if missing:
         raise _invalid(f"{missing[0]} must be given: alarms over one metric and a fixed threshold are served here.")
     if body["ComparisonOperator"] not in set(Comparison):

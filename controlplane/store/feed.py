@@ -15,6 +15,10 @@ class QueuedWatch:
         self._arrived = asyncio.Event()
         self.is_open = True
 
+    @property
+    def at_hand(self) -> int:
+        return len(self._commits)
+
     def __aiter__(self) -> "QueuedWatch":
         return self
 

@@ -1,7 +1,11 @@
 """The store in memory: for tests, the simulator and a control plane without a data directory. Nothing survives."""
 
+import asyncio
 from collections import deque
 from itertools import islice, takewhile
+from typing import Any
+
+import msgspec
 
 from controlplane.core.batch import Batch
 from controlplane.core.plan import Plan
@@ -14,8 +18,10 @@ from controlplane.store.port import (
     Commit,
     Emit,
     EventPage,
+    Render,
     StoreClosed,
     Watch,
+    as_kept,
     no_events,
 )
 from wire.story import StoryLine
@@ -31,10 +37,12 @@ class MemoryStore:
         watch_commits_max: int = WATCH_COMMITS_MAX,
         events_kept: int = EVENTS_KEPT,
         emit: Emit = no_events,
+        render: Render = as_kept,
     ) -> None:
         self._emit = emit
+        self._render = render
         self._events_kept = events_kept
-        self._events: deque[tuple[int, bytes]] = deque()
+        self._events: deque[tuple[int, Any]] = deque()
         self._forgotten = 0
         self._state = State()
         self._feed = Feed(watch_commits_max)
@@ -47,8 +55,10 @@ class MemoryStore:
 
     async def commit(self, plan: Plan) -> int:
         self._require_open()
-        if not plan:
-            return self._state.revision
+        return self._commit(plan) if plan else self._state.revision
+
+    def _commit(self, plan: Plan) -> int:
+        self._require_open()
         batch = Batch(self._state)
         batch.accept(plan)
         if plan.changed:
@@ -57,6 +67,12 @@ class MemoryStore:
             self._keep_events(events)
         self._publish(plan)
         return self._state.revision
+
+    def offer(self, plan: Plan, done: "asyncio.Future[int]") -> None:
+        try:
+            done.set_result(self._commit(plan))
+        except Exception as refusal:  # noqa: BLE001 - a conflict, or a mistake of ours: to its caller
+            done.set_exception(refusal)
 
     def watch(self) -> Watch:
         self._require_open()
@@ -73,10 +89,11 @@ class MemoryStore:
         self._require_open()
         behind = list(takewhile(lambda row: row[0] > after, reversed(self._events)))[::-1]
         last = behind[min(limit, len(behind)) - 1][0] if behind and limit > 0 else after
-        rows = list(takewhile(lambda row: row[0] <= last, behind))
-        return EventPage(rows, self._forgotten, self._state.revision)
+        rows = takewhile(lambda row: row[0] <= last, behind)
+        events = [(revision, self._render(msgspec.json.encode(kept))) for revision, kept in rows]
+        return EventPage(events, self._forgotten, self._state.revision)
 
-    def _keep_events(self, events: list[bytes]) -> None:
+    def _keep_events(self, events: list[Any]) -> None:
         revision = self._state.revision
         self._events.extend((revision, event) for event in events)
         while len(self._events) > self._events_kept and self._events[0][0] < revision:
@@ -84,7 +101,8 @@ class MemoryStore:
             while self._events[0][0] == self._forgotten:
                 self._events.popleft()
 
-    async def tell(self, lines: list[StoryLine]) -> int:
+    async def tell(self, lines: list[StoryLine], *, patience_seconds: float = 0) -> int:
+        del patience_seconds  # a commit of its own costs nothing
         self._require_open()
         if lines:
             self._publish(Plan(cause="", story=tuple(lines)))

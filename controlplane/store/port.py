@@ -1,7 +1,8 @@
 """The store port: a view, a commit by compare and set, a watch. Nothing is visible before it is durable."""
 
+import asyncio
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -19,14 +20,22 @@ WATCH_COMMITS_MAX = 10_000
 EVENTS_KEPT = 20_000
 """The newest events that a store keeps, but for the last commit's, which are kept whole."""
 
-Emit = Callable[[Plan, State, Batch], list[bytes]]
-"""The events of a plan that the batch has just accepted on the state: they become durable with it."""
+Emit = Callable[[Plan, State, Batch], list[Any]]
+"""What is to be kept of the events of a plan that the batch has just accepted on the state: a JSON object for each, as
+`msgspec` encodes it. It becomes durable with the plan."""
+Render = Callable[[bytes], bytes]
+"""The event, as JSON, of what was kept of it. A reader's thread may call it."""
 
 
-def no_events(plan: Plan, state: State, batch: Batch) -> list[bytes]:
+def no_events(plan: Plan, state: State, batch: Batch) -> list[Any]:
     """Nobody wants events."""
     del plan, state, batch
     return []
+
+
+def as_kept(kept: bytes) -> bytes:
+    """It was kept whole."""
+    return kept
 
 
 class EventPage(NamedTuple):
@@ -69,6 +78,11 @@ class Watch(Protocol):
     still wants to know takes a new one and a new view.
     """
 
+    @property
+    def at_hand(self) -> int:
+        """Commits that have come and were not taken yet."""
+        ...
+
     def __aiter__(self) -> "Watch": ...
 
     async def __anext__(self) -> Commit: ...
@@ -93,6 +107,10 @@ class Store(Protocol):
         """
         ...
 
+    def offer(self, plan: Plan, done: "asyncio.Future[int]") -> None:
+        """`commit` of a plan that is not empty, for who waits elsewhere: `done` gets the revision or the exception."""
+        ...
+
     def watch(self) -> Watch:
         """Every commit from this call on, in order."""
         ...
@@ -105,8 +123,11 @@ class Store(Protocol):
         """Events behind revision `after`: about `limit` of them, at least one revision's."""
         ...
 
-    async def tell(self, lines: list[StoryLine]) -> int:
-        """Append lines that an agent reported. Returns the newest sequence number."""
+    async def tell(self, lines: list[StoryLine], *, patience_seconds: float = 0) -> int:
+        """Append lines that say what happened and change nothing. Returns the newest sequence number.
+
+        With patience they go along with the next commit, or by themselves once so much time has gone by.
+        """
         ...
 
     async def close(self) -> None:

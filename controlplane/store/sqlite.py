@@ -8,16 +8,16 @@ import asyncio
 import contextlib
 import fcntl
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 import msgspec
 
 from controlplane.core.batch import Batch
-from controlplane.core.plan import Key, Plan
+from controlplane.core.plan import Conflict, Key, Plan
 from controlplane.core.record import Record
 from controlplane.core.state import State
 from controlplane.store.feed import Feed
@@ -28,10 +28,12 @@ from controlplane.store.port import (
     Commit,
     Emit,
     EventPage,
+    Render,
     StoreBusy,
     StoreClosed,
     StoreForeign,
     Watch,
+    as_kept,
     no_events,
 )
 from controlplane.store.rows import Rows
@@ -46,8 +48,10 @@ BATCH_RECORDS_MAX = 500
 it is written: with more at once all would wait."""
 WAITING_PLANS_MAX = 10_000
 """Plans that wait for the writer; who comes then waits for a place."""
-FORMAT = 2
+FORMAT = 3
 """Of the file, as its `user_version` says."""
+FORMATS_READ = frozenset({2, FORMAT})
+"""In 2 every event was kept rendered."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS newest (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER, line INTEGER);
@@ -57,8 +61,8 @@ INSERT OR IGNORE INTO newest VALUES (1, 0, 0);
 
 class _Waiting(msgspec.Struct):
     plan: Plan
-    events: list[bytes]
-    """Known once it is accepted."""
+    events: list[Any]
+    """What is kept of them, known once it is accepted."""
     done: "asyncio.Future[int]"
     is_tale: bool = False
     """Story lines alone: the answer is the newest line, not a revision."""
@@ -75,6 +79,7 @@ class SqliteStore:
         watch_commits_max: int = WATCH_COMMITS_MAX,
         events_kept: int = EVENTS_KEPT,
         emit: Emit = no_events,
+        render: Render = as_kept,
     ) -> None:
         """Open or create the file.
 
@@ -88,6 +93,7 @@ class SqliteStore:
         self._reader = _connected(path)
         self._state = State()
         self._emit = emit
+        self._render = render
         self._feed = Feed(watch_commits_max)
         self._writing = ThreadPoolExecutor(1, "store-writer")
         self._reading = ThreadPoolExecutor(1, "store-reader")
@@ -95,6 +101,7 @@ class SqliteStore:
         self._waiting: list[_Waiting] = []
         self._places = asyncio.Semaphore(WAITING_PLANS_MAX)
         self._writer: asyncio.Task[None] | None = None
+        self._is_hurried = False
         self._is_open = True
         self._database.execute(f"PRAGMA user_version = {FORMAT}")  # before any table: a file that was begun is ours
         self._rows = Rows(self._database)
@@ -114,13 +121,28 @@ class SqliteStore:
         if not plan:
             self._require_open()
             return self._state.revision
-        return await self._ask(plan)
+        async with self._places:
+            done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            self.offer(plan, done)
+            return await done
 
-    async def tell(self, lines: list[StoryLine]) -> int:
+    def offer(self, plan: Plan, done: "asyncio.Future[int]") -> None:
+        self._queue(_Waiting(plan, [], done))
+        self._hurry()
+
+    async def tell(self, lines: list[StoryLine], *, patience_seconds: float = 0) -> int:
         if not lines:
             self._require_open()
             return self._newest_line
-        return await self._ask(Plan(cause="", story=tuple(lines)), is_tale=True)
+        async with self._places:
+            loop = asyncio.get_running_loop()
+            done: asyncio.Future[int] = loop.create_future()
+            self._queue(_Waiting(Plan(cause="", story=tuple(lines)), [], done, is_tale=True))
+            if patience_seconds:
+                loop.call_later(patience_seconds, self._hurry)
+            else:
+                self._hurry()
+            return await done
 
     def watch(self) -> Watch:
         self._require_open()
@@ -128,22 +150,27 @@ class SqliteStore:
 
     async def story(self, after: int, limit: int) -> tuple[list[tuple[int, StoryLine]], int]:
         newest = self._newest_line
-        lines, _ = await self._read(self._story, after, newest, limit)
+        lines, _ = await self._read(self._story.read, after, newest, limit)
         return lines, newest
 
     async def events(self, after: int, limit: int) -> EventPage:
-        newest = self._state.revision
-        rows, forgotten = await self._read(self._events, after, newest, limit)
-        return EventPage([(revision, bytes(event)) for revision, event in rows], forgotten, newest)
+        return await self._read(self._page_of_events, after, self._state.revision, limit)
 
-    async def _read(self, tape: Tape[T], after: int, newest: int, limit: int) -> tuple[list[tuple[int, T]], int]:
+    def _page_of_events(self, after: int, newest: int, limit: int) -> EventPage:
+        """In the reader's thread."""
+        rows, forgotten = self._events.read(after, newest, limit)
+        return EventPage([(revision, self._render(bytes(kept))) for revision, kept in rows], forgotten, newest)
+
+    async def _read(self, read: Callable[[int, int, int], T], after: int, newest: int, limit: int) -> T:
         self._require_open()
-        return await asyncio.get_running_loop().run_in_executor(self._reading, tape.read, after, newest, limit)
+        from_ = min(after, newest)  # a number may be larger than SQLite's are
+        return await asyncio.get_running_loop().run_in_executor(self._reading, read, from_, newest, limit)
 
     async def close(self) -> None:
         if not self._is_open:
             return
         self._is_open = False
+        self._hurry()
         if self._writer is not None:
             await asyncio.wait([self._writer])
         self._feed.close()
@@ -157,19 +184,24 @@ class SqliteStore:
         if not self._is_open:
             raise StoreClosed("The store is closed.")
 
-    async def _ask(self, plan: Plan, *, is_tale: bool = False) -> int:
-        async with self._places:
-            self._require_open()
-            done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-            self._waiting.append(_Waiting(plan, [], done, is_tale))
-            if self._writer is None or self._writer.done():
-                self._writer = asyncio.create_task(self._write())
-            return await done
+    def _queue(self, one: _Waiting) -> None:
+        if self._is_open:
+            self._waiting.append(one)
+        else:
+            one.done.set_exception(StoreClosed("The store is closed."))
+
+    def _hurry(self) -> None:
+        """Whatever waits now is to be written."""
+        self._is_hurried = bool(self._waiting)
+        if self._is_hurried and (self._writer is None or self._writer.done()):
+            self._writer = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
-        """Write batch after batch until nobody waits."""
-        while self._waiting:
-            accepted, refused = self._check(self._next_batch())
+        """Write batch after batch until nobody waits, or who waits has patience."""
+        while self._is_hurried:
+            batch = self._next_batch()
+            self._is_hurried = bool(self._waiting)
+            accepted, refused = self._check(batch)
             if accepted:
                 await self._make_true(accepted)
             # Not sooner: whoever decides anew at once must find the view that he was refused for.
@@ -201,11 +233,20 @@ class SqliteStore:
             try:
                 batch.accept(one.plan)
                 one.events = self._emit(one.plan, self._state, batch) if one.plan.changed else []
-            except Exception as refusal:  # noqa: BLE001 - also a mistake of ours: an error to its caller, to nobody else
+            except Conflict as refusal:
                 refused.append((one, refusal))
+            except Exception as mistake:  # noqa: BLE001 - one of ours: an error to its caller, to nobody else
+                refused.append((one, mistake))
+                batch = self._batch_of(accepted)  # its plan may have been taken in already
             else:
                 accepted.append(one)
         return accepted, refused
+
+    def _batch_of(self, accepted: list[_Waiting]) -> Batch:
+        batch = Batch(self._state)
+        for one in accepted:
+            batch.accept(one.plan)
+        return batch
 
     def _transact(self, accepted: list[_Waiting]) -> None:
         """In the writer's thread. The state does not move meanwhile, and records are frozen."""
@@ -213,7 +254,7 @@ class SqliteStore:
         puts: list[tuple[Record, int]] = []
         deletes: list[Key] = []
         lines: list[tuple[int, StoryLine]] = []
-        events: list[tuple[int, msgspec.Raw]] = []
+        events: list[tuple[int, Any]] = []
         for one in accepted:
             plan = one.plan
             revision += 1 if plan.changed else 0
@@ -221,7 +262,7 @@ class SqliteStore:
             deletes += plan.deletes
             lines += enumerate(plan.story, start=newest + 1)
             newest += len(plan.story)
-            events += [(revision, msgspec.Raw(event)) for event in one.events]
+            events += [(revision, event) for event in one.events]
         with self._transaction() as database:
             # No two plans of a batch change one record, so their order among each other is free.
             self._rows.write(puts, deletes)
@@ -264,7 +305,7 @@ def _require_ours(path: Path) -> None:
     """Let a new file pass, and one of our format."""
     with contextlib.closing(sqlite3.connect(path)) as database:
         (format_,) = database.execute("PRAGMA user_version").fetchone()
-        if format_ != FORMAT and database.execute("SELECT 1 FROM sqlite_schema").fetchone():
+        if format_ not in FORMATS_READ and database.execute("SELECT 1 FROM sqlite_schema").fetchone():
             raise StoreForeign(f"{path} is a file of another version of berth; choose another folder.")
 
 

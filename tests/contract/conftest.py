@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from apiside import Ecs
+from haproxy_here import PROGRAM
 
 from controlplane.config import Config
 from controlplane.server import ControlPlane, running
@@ -11,7 +12,7 @@ from controlplane.server import ControlPlane, running
 
 @pytest.fixture
 async def plane() -> AsyncIterator[ControlPlane]:
-    async with running(Config(port=0, healthy_after_seconds=0, check_answers=True)) as plane:
+    async with running(Config(port=0, healthy_after_seconds=0, check_answers=True, haproxy=PROGRAM)) as plane:
         yield plane
 
 

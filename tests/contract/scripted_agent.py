@@ -158,6 +158,11 @@ class ScriptedAgent:
         async with asyncio.timeout(WAIT_SECONDS), self._news:
             await self._news.wait_for(lambda: len(self.told) >= number)
 
+    async def beats(self, number: int) -> None:
+        """Wait for so many heartbeats since it connected."""
+        async with asyncio.timeout(WAIT_SECONDS), self._news:
+            await self._news.wait_for(lambda: self.heartbeats >= number)
+
     async def ask(self, manifest: str, *candidates: str) -> None:
         """Ask whether tasks that the manifest does not list are to stop."""
         assert self._socket is not None

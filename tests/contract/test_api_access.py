@@ -16,12 +16,11 @@ from subprocesses import Program, refusal
 
 from berth.client import EcsClient
 from berth.signing import Signer
-from controlplane import server
+from controlplane import door, server
 from controlplane.api import dispatch
 from controlplane.api.keys import KeyRing, Keys
 from controlplane.api.rates import Throttle
 from controlplane.config import Config
-from controlplane.door import Door
 from controlplane.server import ControlPlane, running
 from wire.envelope import request_headers
 from wire.errors import AwsError
@@ -84,7 +83,7 @@ async def test_with_keys_what_is_ours_is_signed_too(monkeypatch: pytest.MonkeyPa
         assert line.at > 0
 
 
-async def test_tls_from_end_to_end(tmp_path: Path) -> None:
+async def test_tls_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     command = (
         "openssl",
@@ -114,12 +113,41 @@ async def test_tls_from_end_to_end(tmp_path: Path) -> None:
         assert (await asyncio.to_thread(ecs.list_clusters))["clusterArns"]
         found = await asyncio.to_thread(partial(ecs.discover_poll_endpoint, containerInstance="x"))
         assert found["endpoint"] == f"{plane.url}/acs/"
-        trusting = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(cert)))
+        context = ssl.create_default_context(cafile=str(cert))
+        trusting = aiohttp.TCPConnector(ssl=context)
         async with (
             aiohttp.ClientSession(connector=trusting) as session,
             session.get(f"{plane.url}/_berth/health") as answer,
         ):
             assert answer.status == 200
+        await _many_calls_at_once(plane, context)
+        monkeypatch.setattr(door, "CONNECTIONS_MAX", 3)
+        for _ in range(5):  # who does not speak TLS is no connection
+            reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            await reader.read()
+            writer.close()
+        assert (await asyncio.to_thread(ecs.list_clusters))["clusterArns"]
+
+
+async def _many_calls_at_once(plane: ControlPlane, context: ssl.SSLContext) -> None:
+    """More than is read at once, behind each other: one is answered in place, one waits for the disk, one is large."""
+    bodies = [b"{}", b'{"clusterName": "tls"}', b'{"clusters": ["' + b"x" * 100_000 + b'"]}', b"{}"]
+    names = ["ListClusters", "CreateCluster", "DescribeClusters", "ListClusters"]
+    reader, writer = await asyncio.open_connection("127.0.0.1", plane.port, ssl=context)
+    for name, body in zip(names, bodies, strict=True):
+        headers = "".join(f"{key}: {value}\r\n" for key, value in request_headers(name).items())
+        head = f"POST / HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+    answers = []
+    async with asyncio.timeout(60):
+        for _ in names:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = int(head.lower().partition("content-length: ")[2].partition("\r")[0])
+            answers.append((head.split()[1], await reader.readexactly(length)))
+    writer.close()
+    assert [status for status, _ in answers] == ["200"] * 4
+    assert (b"cluster/tls" in answers[0][1], b"cluster/tls" in answers[3][1]) == (False, True)
 
 
 async def test_rates_are_aws_own_where_they_are_switched_on() -> None:
@@ -174,7 +202,7 @@ async def test_headers_that_come_byte_by_byte_are_cut_off(monkeypatch: pytest.Mo
 
 
 async def test_one_connection_too_many_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "Door", partial(Door, connections_max=2))
+    monkeypatch.setattr(door, "CONNECTIONS_MAX", 2)
     async with running(Config(port=0)) as plane:
         held = [await asyncio.open_connection("127.0.0.1", plane.port) for _ in range(2)]
         async with asyncio.timeout(60):

@@ -73,6 +73,40 @@ async def test_what_is_not_acknowledged_for_long_is_said_again(
         await agent.is_told_of(3)
 
 
+async def test_starts_of_one_commit_are_one_message_and_told_again_each_by_itself(
+    plane: ControlPlane, ecs: Ecs
+) -> None:
+    """An agent that cannot take one of several tasks acknowledges none of them: then it hears of each alone."""
+    async with ScriptedAgent(plane.url, obedient=False) as agent:
+        agent.acknowledges = False
+        await ecs.register_task_definition(**definition())
+        answer = await ecs.run_task(taskDefinition="web", count=2)
+        arns = [task["taskArn"] for task in answer["tasks"]]
+        await agent.is_told_of(2)
+        assert [arn for arn, _ in agent.told] == arns
+        assert len(agent.sequence_numbers) == 1
+        agent.acknowledges = True
+        await agent.disconnect()
+        await agent.connect()
+        await agent.is_told_of(4)
+        assert [arn for arn, _ in agent.told[2:]] == arns
+        assert len(agent.sequence_numbers) == 1 + 2
+
+
+async def test_one_ack_is_of_every_task_in_the_message(
+    plane: ControlPlane, ecs: Ecs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acs_session, "HEARTBEAT_SECONDS", 0.05)
+    async with ScriptedAgent(plane.url, obedient=False) as agent:
+        await ecs.register_task_definition(**definition())
+        arns = [task["taskArn"] for task in (await ecs.run_task(taskDefinition="web", count=2))["tasks"]]
+        await agent.is_told_of(2)
+        heartbeats = agent.heartbeats
+        monkeypatch.setattr(acs_session, "RETELL_SECONDS", 0)
+        await agent.beats(heartbeats + 3)
+        assert agent.told == [(arn, "RUNNING") for arn in arns]
+
+
 async def test_the_ack_of_a_stop_makes_it_stopping(plane: ControlPlane, ecs: Ecs) -> None:
     async with ScriptedAgent(plane.url, obedient=False) as agent:
         arn = await ran(ecs, agent)

@@ -1,12 +1,12 @@
 """Groups beside what uses them: task sets and daemons, a load balancer while a host goes, edits while a hook waits."""
 
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from apiside import Ecs, call, definition, make_group, until
 from botocore.exceptions import ClientError
+from haproxy_here import PROGRAM, needs_haproxy
 from scripted_agent import ScriptedAgent
 from test_api_groups import group_of, provide, sync, until_told
 from test_api_target_groups import free_port, serving
@@ -27,7 +27,7 @@ DELAY_SECONDS = 1
 @pytest.fixture
 async def plane() -> AsyncIterator[ControlPlane]:
     """Its scaler looks once a second."""
-    async with running(Config(port=0, healthy_after_seconds=0, time_scale=60)) as plane:
+    async with running(Config(port=0, healthy_after_seconds=0, time_scale=60, haproxy=PROGRAM)) as plane:
         yield plane
 
 
@@ -69,6 +69,38 @@ async def test_a_task_set_has_a_strategy_of_its_own(plane: ControlPlane, ecs: Ec
         await ecs.create_task_set(**ours, capacityProviderStrategy=[{"capacityProvider": "other", "weight": 1}])
 
 
+async def test_a_service_moves_between_launch_type_and_strategies(plane: ControlPlane, ecs: Ecs) -> None:
+    """With a forced deployment only, as AWS has it; an empty strategy is the launch type, not the cluster's default."""
+    await provide(ecs, plane)
+    await ecs.register_task_definition(**definition())
+    await ecs.create_service(serviceName="web", taskDefinition="web", desiredCount=1, launchType="EC2")
+
+    async def launch() -> dict[str, Any]:
+        service = (await ecs.describe_services(services=["web"]))["services"][0]
+        current = service["currentServiceDeployment"]
+        course = (await ecs.describe_service_deployments(serviceDeploymentArns=[current]))["serviceDeployments"][0]
+        revision = course["targetServiceRevision"]["arn"]
+        brought = (await ecs.describe_service_revisions(serviceRevisionArns=[revision]))["serviceRevisions"][0]
+        shown = [
+            {member: shape[member] for member in ("launchType", "capacityProviderStrategy") if member in shape}
+            for shape in (service, service["deployments"][0], brought)
+        ]
+        assert shown[1:] == shown[:-1]
+        return shown[0]
+
+    heavier = [{"capacityProvider": "cp", "weight": 2}]
+    course = [(STRATEGY, {"capacityProviderStrategy": STRATEGY}), (heavier, {"capacityProviderStrategy": heavier})]
+    for strategy, shown in [*course, ([], {"launchType": "EC2"})]:
+        before = await launch()
+        with pytest.raises(ClientError, match="you must force a new deployment"):
+            await ecs.update_service(service="web", capacityProviderStrategy=strategy)
+        assert await launch() == before
+        await ecs.update_service(service="web", capacityProviderStrategy=strategy, forceNewDeployment=True)
+        assert await launch() == shown
+        await ecs.update_service(service="web", capacityProviderStrategy=strategy, desiredCount=1)
+    await until(plane, lambda view: not by_status(view, TaskStatus.PROVISIONING))
+
+
 async def test_a_daemon_has_a_launch_type_and_no_strategy(plane: ControlPlane, ecs: Ecs) -> None:
     """AWS refuses it, also where the strategy is the cluster's default; its tasks are on the provider's hosts too."""
     await provide(ecs, plane, MinSize=1)
@@ -87,7 +119,7 @@ async def test_a_daemon_has_a_launch_type_and_no_strategy(plane: ControlPlane, e
         assert not rows[machine]["ProtectedFromScaleIn"], "daemons do not make a host occupied"
 
 
-@pytest.mark.skipif(shutil.which("haproxy") is None, reason="there is no haproxy here")
+@needs_haproxy
 async def test_a_host_that_goes_takes_its_target_out_first(plane: ControlPlane, ecs: Ecs) -> None:
     """Scale-in -> DRAINING -> a task stands in -> draining target -> the delay -> stop -> only then the end."""
     group = await make_target_group(

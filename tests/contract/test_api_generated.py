@@ -1,7 +1,6 @@
 """Any request, good or bad: an answer within seconds, never ours to blame, and a refused one has changed nothing."""
 
 import asyncio
-import http.client
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -9,10 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 from apiside import Ecs, definition
+from botocore.awsrequest import AWSHTTPConnection
 from generated import Sent, requests
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from scripted_agent import ScriptedAgent
+from urllib3.exceptions import HTTPError
 
 from controlplane.config import Config
 from controlplane.core.tables import RECORDS
@@ -36,7 +37,9 @@ class Side:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._thread.start()
         assert self._ready.wait(30)
-        self.http = http.client.HTTPConnection("127.0.0.1", self.plane.port, timeout=ANSWER_SECONDS)
+        self.http = AWSHTTPConnection(  # sends headers and body at once, as SDKs do
+            "127.0.0.1", self.plane.port, timeout=ANSWER_SECONDS
+        )
 
     async def _serve(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
@@ -81,8 +84,8 @@ class Side:
         try:
             self.http.request("POST", "/", sent.body, sent.headers)
             answer = self.http.getresponse()
-            body = answer.read()
-        except (http.client.HTTPException, OSError):
+            body = answer.data
+        except (HTTPError, OSError):
             self.http.close()
             raise
         if "Content-Encoding" in sent.headers:  # a body that cannot be read ends the connection, a moment later

@@ -91,18 +91,18 @@ async def test_a_group_is_made_changed_and_deleted(plane: ControlPlane) -> None:
     ("operation", "members", "sentence"),
     [
         ("CreateAutoScalingGroup", {"AutoScalingGroupName": "a b", "MaxSize": 1}, "1 to 255 letters"),
-        ("CreateAutoScalingGroup", {"AutoScalingGroupName": "b"}, "MaxSize should be given"),
+        ("CreateAutoScalingGroup", {"AutoScalingGroupName": "b"}, "missing required field MaxSize"),
         ("CreateAutoScalingGroup", {"AutoScalingGroupName": "b", "MaxSize": 1, "MinSize": 2}, "MinSize <= MaxSize"),
-        ("CreateAutoScalingGroup", {"AutoScalingGroupName": "b", "MaxSize": "x"}, "whole numbers"),
+        ("CreateAutoScalingGroup", {"AutoScalingGroupName": "b", "MaxSize": "x"}, "Expected int, got str (MaxSize)"),
         ("CreateAutoScalingGroup", {"AutoScalingGroupName": "b", "MaxSize": 1, "InstanceTypes": ["r9"]}, "nearest are"),
         ("CreateAutoScalingGroup", {"AutoScalingGroupName": "asg", "MaxSize": 1}, "exists already"),
-        ("CreateAutoScalingGroup", {"AutoScalingGroupName": "b", "MaxSize": 1, "BootSeconds": -1}, "0 or more"),
-        ("CreateAutoScalingGroup", {"AutoScalingGroupName": "b", "MaxSize": 1, "Command": 5}, "This is no group"),
+        ("CreateAutoScalingGroup", {"AutoScalingGroupName": "b", "MaxSize": 1, "BootSeconds": -1}, "(BootSeconds)"),
+        ("CreateAutoScalingGroup", {"AutoScalingGroupName": "b", "MaxSize": 1, "Command": 5}, "(Command)"),
         ("SetDesiredCapacity", {"AutoScalingGroupName": "asg", "DesiredCapacity": 99}, "between MinSize 0"),
         ("SetDesiredCapacity", {"AutoScalingGroupName": "none", "DesiredCapacity": 1}, "there are: asg"),
         ("TerminateInstanceInAutoScalingGroup", {"InstanceId": "i-0"}, "is a member of a group"),
         ("SetInstanceHealth", {"InstanceId": "i-0", "HealthStatus": "Unhealthy"}, "is a member of a group"),
-        ("SyncMachines", {}, "runner should be given"),
+        ("SyncMachines", {}, "missing required field runner"),
     ],
 )
 async def test_bad_requests_change_nothing(
@@ -198,7 +198,10 @@ async def test_a_hook_is_told_and_holds_the_launch_up(plane: ControlPlane) -> No
     assert (said["LifecycleHookName"], said["LifecycleTransition"]) == ("h", "autoscaling:EC2_INSTANCE_LAUNCHING")
     assert (await group_of(plane.url))["Instances"][0]["LifecycleState"] == "Pending:Wait"
     members = {"InstanceId": id_, "LifecycleHookName": "h"}
-    assert (await call(plane.url, "RecordLifecycleActionHeartbeat", **members))[0] == 200
+    beat = {**members, "LifecycleActionResult": "ABANDON"}
+    assert (await call(plane.url, "RecordLifecycleActionHeartbeat", **beat))[0] == 200
+    (wait,) = plane.store.view().record(Machine, id_).waits
+    assert not wait.result, "a heartbeat prolongs; it completes nothing"
     done = {**members, "LifecycleActionResult": "CONTINUE", "LifecycleActionToken": said["LifecycleActionToken"]}
     assert (await call(plane.url, "CompleteLifecycleAction", **done | {"LifecycleActionToken": "x"}))[0] == 400
     assert (await call(plane.url, "CompleteLifecycleAction", **done))[0] == 200

@@ -47,7 +47,7 @@ async def test_presets_and_switches(plane: ControlPlane) -> None:
         ({"switches": {"hold-ends": "never"}}, "hold-ends does not take 'never'"),
         ({"switches": {"task-queue": "greedy:soon"}}, "task-queue does not take 'greedy:soon'"),
         ({"switches": {"pending-lease-seconds": "-1"}}, "pending-lease-seconds takes 0 or more"),
-        ({"switches": ["hold-ends"]}, "switches should be an object"),
+        ({"switches": ["hold-ends"]}, "Expected object, got array (switches)"),
         ({"cluster": "none", "preset": "lease"}, "Cluster not found."),
     ],
 )

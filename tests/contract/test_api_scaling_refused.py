@@ -102,6 +102,6 @@ async def test_metrics_that_are_none(cloudwatch: Client) -> None:
     for datum in ({}, {"Value": 1, "Values": [1]}, {"Values": [1], "Counts": [1, 2]}, {"Value": 1, "Timestamp": 0}):
         code, _ = await put(Namespace="Shop", MetricData=[{"MetricName": "m", **datum}])
         assert code == "InvalidParameterValue"
-    code, message = await cloudwatch.refused("list_metrics")
+    code, message = await cloudwatch.refused("list_dashboards")
     assert code == "UnknownOperationException"
-    assert message.startswith("CloudWatch's ListMetrics is not served here")
+    assert message.startswith("CloudWatch's ListDashboards is not served here")

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from aiohttp import web
 from apiside import Client, Ecs, definition, until
 from botocore.exceptions import ClientError
+from haproxy_here import PROGRAM, needs_haproxy
 from ports import free_port
 from scalingside import WEB, register
 from scripted_agent import ScriptedAgent
@@ -24,7 +24,7 @@ from wire.scaling import BALANCER_METRICS
 from wire.status import TaskStatus
 from wire.story import Kind
 
-pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="there is no haproxy here")
+pytestmark = needs_haproxy
 SCALE = 240
 """A minute of the scaler takes a quarter of a second."""
 PER_MINUTE = 1200
@@ -195,7 +195,7 @@ async def test_a_service_follows_the_requests_that_its_targets_get() -> None:
     """HAProxy counts, CloudWatch's metrics say so each minute, target tracking adds a task; no requests are a 0 too."""
     async with (
         serving() as served,
-        running(Config(port=0, healthy_after_seconds=0, time_scale=SCALE)) as plane,
+        running(Config(port=0, healthy_after_seconds=0, time_scale=SCALE, haproxy=PROGRAM)) as plane,
         ScriptedAgent(plane.url, instance_id="i-1"),
         ScriptedAgent(plane.url, instance_id="i-2"),
     ):

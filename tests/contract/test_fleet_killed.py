@@ -44,16 +44,25 @@ class Fate:
 
 def mortal(fate: Fate) -> type[SqliteStore]:
     class Mortal(SqliteStore):
-        async def commit(self, plan: Plan) -> int:
+        def offer(self, plan: Plan, done: asyncio.Future[int]) -> None:
             if any(table in FLEET for table, _ in plan.changed):
                 fate.left -= 1
+                if fate.left == 0 and fate.when == "after":
+                    written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+                    written.add_done_callback(lambda _: self._die(done))
+                    super().offer(plan, written)
+                    return
                 if fate.left == 0:
-                    if fate.when == "after":
-                        await super().commit(plan)
                     fate.struck.set()
             if fate.left == 0 and fate.struck.is_set():
-                raise StoreClosed("killed")
-            return await super().commit(plan)
+                self._die(done)
+            else:
+                super().offer(plan, done)
+
+        def _die(self, done: asyncio.Future[int]) -> None:
+            fate.struck.set()
+            if not done.done():
+                done.set_exception(StoreClosed("killed"))
 
     return Mortal
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import socket
 from collections import Counter
@@ -14,6 +13,7 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from haproxy_here import PROGRAM, WHY_NOT, needs_haproxy
 from ports import free_port
 from scripted_proxy import ScriptedProxy
 
@@ -23,7 +23,6 @@ from controlplane.balancing.proxy import ProxyError
 from controlplane.core.balancing.picture import Front, Picture, Pool, Server
 from controlplane.core.balancing.records import Check, Protocol
 
-HAPROXY = "haproxy"
 CHECK = Check(path="/health", interval_seconds=1, timeout_seconds=20, healthy_threshold=1, unhealthy_threshold=1)
 SETTLE_SECONDS = 60
 REQUESTS = 60
@@ -33,7 +32,7 @@ class RealProxy(HaProxy):
     """HAProxy, with what the suite needs besides."""
 
     def __init__(self) -> None:
-        super().__init__(HAPROXY, "127.0.0.1")
+        super().__init__(PROGRAM, "127.0.0.1")
 
     async def ask(self, port: int) -> tuple[int, str]:
         try:
@@ -54,8 +53,8 @@ async def _is_none(proxy: HaProxy) -> bool:
 
 @pytest.fixture(params=["haproxy", "scripted"])
 async def proxy(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
-    if request.param == "haproxy" and shutil.which(HAPROXY) is None:
-        pytest.skip("there is no haproxy here: apt-get install haproxy")
+    if request.param == "haproxy" and WHY_NOT:
+        pytest.skip(WHY_NOT)
     made = RealProxy() if request.param == "haproxy" else ScriptedProxy()
     yield made
     await made.close()
@@ -281,7 +280,7 @@ async def test_after_its_end_a_picture_starts_it_again(proxy: Any, apps: list[Ap
     assert await proxy.ask(port) == (200, "a")
 
 
-@pytest.mark.skipif(shutil.which(HAPROXY) is None, reason="there is no haproxy here")
+@needs_haproxy
 async def test_the_share_of_a_target_in_its_slow_start_grows_with_its_weight(apps: list[App]) -> None:
     """Weights as `picture` draws them over a slow start: at its begin, a quarter, half, and the whole of it."""
     a, b = apps
@@ -299,7 +298,7 @@ async def test_the_share_of_a_target_in_its_slow_start_grows_with_its_weight(app
     )
 
 
-@pytest.mark.skipif(shutil.which(HAPROXY) is None, reason="there is no haproxy here")
+@needs_haproxy
 async def test_it_answers_as_an_application_load_balancer_where_a_target_does_not(
     apps: list[App], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,7 +323,7 @@ async def test_it_answers_as_an_application_load_balancer_where_a_target_does_no
         await proxy.close()
 
 
-@pytest.mark.skipif(shutil.which(HAPROXY) is None, reason="there is no haproxy here")
+@needs_haproxy
 async def test_a_request_in_flight_ends_well_at_weight_0_and_is_cut_at_the_removal(apps: list[App]) -> None:
     a, b = apps
     proxy, port = RealProxy(), free_port()
@@ -357,10 +356,36 @@ async def test_what_cannot_run_is_one_sentence(apps: list[App]) -> None:
     await missing.close()
 
 
-@pytest.mark.skipif(shutil.which(HAPROXY) is None, reason="there is no haproxy here")
+@needs_haproxy
 async def test_a_port_that_is_taken_is_named(apps: list[App]) -> None:
     a, b = apps
     proxy = RealProxy()
     with pytest.raises(ProxyError, match=f"127.0.0.1:{b.port}"):
         await proxy.show(one_pool(b.port, a.server()))
+    await proxy.close()
+
+
+@needs_haproxy
+@pytest.mark.parametrize("is_gone", [True, False])
+async def test_a_restart_that_fails_leaves_the_former_one_serving(apps: list[App], *, is_gone: bool) -> None:
+    """The program has gone meanwhile, or another front's port is taken: what serves is still looked at and told."""
+    a, b = apps
+    port = free_port()
+    proxy = RealProxy()
+    picture = one_pool(port, a.server())
+    await proxy.show(picture)
+    if is_gone:
+        proxy._program = "/nowhere/haproxy"
+    taken = Front(b.port, Protocol.HTTP, (("web", 1000),))
+    with pytest.raises(ProxyError):
+        await proxy.show(msgspec.structs.replace(picture, fronts=(*picture.fronts, taken)))
+
+    async def serves() -> bool:
+        return await proxy.ask(port) == (200, "a")
+
+    await eventually(serves)  # a takeover pauses it, and its failure lets it go on
+    assert set(await proxy.look()) == {("web", "a")}
+    proxy._program = PROGRAM
+    await proxy.show(one_pool(port, a.server(), b.server()))
+    assert set(await answers(proxy, port)) == {(200, "a"), (200, "b")}
     await proxy.close()

@@ -17,12 +17,12 @@ from controlplane.store.sqlite import SqliteStore
 Opener = Callable[..., Store]
 
 
-def emit(plan: Plan, state: State, batch: Batch) -> list[bytes]:
+def emit(plan: Plan, state: State, batch: Batch) -> list[str]:
     """Two events for every token that is put; the batch knows it, the state does not yet."""
     for record in plan.puts:
         assert state.record(type(record), record.key) is None
         assert batch.record(type(record), record.key) == record
-    return [f'"{record.key} {nth}"'.encode() for record in plan.puts for nth in (1, 2)]
+    return [f"{record.key} {nth}" for record in plan.puts for nth in (1, 2)]
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -47,6 +47,25 @@ async def test_events_are_read_in_order_from_any_revision(opener: Opener) -> Non
     assert page == ([(1, b'"s a 1"'), (1, b'"s a 2"'), (2, b'"s b 1"'), (2, b'"s b 2"')], 0, 2)
     assert (await store.events(1, 10)).rows == page.rows[2:]
     assert (await store.events(2, 10)).rows == []
+    await store.close()
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_they_are_rendered_when_they_are_read(kind: str, tmp_path: Path) -> None:
+    rendered: list[bytes] = []
+
+    def render(kept: bytes) -> bytes:
+        rendered.append(kept)
+        return kept.upper()
+
+    path = tmp_path / "store.sqlite"
+    store: Store = (
+        MemoryStore(emit=emit, render=render) if kind == "memory" else SqliteStore(path, emit=emit, render=render)
+    )
+    await put(store, "a", "b")
+    assert rendered == []
+    assert (await store.events(1, 10)).rows == [(2, b'"S B 1"'), (2, b'"S B 2"')]
+    assert rendered == [b'"s b 1"', b'"s b 2"']
     await store.close()
 
 

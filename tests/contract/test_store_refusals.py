@@ -1,6 +1,7 @@
 """Whoever is refused by a store and looks again at once finds what he was refused for."""
 
 import asyncio
+from collections.abc import Awaitable
 from pathlib import Path
 
 import msgspec
@@ -44,17 +45,18 @@ async def test_the_view_after_a_conflict_is_fresh(kind: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 async def test_a_plan_that_breaks_the_check_is_an_error_to_its_caller_alone(kind: str, tmp_path: Path) -> None:
-    def emit(plan: Plan, *_: object) -> list[bytes]:
-        return {"good": [b"1"]}[plan.cause]
+    def emit(plan: Plan, *_: object) -> list[int]:
+        return {"good": [1]}[plan.cause]
 
     store: Store = MemoryStore(emit=emit) if kind == "memory" else SqliteStore(tmp_path / "store.sqlite", emit=emit)
 
-    async def put(name: str, cause: str) -> int:
+    def put(name: str, cause: str) -> Awaitable[int]:
         draft = Draft(store.view(), now=1, cause=cause)
         draft.put(Cluster(name=name, arn=""))
-        return await asyncio.wait_for(store.commit(draft.plan()), 10)
+        return asyncio.wait_for(store.commit(draft.plan()), 10)
 
-    outcomes = await asyncio.gather(put("a", "good"), put("b", "bad"), put("c", "good"), return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [int, KeyError, int]
-    assert sorted(cluster.name for cluster in store.view().records(Cluster)) == ["a", "c"]
+    asked = (put("a", "good"), put("b", "bad"), put("c", "good"), put("b", "good"), put("a", "good"))
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [int, KeyError, int, int, Conflict], "only b left no trace"
+    assert sorted(cluster.name for cluster in store.view().records(Cluster)) == ["a", "b", "c"]
     await store.close()

@@ -18,6 +18,7 @@ from pathlib import Path
 import boto3
 import botocore.config
 import docker
+import haproxy_here
 import ports
 import pytest
 import witness
@@ -79,6 +80,7 @@ class World:
             "BERTH_DATA_DIR": str(self.path / "controlplane"),
             "BERTH_HEALTHY_AFTER_SECONDS": "0",
             "BERTH_CHECK_ANSWERS": "1",
+            "BERTH_HAPROXY": haproxy_here.PROGRAM,
             **environment,
         }
         self._spawn("controlplane", "controlplane", environment)

@@ -23,18 +23,16 @@ SAMPLE_SECONDS = 0.25
 CONTROL_PLANE = """
 import os, sys
 from controlplane.store.sqlite import SqliteStore
-when, left, commit = sys.argv.pop(1), [int(sys.argv.pop(1))], SqliteStore.commit
-async def deadly(self, plan):
+when, left, offer = sys.argv.pop(1), [int(sys.argv.pop(1))], SqliteStore.offer
+def deadly(self, plan, done):
     if any(table in ("groups", "machines") for table, _ in plan.changed):
         left[0] -= 1
         if left[0] == 0 and when == "before":
             os.kill(os.getpid(), 9)
-        revision = await commit(self, plan)
         if left[0] == 0:
-            os.kill(os.getpid(), 9)
-        return revision
-    return await commit(self, plan)
-SqliteStore.commit = deadly
+            done.add_done_callback(lambda _: os.kill(os.getpid(), 9))
+    offer(self, plan, done)
+SqliteStore.offer = deadly
 from controlplane.__main__ import main
 sys.exit(main())
 """

@@ -5,11 +5,13 @@ from collections import defaultdict
 from typing import Any
 from unittest import mock
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from search import tries
 from test_any_world import Checked, policies, steps
 
+from controlplane.api.task_shapes import surroundings
 from controlplane.core import lifecycle
 from controlplane.core.batch import Batch
 from controlplane.core.model import Instance, Release, Task
@@ -17,7 +19,7 @@ from controlplane.core.plan import Plan
 from controlplane.core.policy import Policy
 from controlplane.core.view import Draft
 from controlplane.events import eventbridge
-from controlplane.events.emitter import Emitter
+from controlplane.events.emitter import Emitter, render
 from wire.arn import ArnMaker
 from wire.status import StopCode, TaskStatus
 
@@ -27,13 +29,15 @@ Event = dict[str, Any]
 
 
 def history(script: list, *world: Any) -> tuple[Checked, list[Event]]:
-    """A world that lives through a script, and its events as a store would keep them."""
-    events: list[Event] = []
+    """A world that lives through a script, and its events, rendered from what a store would keep of them."""
+    kept: list[tuple[bytes, Any]] = []
     emit, accept = Emitter(ARNS, lambda: NOW), Batch.accept
 
     def accept_and_emit(batch: Batch, plan: Plan) -> None:
         accept(batch, plan)
-        events.extend(json.loads(event) for event in emit(plan, batch._state, batch))
+        for each in emit(plan, batch._state, batch):
+            at_once = eventbridge.rendered(each) if isinstance(each, eventbridge.Kept) else each
+            kept.append((msgspec.json.encode(each), msgspec.json.encode(at_once)))
 
     with mock.patch.object(Batch, "accept", accept_and_emit):
         case = Checked(*world)
@@ -42,7 +46,8 @@ def history(script: list, *world: Any) -> tuple[Checked, list[Event]]:
         lose_a_host(case)
         case.world.run(10)
         forget_some(case)
-    return case, events
+    assert all(render(each) == at_once for each, at_once in kept), "the same, whatever has happened since"
+    return case, [json.loads(at_once) for _, at_once in kept]
 
 
 def lose_a_host(case: Checked) -> None:
@@ -83,8 +88,9 @@ def test_any_history(policy: Policy, release: Release, script: list, seed: int) 
     assert all(versions[arn][0] == 1 for arn in versions if "/default/" in arn and ":task/" in arn)
     assert len({event["id"] for event in events}) == len(events)
     for task in state.records(Task):
-        assert last[task.arn] == eventbridge.task_detail(state, task, NOW)
+        assert last[task.arn] == eventbridge.task_detail(task, surroundings(state, task), NOW)
     for instance in state.records(Instance):
         shown = {**last[instance.arn]}
-        assert shown == eventbridge.instance_detail(state, instance, NOW)
+        now = eventbridge.instance_changed(state, instance, eventbridge.Moment(NOW, ARNS))
+        assert shown == eventbridge.instance_detail(now)
         assert shown["version"] == state.version_of(instance)

@@ -20,6 +20,8 @@ from wire.story import Kind
 
 MACHINES_MAX = 200
 """Of one group; the laptop has its limits (ours)."""
+ACTION_SECONDS_MAX = 48 * 3600.0
+HEARTBEATS_MAX = 100
 KEPT_SECONDS = 3600.0
 """A machine that is gone is shown for so long."""
 
@@ -65,6 +67,14 @@ def move(
         why=moved.why,
     )
     return moved
+
+
+def hook_seconds_max(hook: Hook) -> float:
+    """How long a machine waits for a hook at most, whoever prolongs it.
+
+    Source: Auto Scaling API reference, `LifecycleHook.GlobalTimeout`.
+    """
+    return min(ACTION_SECONDS_MAX, HEARTBEATS_MAX * hook.heartbeat_seconds)
 
 
 def waits_for(

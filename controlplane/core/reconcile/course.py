@@ -22,9 +22,7 @@ from controlplane.core.reconcile.deployments import Cause
 from controlplane.core.reconcile.health import Soundness
 from controlplane.core.reconcile.look import Look
 from controlplane.core.reconcile.replica import Formation, is_steady, shares
-from controlplane.core.rollouts import Cleanup, Monitor, RolloutStatus, ServiceDeployment, Stage
-
-MINUTE_SECONDS = 60.0
+from controlplane.core.rollouts import MINUTE_SECONDS, Cleanup, Monitor, RolloutStatus, ServiceDeployment, Stage
 
 
 def current(look: Look) -> ServiceDeployment | None:
@@ -77,7 +75,7 @@ def finish(look: Look, formation: Formation) -> None:
     counts = shares(look, formation)
     look.service = rollout.advance(look.draft, look.service, look.tasks, counts)
     course = current(look)
-    if course is not None and stages.is_staged(course):
+    if course is not None and stages.has_stages(course):
         course = stages.go_on(look, formation, course)
     primary = look.service.deployments[0]
     steady = is_steady(look, formation)
@@ -107,8 +105,10 @@ def _is_done(look: Look, formation: Formation, *, steady: bool) -> bool:
     """Whether the newest deployment has succeeded, but for its bake time."""
     course = current(look)
     is_whole = steady and len(look.service.deployments) == 1
+    if course is not None and stages.has_stages(course) and course.stage is not Stage.CLEAN_UP:
+        return False
     if course is not None and stages.is_staged(course):
-        return is_whole and course.stage is Stage.CLEAN_UP
+        return is_whole
     if is_whole:
         return True
     early = course.settings.early_success if course is not None else None

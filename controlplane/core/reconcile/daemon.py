@@ -10,7 +10,7 @@ from controlplane.core.model import Deployment, Scheduling, Service, Task
 from controlplane.core.names import Dice
 from controlplane.core.placement.engine import place
 from controlplane.core.placement.request import Chooser, service_request
-from controlplane.core.reconcile import events, throttle, unhealthy
+from controlplane.core.reconcile import events, images, throttle, unhealthy
 from controlplane.core.reconcile.health import Soundness
 from controlplane.core.reconcile.look import Look, Team, definition_of, floor_of
 from controlplane.core.reconcile.replica import Formation
@@ -166,4 +166,4 @@ def _start(look: Look, wanted: set[str]) -> None:
     if look.draft.now < retry_at:
         look.times.append(retry_at)
         return
-    look.start(newest, len(missing), only=missing)
+    look.start(newest, images.starts_allowed(look, _form(look, wanted).teams[0], len(missing)), only=missing)

@@ -11,7 +11,7 @@ import msgspec
 from controlplane.core.balancing import traffic
 from controlplane.core.model import Deployment, Service
 from controlplane.core.names import Names
-from controlplane.core.reconcile import breaker, events, hooks
+from controlplane.core.reconcile import breaker, events, hooks, tally
 from controlplane.core.rollouts import NEXT_STATUS, Monitor, Rollback, RolloutStatus, ServiceDeployment, ServiceRevision
 from controlplane.core.view import Draft
 from wire.story import Kind
@@ -45,6 +45,7 @@ class Cause(Enum):
     STOPPED = ("ECS deployment stopped by user.", "stopped by user", "a user asked for it")
     HOOK = ("ECS deployment lifecycle hook: hook failed.", "lifecycle hook failed", "a lifecycle hook failed")
     STAGE_TIMEOUT = ("ECS deployment lifecycle stage timed out.", "lifecycle stage timed out", "a stage took too long")
+    TIMEOUT = ("ECS deployment timed out.", "deployment timed out", "it took too long")
 
     @property
     def rollout_reason(self) -> str:
@@ -200,6 +201,7 @@ def roll_back(draft: Draft, service: Service, rollout: ServiceDeployment, cause:
             reason=f"Service deployment rolled back because {cause.reason}.",
             started_at=draft.now,
             revision=revision.arn,
+            failures=rollout.failures,
         ),
         failures=0,
         healthy_seen=0,
@@ -231,6 +233,8 @@ def stop(draft: Draft, rollout: ServiceDeployment, reason: str) -> ServiceDeploy
 def step(draft: Draft, rollout: ServiceDeployment, status: RolloutStatus, **members: object) -> ServiceDeployment:
     """Put a service deployment into its next status."""
     assert status in NEXT_STATUS[rollout.status], f"{rollout.arn}: {rollout.status} does not become {status}"
+    if status.is_over:
+        members["counts"] = tally.of_course(draft, rollout)
     stepped = msgspec.structs.replace(rollout, status=status, updated_at=draft.now, **members)
     draft.put(stepped)
     draft.tell(

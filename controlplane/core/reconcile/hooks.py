@@ -7,10 +7,9 @@ import msgspec
 
 from controlplane.core.names import Names
 from controlplane.core.reconcile.look import Look
-from controlplane.core.rollouts import HookKind, HookRun, ServiceDeployment, Stage
+from controlplane.core.rollouts import MINUTE_SECONDS, HookKind, HookRun, ServiceDeployment, Stage, Strategy
 from wire.story import Kind
 
-MINUTE_SECONDS = 60.0
 OPEN = frozenset({"AWAITING_ACTION", "IN_PROGRESS"})
 _ORDER = tuple(Stage)
 _ASKED_BACK = (Stage.PRODUCTION_TRAFFIC_SHIFT, Stage.TEST_TRAFFIC_SHIFT)
@@ -21,7 +20,7 @@ def at_stage(course: ServiceDeployment, stage: Stage, *, step: int, now: float, 
     """The hooks that begin with a stage."""
     return tuple(
         HookRun(
-            id=names.uuid(),
+            id=names.pause() if hook.kind is HookKind.PAUSE else names.uuid(),
             stage=stage,
             hook=nth,
             step=step,
@@ -37,7 +36,8 @@ def at_stage(course: ServiceDeployment, stage: Stage, *, step: int, now: float, 
 
 def on_the_way_back(course: ServiceDeployment, now: float, names: Names) -> tuple[HookRun, ...]:
     """The hooks of the shifts that have been, all at once, as the traffic is."""
-    been = _ORDER[: _ORDER.index(course.stage) + 1] if course.stage is not None else ()
+    has_shifts = course.stage is not None and course.settings.strategy is not Strategy.ROLLING
+    been = _ORDER[: _ORDER.index(course.stage) + 1] if course.stage is not None and has_shifts else ()
     runs = (run for s in _ASKED_BACK if s in been for run in at_stage(course, s, step=0, now=now, names=names))
     return tuple(msgspec.structs.replace(run, is_back=True) for run in runs)
 

@@ -34,7 +34,7 @@ def reconcile(draft: Draft, service: str, *, names: Names, dice: Dice) -> float 
         numbers = taskset.wanted(look.service)
         look.extra_room = sum(numbers.values())
         taskset.finish(look, replica.move(look, numbers))
-    elif not stages.is_staged(course.current(look)) and (own := foreign.reconcile_of(look)) is not None:
+    elif not stages.has_stages(course.current(look)) and (own := foreign.reconcile_of(look)) is not None:
         foreign.move(look, own)
         course.finish(look, replica.form(look, _wanted(look)))
     else:
@@ -47,9 +47,10 @@ def reconcile(draft: Draft, service: str, *, names: Names, dice: Dice) -> float 
 def _wanted(look: Look) -> dict[str, int]:
     """How many tasks each deployment (id) is to have: all of the newest, unless it goes by stages."""
     under_way = course.current(look)
-    if under_way is None or not stages.is_staged(under_way):
+    if under_way is None or not stages.has_stages(under_way):
         return {look.service.deployments[0].id: look.service.desired_count}
-    look.extra_room = look.service.desired_count
+    if stages.is_staged(under_way):
+        look.extra_room = look.service.desired_count
     return stages.wanted(look, under_way)
 
 

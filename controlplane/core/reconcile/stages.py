@@ -2,6 +2,7 @@
 
 Green comes up beside blue, traffic moves in one or more steps, and blue goes at the end. The weights stand in the
 record; whoever carries traffic reads them there. Without a load balancer they are computed all the same.
+A ROLLING deployment with hooks has the stages before and after its tasks are replaced, and none of traffic (assumed).
 Source: ECS Developer Guide, "Blue/green", "Linear" and "Canary deployments", "Lifecycle hooks".
 """
 
@@ -15,16 +16,17 @@ from controlplane.core.reconcile.deployments import Cause
 from controlplane.core.reconcile.health import Soundness
 from controlplane.core.reconcile.look import Look
 from controlplane.core.reconcile.replica import Formation
-from controlplane.core.rollouts import ServiceDeployment, Stage, Strategy
+from controlplane.core.rollouts import MINUTE_SECONDS, ServiceDeployment, Stage, Strategy
 from wire.story import Kind
 
-MINUTE_SECONDS = 60.0
 STAGE_SECONDS_MAX = 24 * 3600.0
-"""ECS Developer Guide, "Lifecycle stages": a stage lasts at most 24 hours."""
+DEPLOYMENT_SECONDS_MAX = 30 * 24 * 3600.0
+"""ECS Developer Guide, "Deployment lifecycle stages": a stage lasts at most 24 hours, all of them 30 days."""
 WHOLE_PERCENT = 100.0
 _ORDER = tuple(Stage)
 _GREEN_FROM = _ORDER.index(Stage.SCALE_UP)
 _BLUE_UNTIL = _ORDER.index(Stage.CLEAN_UP)
+_ROLLING = (Stage.RECONCILE_SERVICE, Stage.PRE_SCALE_UP, Stage.SCALE_UP, Stage.POST_SCALE_UP, Stage.CLEAN_UP)
 _RECURRING = (Stage.PRE_PRODUCTION_TRAFFIC_SHIFT, Stage.PRODUCTION_TRAFFIC_SHIFT)
 """Gone through once for each step of the production traffic."""
 
@@ -34,13 +36,21 @@ def is_staged(course: ServiceDeployment | None) -> bool:
     return course is not None and course.settings.strategy is not Strategy.ROLLING and not course.is_rolling_back
 
 
+def has_stages(course: ServiceDeployment | None) -> bool:
+    """Whether there are stages to go through: also those of a ROLLING deployment that has hooks."""
+    return is_staged(course) or (course is not None and bool(course.settings.hooks) and not course.is_rolling_back)
+
+
 def wanted(look: Look, course: ServiceDeployment) -> dict[str, int]:
-    """How many tasks each deployment (id) is to have at this stage; the newest, green, comes first."""
+    """How many tasks each deployment (id) is to have at this stage; the newest, green, comes first.
+
+    What is not in it is replaced: blue at the end, or from the scale-up on where the deployment is ROLLING.
+    """
     at = _ORDER.index(course.stage or _ORDER[0])
     count = look.service.desired_count
     green, blue = look.service.deployments[0], _blue(look)
     numbers = {green.id: count if at >= _GREEN_FROM else 0}
-    if blue is not None and at < _BLUE_UNTIL:
+    if blue is not None and at < (_BLUE_UNTIL if is_staged(course) else _GREEN_FROM):
         numbers[blue.id] = count
     return numbers
 
@@ -50,15 +60,19 @@ def go_on(look: Look, formation: Formation, course: ServiceDeployment) -> Servic
     if course.stage is None:
         # Only where more than one revision had tasks when it began is there something to reconcile.
         course = _enter(look, course, Stage.RECONCILE_SERVICE if len(course.sources) > 1 else Stage.PRE_SCALE_UP)
+    ends_at = (course.started_at or course.created_at) + DEPLOYMENT_SECONDS_MAX
     while course.stage is not Stage.CLEAN_UP:
         course = hooks.expire(look, course)
+        if look.draft.now >= ends_at:
+            look.service = deployments.fail(look.draft, look.service, course, Cause.TIMEOUT, look.names)
+            return course
         if any(hooks.is_lost(course, run) for run in hooks.here(course)):
             look.service = deployments.fail(look.draft, look.service, course, Cause.HOOK, look.names)
             return course
         is_held = any(run.status in hooks.OPEN for run in hooks.here(course))
         if is_held or not _is_reached(look, formation, course):
             until = _ends_at(course)
-            look.times.append(until)
+            look.times += [until, ends_at]
             if look.draft.now >= until:
                 look.service = deployments.fail(look.draft, look.service, course, Cause.STAGE_TIMEOUT, look.names)
             return course
@@ -78,7 +92,12 @@ def shifts(course: ServiceDeployment) -> tuple[tuple[float, float], ...]:
 
 
 def _ends_at(course: ServiceDeployment) -> float:
-    """When a stage has taken too long (epoch seconds): after a day, or when its pauses have run out of time."""
+    """When a stage has taken too long (epoch seconds): after a day, or when its pauses have run out of time.
+
+    Tasks that replace others one by one may take longer.
+    """
+    if course.stage is Stage.SCALE_UP and not is_staged(course):
+        return math.inf
     return max(course.stage_since + STAGE_SECONDS_MAX, *(run.expires_at for run in hooks.here(course)), 0)
 
 
@@ -108,7 +127,8 @@ def _enter_next(look: Look, course: ServiceDeployment) -> ServiceDeployment:
     assert course.stage is not None
     if course.stage is _RECURRING[-1] and course.steps_done + 1 < len(shifts(course)):
         return _enter(look, course, _RECURRING[0], step=course.steps_done + 1)
-    return _enter(look, course, _ORDER[_ORDER.index(course.stage) + 1], step=course.steps_done)
+    order = _ORDER if is_staged(course) else _ROLLING
+    return _enter(look, course, order[order.index(course.stage) + 1], step=course.steps_done)
 
 
 def _enter(look: Look, course: ServiceDeployment, stage: Stage, *, step: int = 0) -> ServiceDeployment:

@@ -109,6 +109,10 @@ class Book:
             found.append(_together(samples).value(statistic) if samples else None)
         return found
 
+    def metrics(self) -> list[Metric]:
+        """All that there is, in the order of their names."""
+        return sorted(self._minutes, key=lambda of: (of.namespace, of.name, of.dimensions))
+
     def knows(self, of: Metric) -> bool:
         """Whether there ever was a datapoint, as far as is remembered."""
         return of in self._minutes

@@ -14,6 +14,7 @@ from h2.events import StreamEnded
 from agent.runtime import protobuf
 from agent.runtime.containerd import ExitEvents, shim_of
 from agent.runtime.exits import Exits
+from agent.runtime.inspected import OUT_OF_MEMORY
 from agent.runtime.port import ContainerLife
 
 ID, OTHER = "a" * 64, "b" * 64
@@ -156,7 +157,7 @@ def inspected(pid, started="2023-11-14T22:13:00Z"):
 
 
 async def test_what_is_believed(path, shim):
-    """Not a SIGKILL that nobody here sent, and nothing of a life before this one."""
+    """Nothing of a life before this one, and no SIGKILL that nobody here sent where no cgroup says what it was."""
     async with Containerd(path) as containerd:
         told, read = [], asyncio.Queue()
         exits = Exits(told.append)
@@ -179,6 +180,34 @@ async def test_what_is_believed(path, shim):
         exits.killed(ID)
         await happen(exit_event(137))
         assert [found.exit_code for found in told] == [3, 137], "theirs is Docker's to tell"
+        await exits.close()
+
+
+@pytest.fixture
+def counter(tmp_path, monkeypatch):
+    counter = tmp_path / "memory.oom_control"
+    monkeypatch.setattr("agent.runtime.exits.kill_counter", lambda *_: counter)
+    return counter
+
+
+@pytest.mark.parametrize(("count", "error"), [(0, ""), (1, OUT_OF_MEMORY)])
+@pytest.mark.parametrize("ports", [{}, {"80/tcp": [{"HostPort": ""}]}])
+async def test_a_strange_kill_is_told_at_once_where_its_cgroup_says_what_it_was(counter, shim, count, error, ports):
+    counter.write_text(f"oom_kill_disable 0\nunder_oom 0\noom_kill {count}\n")
+    path = str(counter.parent / "containerd.sock")
+    async with Containerd(path) as containerd:
+        told, read = [], asyncio.Queue()
+        exits = Exits(told.append)
+        exits.follow({**inspected(shim), "HostConfig": {"PortBindings": ports}})
+        exits._events._followed[OTHER] = lambda *it: read.put_nowait(it)
+        listener = await Listener.of(containerd)
+        listener.send(exit_event(137), exit_event(0, container=OTHER, process=OTHER))
+        await asyncio.wait_for(read.get(), 60)
+        assert [found.error for found in told] == ([] if ports else [error]), "ports are free when Docker says so"
+        assert not exits.is_strange(ID, 137)
+        assert exits.ran_out(ID) == bool(count)
+        exits.follow(inspected(shim, "2023-11-14T22:13:10Z"))
+        assert exits.is_strange(ID, 137), "another life"
         await exits.close()
 
 

@@ -19,7 +19,8 @@ class SlowStore:
         self.answers = asyncio.Event()
         self._is_closed = is_closed
 
-    async def tell(self, lines: list[StoryLine]) -> int:
+    async def tell(self, lines: list[StoryLine], *, patience_seconds: float) -> int:
+        assert patience_seconds > 0
         if self._is_closed:
             raise StoreClosed("The store is closed.")
         self.told.append([line.subject for line in lines])

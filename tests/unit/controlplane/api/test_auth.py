@@ -10,6 +10,7 @@ from botocore.credentials import Credentials
 from multidict import CIMultiDict
 
 from controlplane.api.auth import verify
+from controlplane.api.http import Request, lower
 from controlplane.api.keys import KeyRing, Keys
 from wire.errors import AwsError
 
@@ -40,7 +41,7 @@ def check(
     headers: CIMultiDict[str], *, method: str = "POST", path: str = "/", body: bytes = BODY, late: float = 0
 ) -> None:
     now = datetime.now(UTC).timestamp() + late
-    verify(KeyRing((KEYS,)), method=method, raw_path=path, headers=headers, body=body, now=now)
+    verify(KeyRing((KEYS,)), Request(method, path, lower(headers), body, "http"), now)
 
 
 def refusal(headers: CIMultiDict[str], **changes: object) -> str:
@@ -146,4 +147,4 @@ def test_spaces_within_a_header_count_once():
 
 
 def test_without_keys_everything_passes():
-    verify(None, method="POST", raw_path="/", headers=CIMultiDict(), body=b"", now=0)
+    verify(None, Request("POST", "/", {}, b"", "http"), 0)

@@ -1,5 +1,6 @@
 """Decide, commit, decide anew: the loop that every writer goes through."""
 
+import asyncio
 from typing import cast
 
 import pytest
@@ -23,12 +24,13 @@ class ContestedStore:
     def view(self) -> State:
         return State()
 
-    async def commit(self, plan: Plan) -> int:
+    def offer(self, plan: Plan, done: asyncio.Future[int]) -> None:
         if self.conflicts:
             self.conflicts -= 1
-            raise Conflict("somebody was first")
-        self.commits.append(plan)
-        return 1
+            done.set_exception(Conflict("somebody was first"))
+        else:
+            self.commits.append(plan)
+            done.set_result(1)
 
 
 def decide(draft: Draft) -> float:
@@ -74,3 +76,30 @@ async def test_a_refusal_changes_nothing() -> None:
     with pytest.raises(ClusterNotFoundException):
         await committer(store).commit(refuse, cause="")
     assert store.commits == []
+
+
+async def test_of_many_at_once_a_refusal_a_mistake_and_a_caller_who_has_gone_take_nothing_from_the_rest() -> None:
+    def refuse(draft: Draft) -> float:
+        decide(draft)
+        raise ClusterNotFoundException
+
+    def break_down(draft: Draft) -> float:
+        decide(draft)
+        raise StopIteration
+
+    store = ContestedStore(conflicts=1)
+    together = committer(store)
+    asked = (decide, refuse, decide, break_down, decide, decide)
+    calls = [asyncio.ensure_future(together.commit(each, cause=str(nth))) for nth, each in enumerate(asked)]
+    await asyncio.sleep(0)
+    calls[-1].cancel()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [
+        int,
+        ClusterNotFoundException,
+        int,
+        RuntimeError,
+        int,
+        asyncio.CancelledError,
+    ]
+    assert [plan.cause for plan in store.commits] == ["2", "4", "0"], "each by itself, who met another once more"

@@ -10,7 +10,7 @@ from wire.resources import Amounts
 
 
 def subnets(world: ToyCluster, task: Task) -> list[str]:
-    [attachment] = network.attachments(world.state, task)
+    [attachment] = network.attachments(task, network.configuration_of(world.state, task))
     return [detail["value"] for detail in attachment["details"] if detail["name"] == "subnetId"]
 
 

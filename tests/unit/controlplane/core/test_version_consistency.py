@@ -5,7 +5,7 @@ import pytest
 from toy_cluster import Behaviour, ToyCluster
 
 from controlplane.agents.payload import run_payload
-from controlplane.core.model import Cluster, Task, TaskDefinition
+from controlplane.core.model import Cluster, Scheduling, Task, TaskDefinition
 from controlplane.core.policy import FirstTask, Policy
 from wire.resources import Amounts
 
@@ -94,6 +94,21 @@ def test_with_the_switch_the_first_task_of_a_deployment_starts_alone() -> None:
     first, *others = sorted(world.live(service), key=lambda task: task.created_at)
     assert [image_of(world, task) for task in (first, *others)] == ["busybox", f"busybox@{OLD}", f"busybox@{OLD}"]
     assert first.started_at <= min(task.created_at for task in others)
+    world.deploy(service, world.define(SMALL))
+    world.run(120)
+    assert len({task.deployment for task in world.live(service)}) == 1
+    assert len(world.live(service)) == 3
+
+
+def test_a_daemons_first_task_starts_alone_too() -> None:
+    world = world_of(ALONE, digest=OLD)
+    world.add_host()
+    daemon = {"scheduling": Scheduling.DAEMON, "minimum_healthy_percent": 0, "maximum_percent": 100}
+    service = world.create_service(world.define(SMALL), desired=0, **daemon)
+    assert len(world.live(service)) == 1
+    world.run(60)
+    first, *others = sorted(world.live(service), key=lambda task: task.created_at)
+    assert [image_of(world, task) for task in (first, *others)] == ["busybox", f"busybox@{OLD}", f"busybox@{OLD}"]
     world.deploy(service, world.define(SMALL))
     world.run(120)
     assert len({task.deployment for task in world.live(service)}) == 1

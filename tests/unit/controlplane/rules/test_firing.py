@@ -1,5 +1,6 @@
 """Rules start tasks: each tick and each event once, whatever breaks in between. The clock is held."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -151,14 +152,15 @@ async def test_a_rule_that_breaks_keeps_no_other_waiting(world: World, monkeypat
 
 async def test_an_event_outlasts_a_busy_store(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.rule("", wanted={"source": ["aws.ecs"]})
-    commit, refusals = world.store.commit, [Conflict("busy")] * ATTEMPTS_MAX
+    offer, refusals = world.store.offer, [Conflict("busy")] * ATTEMPTS_MAX
 
-    async def busy(plan: Plan) -> int:
+    def busy(plan: Plan, done: asyncio.Future[int]) -> None:
         if refusals:
-            raise refusals.pop()
-        return await commit(plan)
+            done.set_exception(refusals.pop())
+        else:
+            offer(plan, done)
 
-    monkeypatch.setattr(world.store, "commit", busy)
+    monkeypatch.setattr(world.store, "offer", busy)
     await world.events.deliver(world.store.view().revision + 1, json.dumps(EVENT).encode())
     assert len(world.tasks()) == 1
     assert len(world.slept) == 1
