@@ -141,10 +141,9 @@ def scale_in_keeps_the_balance(step: Step) -> None:
         and other.replaces is None
         and other.arn not in _replaced(step)
     ]
-    zones, hosts = _counts(before, before.live)
-    assert zones[_zone(before, task)] == max(zones[_zone(before, other)] for other in alike), "not the fullest zone"
-    here = [other for other in alike if zones[_zone(before, other)] == zones[_zone(before, task)]]
-    assert hosts[task.instance] == max(hosts[other.instance] for other in here), "not the fullest instance"
+    # What leaves a DRAINING instance in the same step may have gone before, or may not have.
+    rest = [other for other in before.live if other is task or other not in step.stopped]
+    assert any(_is_of_the_fullest(before, task, alike, live) for live in (before.live, rest)), "not the fullest place"
 
 
 def below_the_floor_nobody_is_given_up(step: Step) -> None:
@@ -193,7 +192,9 @@ def the_unhealthy_stop_in_order(step: Step) -> None:
         alone.append(task)
     assert len(alone) <= 1, "more than one unhealthy task at a time"
     if alone and before.service.scheduling is Scheduling.REPLICA:
-        others = len(before.live) + len(before.counted_stopping)
+        # The newest revision has the room first (decision 40): what it starts may leave none for an older one.
+        newer = [task for task in step.started if task.deployment == step.after.newest.id != alone[0].deployment]
+        others = len(before.live) + len(before.counted_stopping) + len(newer)
         assert others >= step.after.ceiling or len(step.stopped) > 1, "stopped though another could start beside"
 
 
@@ -314,6 +315,14 @@ RULES = (
     blue_stays_until_the_end,
     a_daemon_is_the_last_to_leave,
 )
+
+
+def _is_of_the_fullest(moment: Moment, task: Task, alike: list[Task], live: list[Task]) -> bool:
+    """Whether nobody `alike` is in a zone, or there on an instance, that has more of the `live` tasks."""
+    zones, hosts = _counts(moment, live)
+    here = [other for other in alike if zones[_zone(moment, other)] == zones[_zone(moment, task)]]
+    is_fullest = zones[_zone(moment, task)] == max(zones[_zone(moment, other)] for other in alike)
+    return is_fullest and hosts[task.instance] == max(hosts[other.instance] for other in here)
 
 
 def _unhealthy_since(step: Step, task: Task) -> float:

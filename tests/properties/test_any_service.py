@@ -240,4 +240,4 @@ class AnyService(RuleBasedStateMachine):
 
 
 TestAnyService = AnyService.TestCase
-TestAnyService.settings = settings(max_examples=tries(50), stateful_step_count=15)
+TestAnyService.settings = settings(max_examples=tries(80), stateful_step_count=15)
