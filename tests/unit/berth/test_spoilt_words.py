@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from search import tries
 
 from berth.access import access_of
 from berth.cli.group import read_hook
@@ -32,7 +33,7 @@ def refusal(read: Callable[[Any], object], what: Any, kind: type[Exception]) -> 
     return "good"
 
 
-@settings(max_examples=400, derandomize=True)
+@settings(max_examples=tries(400))
 @given(st.lists(st.sampled_from((*GROUP, *HOOK, DIGITS)) | st.text(max_size=5), max_size=8).map("".join))
 @example(f"web,max={DIGITS}")
 @example(f"web,boot={DIGITS}s")
@@ -42,7 +43,7 @@ def test_words_are_read_or_refused(text: str) -> None:
         assert refusal(read, text, UserError)
 
 
-@settings(max_examples=200, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(LINES) | st.binary(max_size=5), max_size=8).map(b"".join))
 def test_a_file_of_keys_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "keys"
