@@ -134,14 +134,16 @@ class ScriptedAgent:
         """Close the ACS session."""
         if self._socket is not None and self._reader is not None:
             await self._socket.close()
-            await self._reader
+            with contextlib.suppress(aiohttp.ClientConnectionError):
+                await self._reader
 
     async def closed(self) -> int | None:
         """Wait for the other side to close the session; the close code."""
         assert self._socket is not None
         assert self._reader is not None
-        async with asyncio.timeout(WAIT_SECONDS):
-            await self._reader
+        with contextlib.suppress(aiohttp.ClientConnectionError):  # killed while it had something of ours to read
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._reader
         return self._socket.close_code
 
     async def is_told(self, task: str, desired: str) -> None:

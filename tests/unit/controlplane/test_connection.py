@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import HttpVersion11, web
 from aiohttp.http_parser import HttpRequestParser
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controlplane.api.http import Request, Response
@@ -230,6 +230,7 @@ async def test_an_idle_connection_is_closed_and_one_that_waits_for_its_answer_is
     await side.stop()
 
 
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NAMES = st.sampled_from(
     [b"Host", b"host", b"X-A", b"Content-Length", b"Connection", b"Expect", b"X_b", b"", b" X", b"X "]
 )
@@ -242,12 +243,14 @@ LINES = st.lists(
 )
 
 
+@PATIENT
 @given(LINES, st.binary(max_size=4))
 def test_what_is_read_in_place_aiohttp_reads_in_the_same_way(lines: list[bytes], body: bytes) -> None:
     received = b"POST / HTTP/1.1\r\nHost: y\r\n" + b"".join(lines) + b"Content-Length: 2\r\n\r\n" + body
     assert_same(received)
 
 
+@PATIENT
 @given(st.integers(0, 60), st.binary(min_size=1, max_size=3))
 def test_wherever_a_byte_is_another(at: int, other: bytes) -> None:
     received = call(b"{}", b"X-Amz-Target: a\r\n")
