@@ -51,9 +51,10 @@ e2e: setup images compose-images  ## Run the tests on real containers
 	@scripts/haproxy
 	$(PYTEST) $(PARALLEL) 3 -m "(docker or compose) and not soak" tests/contract tests/e2e
 
-soak: setup images  ## Run the tests that take minutes
+# Besides those marked so, the searches of hypothesis: fresh examples, and twenty times as many (tests/search.py).
+soak: setup images  ## Run the tests that take minutes, and look for histories that nobody has thought of
 	@scripts/haproxy
-	$(PYTEST) --timeout 3600 -m soak tests
+	$(PYTEST) --timeout 3600 --hypothesis-profile search -m "soak or hypothesis" tests
 
 bench-agent: setup images  ## Time the agent beside plain Docker, in one run
 	$(BIN)/python tests/bench/bench_agent.py $(ARGS)

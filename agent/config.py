@@ -28,13 +28,13 @@ from agent.runtime.kinds import RuntimeKind
 from agent.runtime.options import Options, TaskLimits
 from agent.variables import remarks
 from wire.instance_types import INSTANCE_TYPES, InstanceType, nearest
+from wire.resources import RESERVED_PORTS
 
 T = TypeVar("T")
 
 STOP_TIMEOUT_SECONDS = 30.0
 CLEANUP_SECONDS = 3 * 3600.0
 CLEANUP_SECONDS_MIN = 1.0
-RESERVED_PORTS = frozenset({22, 2375, 2376, 51678, 51679})
 CGROUP_PERIOD_SECONDS = 0.008, 0.1
 """Lowest and highest `ECS_CGROUP_CPU_PERIOD`."""
 _BOOLEANS = {

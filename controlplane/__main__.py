@@ -15,6 +15,7 @@ from controlplane.api.rates import Throttle
 from controlplane.config import Config, SetupError
 from controlplane.core.policy import PRESETS
 from controlplane.server import running, set_up_logging
+from wire.resources import PORT_MAX
 
 EXIT_SETUP = 2
 GARBAGE_ALLOCATIONS = 50_000
@@ -24,7 +25,7 @@ GARBAGE_ALLOCATIONS = 50_000
 @click.command(context_settings={"auto_envvar_prefix": "BERTH", "show_default": True})
 @click.option("--host", default=settings.HOST, help="Address to listen on. [env: BERTH_HOST]")
 @click.option(
-    "--port", default=settings.PORT, type=click.IntRange(0, 65535), help="0 takes a free port. [env: BERTH_PORT]"
+    "--port", default=settings.PORT, type=click.IntRange(0, PORT_MAX), help="0 takes a free port. [env: BERTH_PORT]"
 )
 @click.option(
     "--data-dir",

@@ -6,11 +6,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import ports
 import pytest
+import search
 import witness
-from hypothesis import HealthCheck, settings
 
-settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("calm")
+search.set_up()
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ import msgspec
 from wire.numerals import whole
 
 PORT_MAX = 65535
+RESERVED_PORTS = frozenset({22, 2375, 2376, 51678, 51679})
+"""What an agent registers as taken where nothing else is said: SSH, Docker, itself (`ECS_RESERVED_PORTS`)."""
 GPU = "GPU"
 """Name of the resource, and type of the device. API reference, `Resource`, `PlatformDevice`, `ResourceRequirement`."""
 

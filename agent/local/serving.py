@@ -17,7 +17,7 @@ from agent.backend.sigv4 import Credentials
 from agent.core.queueing import Host
 from agent.core.state import TaskState
 from agent.journal import Journal
-from agent.local import credentials, listen
+from agent.local import associations, credentials, listen
 from agent.local.books import Books, Looks
 from agent.local.credentials import CredentialsStore, RoleCredentials
 from agent.local.furnish import Furnisher, MetadataFile, Roles
@@ -104,7 +104,12 @@ class Local:
         bucket = Bucket(self.settings.rate_per_second, self.settings.burst, time.monotonic())
         metadata = Metadata(books, client, cluster=about.cluster, instance=about.instance, zone=zone)
         protection = Protection(books, store, lambda role: client.signed_by(_keys(role)), about.cluster)
-        for_containers = [*metadata.routes(), *credentials.routes(books, store), *protection.routes()]
+        for_containers = [
+            *metadata.routes(),
+            *associations.routes(books),
+            *credentials.routes(books, store),
+            *protection.routes(),
+        ]
         await self._start(for_containers, [limited(bucket, time.monotonic)], self.ports.metadata)
         introspection = Introspection(
             books,

@@ -25,6 +25,7 @@ from berth.demo.table import next_command, table_lines, verdict
 from berth.devserver import HOST, DevServer, Settings
 from berth.errors import UserError
 from berth.interrupt import run_with_cleanup
+from wire.resources import PORT_MAX
 
 RELEASES = {"both": ("eager", "on-exit"), "eager": ("eager",), "on-exit": ("on-exit",)}
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
@@ -68,7 +69,7 @@ def demo() -> None:
     show_default=True,
     help="With --capacity-provider: how much faster the scaler's clock runs; never the grace, never the job.",
 )
-@click.option("--port", type=Number(1, 65535), help="Port of the control plane.  [default: any free one]")
+@click.option("--port", type=Number(1, PORT_MAX), help="Port of the control plane.  [default: any free one]")
 @click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write the record to FILE.")
 @click.option(
     "--report",

@@ -19,6 +19,7 @@ from berth.interrupt import EXIT_CODE as INTERRUPTED
 from berth.interrupt import run_with_cleanup
 from controlplane.core.policy import PRESETS
 from wire.instance_types import InstanceType
+from wire.resources import PORT_MAX
 
 LABEL_WIDTH = 16
 FOLLOW_SECONDS = 0.2
@@ -38,7 +39,7 @@ Presets for --policy:
     show_default=True,
     help="Declared size of each host.",
 )
-@click.option("--port", type=Number(1, 65535), default=6333, show_default=True, help="Port of the control plane.")
+@click.option("--port", type=Number(1, PORT_MAX), default=6333, show_default=True, help="Port of the control plane.")
 @click.option("--zones", type=Zones(), default="us-east-1a,us-east-1b", show_default=True, help="Zones, in turn.")
 @click.option(
     "--release",

@@ -23,6 +23,7 @@ from controlplane.core.names import Names
 from controlplane.core.view import Draft, View
 from controlplane.store.port import Store
 from wire.errors import AwsError
+from wire.resources import PORT_MAX
 from wire.story import Kind
 
 GROUPS_MAX = 100
@@ -30,7 +31,7 @@ _PATH = "/_berth/target-groups"
 LISTENERS_MAX = 50
 NAME_PATTERN = "^[A-Za-z0-9](-?[A-Za-z0-9]){0,31}$"
 
-_Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+_Port = Annotated[int, msgspec.Meta(ge=1, le=PORT_MAX)]
 _Seconds = Annotated[int, msgspec.Meta(ge=1, le=300)]
 _Threshold = Annotated[int, msgspec.Meta(ge=1, le=10)]
 

@@ -19,8 +19,8 @@ from controlplane.core.model import Family, TaskDefinition
 from controlplane.core.view import Draft, View
 from wire.errors import ClientException, InvalidParameterException
 from wire.numerals import whole
+from wire.resources import PORT_MAX
 
-PORT_MAX = 65535
 CONTAINER_MEMORY_MIB_MIN = 6
 """Docker Engine 20.10's floor. Source: API reference, `ContainerDefinition.memory`."""
 CONTAINERS_MAX = 10

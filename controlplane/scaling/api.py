@@ -28,6 +28,7 @@ from controlplane.scaling.shapes import invalid
 from controlplane.store.port import Store
 from wire import models
 from wire.errors import AwsError, UnknownOperationException
+from wire.numerals import whole
 from wire.scaling import ACTIONS_MAX, DIMENSION, NAMESPACE, POLICIES_MAX, TARGETS_MAX
 
 PAGE_MAX = 50
@@ -342,10 +343,10 @@ def _of_resource(records: Iterable[Any], body: Answer) -> list[Any]:
 
 
 def _page(member: str, rows: list[Answer], body: Answer) -> Answer:
-    token, limit = body.get("NextToken", "0"), body.get("MaxResults", PAGE_MAX)
-    if not token.isdigit():
+    start, limit = whole(body.get("NextToken", "0")), body.get("MaxResults", PAGE_MAX)
+    if start is None:
         raise AwsError("The next token is not valid.", code="InvalidNextTokenException")
     if not 0 < limit <= PAGE_MAX:
         raise invalid(f"MaxResults should be between 1 and {PAGE_MAX}.")
-    end = int(token) + limit
-    return {member: rows[int(token) : end], **({"NextToken": str(end)} if end < len(rows) else {})}
+    end = start + limit
+    return {member: rows[start:end], **({"NextToken": str(end)} if end < len(rows) else {})}

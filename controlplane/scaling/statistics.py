@@ -6,11 +6,11 @@ Source: CloudWatch API reference, GetMetricData, GetMetricStatistics, ListMetric
 """
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import Any
 
 from controlplane.core.scaling.metrics import MINUTES_KEPT, PERIOD_SECONDS, Book, Metric, Statistic, metric
 from wire.errors import AwsError
+from wire.numerals import whole
 
 QUERIES_MAX = 500
 """CloudWatch API reference, GetMetricData."""
@@ -87,17 +87,17 @@ class Statistics:
             and body.get("MetricName", of.name) == of.name
             and all(_has(of, name, value) for name, value in wanted.items())
         ]
-        token = body.get("NextToken", "0")
-        if not token.isdecimal() or len(token) > len(str(len(found))):
+        start = whole(body.get("NextToken", "0"))
+        if start is None:
             raise _invalid("NextToken is not valid.")
-        end = int(token) + LIST_SIZE
+        end = start + LIST_SIZE
         rows = [
             {
                 "Namespace": of.namespace,
                 "MetricName": of.name,
                 "Dimensions": [{"Name": name, "Value": value} for name, value in of.dimensions],
             }
-            for of in islice(found, int(token), end)
+            for of in found[start:end]
         ]
         return {"Metrics": rows, **({"NextToken": str(end)} if end < len(found) else {})}
 

@@ -153,7 +153,6 @@ def test_twenty_thousand_requests(side: Side) -> None:
 def _try(side: Side, examples: int) -> None:
     @settings(
         max_examples=examples,
-        deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate],

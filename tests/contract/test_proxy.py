@@ -363,3 +363,29 @@ async def test_a_port_that_is_taken_is_named(apps: list[App]) -> None:
     with pytest.raises(ProxyError, match=f"127.0.0.1:{b.port}"):
         await proxy.show(one_pool(b.port, a.server()))
     await proxy.close()
+
+
+@needs_haproxy
+@pytest.mark.parametrize("is_gone", [True, False])
+async def test_a_restart_that_fails_leaves_the_former_one_serving(apps: list[App], *, is_gone: bool) -> None:
+    """The program has gone meanwhile, or another front's port is taken: what serves is still looked at and told."""
+    a, b = apps
+    port = free_port()
+    proxy = RealProxy()
+    picture = one_pool(port, a.server())
+    await proxy.show(picture)
+    if is_gone:
+        proxy._program = "/nowhere/haproxy"
+    taken = Front(b.port, Protocol.HTTP, (("web", 1000),))
+    with pytest.raises(ProxyError):
+        await proxy.show(msgspec.structs.replace(picture, fronts=(*picture.fronts, taken)))
+
+    async def serves() -> bool:
+        return await proxy.ask(port) == (200, "a")
+
+    await eventually(serves)  # a takeover pauses it, and its failure lets it go on
+    assert set(await proxy.look()) == {("web", "a")}
+    proxy._program = PROGRAM
+    await proxy.show(one_pool(port, a.server(), b.server()))
+    assert set(await answers(proxy, port)) == {(200, "a"), (200, "b")}
+    await proxy.close()

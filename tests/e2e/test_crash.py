@@ -118,7 +118,6 @@ def test_every_acknowledged_task_survives_the_control_plane(world):
     definition = world.define(cpu=10, memory=16)
     tasks = [world.run_task(definition) for _ in range(5)]
     world.kill("controlplane")
-    time.sleep(0.2)
     world.start_control_plane()
     for task in tasks:
         world.wait_task(task, "RUNNING")

@@ -7,7 +7,6 @@ agent does and what ours does. Evidence is Docker's own events.
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -39,6 +38,12 @@ def ids(host, task):
 
 def exit_codes(task):
     return {c["name"]: c.get("exitCode") for c in task["containers"]}
+
+
+def heard(host):
+    """The agent has acted on all that Docker has told until now: it reads events in order, and tells a later end."""
+    later = run(host, container("later", environment={"RUN_SECONDS": 0}, portMappings=[{"containerPort": 80}]))
+    assert exit_codes(host.wait_task(later, "STOPPED")) == {"later": 0}
 
 
 # ---- order
@@ -222,10 +227,10 @@ def test_restart_policy(host):
 def test_a_stop_wins_over_a_restart_policy(host):
     """Both: a container that is stopped is not started again."""
     policy = {"enabled": True, "restartAttemptPeriod": 1}
-    task = run(host, container("main", environment={"EXIT_CODE": 3}, restartPolicy=policy))
+    old_enough = {"START_SECONDS": 1.2, "EXIT_CODE": 3}
+    task = run(host, container("main", environment=old_enough, restartPolicy=policy))
     docker_id = host.wait_task(task, "RUNNING")["containers"][0]["runtimeId"]
     host.ready(docker_id)
-    time.sleep(1.2)
     host.ecs.stop_task(task=task)
     assert exit_codes(host.wait_task(task, "STOPPED")) == {"main": 3}
     assert host.events.starts_of(task) == 1
@@ -236,14 +241,14 @@ def test_a_stop_wins_over_a_restart_policy(host):
 
 def test_signal_event(host):
     """TestSignalEvent. Both: a signal from outside is no state change; the stop's exit code is the program's."""
-    task = run(
-        host, container("main", command=["sh", "-c", "trap 'exit 42' TERM; echo ready; while :; do sleep .1; done"])
-    )
+    program = "trap 'exit 42' TERM; trap 'echo poked' USR1; echo ready; while :; do sleep .1; done"
+    task = run(host, container("main", command=["sh", "-c", program]))
     docker_id = host.wait_task(task, "RUNNING")["containers"][0]["runtimeId"]
     host.ready(docker_id)
     version = host.task(task)["version"]
     host.docker.kill(docker_id, "SIGUSR1")
-    time.sleep(0.5)
+    host.until(lambda: b"poked" in host.docker.logs(docker_id), "the signal has arrived")
+    heard(host)
     assert host.state(docker_id)["Running"]
     assert host.task(task)["version"] == version
     host.ecs.stop_task(task=task)
@@ -274,7 +279,7 @@ def test_a_container_that_somebody_ends(host, deed, code):
     task, docker_id = host.running(host.define())
     subprocess.run([*deed, docker_id], check=True, capture_output=True)
     if deed[1] == "restart":
-        time.sleep(1)
+        heard(host)
         is_over = host.task(task)["lastStatus"] == "STOPPED"
         host.until(lambda: host.state(docker_id)["Running"] != is_over, "books and Docker agree")
         return
@@ -293,8 +298,9 @@ def test_an_exited_container_started_by_hand_is_stopped_again_once(host):
     assert host.events.signals(docker_id, 3)[-2:] == ["15", "9"], "its grace, then the kill"
     assert host.task(task)["stoppedAt"] == stopped["stoppedAt"]
     host.docker.start(docker_id)
-    time.sleep(2)
+    heard(host)
     assert host.state(docker_id)["Running"]
+    assert len(host.events.of(docker_id, "kill")) == 3, "by hand, its grace, the kill: nothing since"
 
 
 def test_a_paused_container_is_stopped(host):

@@ -206,10 +206,17 @@ def stand_ins_are_for_somebody(step: Step) -> None:
     staying = [task for task in step.after.live if not step.after.drains(task)]
     replaced = Counter(task.replaces for task in staying)
     assert all(replaced[task.replaces] == 1 for task in step.started if task.replaces is not None), "two for one"
-    sound = [task for task in staying if step.after.sound(task) is not Soundness.UNHEALTHY]
-    wanted = step.after.service.desired_count * (2 if step.after.is_staged else 1)
-    is_new = any(task.replaces is not None and not task.is_move for task in step.started)
-    assert not is_new or len(sound) <= wanted, "more sound tasks than are wanted"
+    for new in step.started:
+        if new.replaces is None or new.is_move:
+            continue
+        # The newest revision comes up whole whatever is there of older ones, and so do blue and green each.
+        is_own = new.deployment == step.after.newest.id or step.after.is_staged
+        sound = [
+            task
+            for task in staying
+            if step.after.sound(task) is not Soundness.UNHEALTHY and (not is_own or task.deployment == new.deployment)
+        ]
+        assert len(sound) <= step.after.service.desired_count, "more sound tasks than are wanted"
 
 
 def a_move_ends_when_its_other_end_is_healthy(step: Step) -> None:

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import msgspec
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from search import tries
 from service_rules import RULES, Moment, Step
 from toy_cluster import EPOCH, Behaviour, ToyCluster
 
@@ -239,6 +240,4 @@ class AnyService(RuleBasedStateMachine):
 
 
 TestAnyService = AnyService.TestCase
-TestAnyService.settings = settings(
-    max_examples=50, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestAnyService.settings = settings(max_examples=tries(50), stateful_step_count=15)

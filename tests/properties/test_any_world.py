@@ -3,8 +3,9 @@
 from collections import Counter
 from functools import partial
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from search import tries
 from toy_cluster import Behaviour, ToyCluster
 
 from controlplane.core.model import Release
@@ -117,7 +118,7 @@ class Checked:
             )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(150))
 @given(
     policy=policies,
     release=st.sampled_from(Release),
@@ -137,7 +138,7 @@ def test_any_world(policy: Policy, release: Release, bounds: tuple[int, int], sc
     assert all(case.world.free(host) == ((2048, 15731), (2048, 15731)) for host in case.world.hosts)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=tries(10))
 @given(policy=policies, release=st.sampled_from(Release), script=steps, seed=st.integers(0, 99))
 def test_same_seed_same_decisions(policy: Policy, release: Release, script: list, seed: int) -> None:
     def story() -> list[str]:

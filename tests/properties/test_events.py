@@ -6,8 +6,9 @@ from typing import Any
 from unittest import mock
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from search import tries
 from test_any_world import Checked, policies, steps
 
 from controlplane.api.task_shapes import surroundings
@@ -71,7 +72,7 @@ def forget_some(case: Checked) -> None:
     case.world.decide("retention", decide)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(40))
 @given(policy=policies, release=st.sampled_from(Release), script=steps, seed=st.integers(0, 99))
 def test_any_history(policy: Policy, release: Release, script: list, seed: int) -> None:
     case, events = history(script, policy, release, 50, 150, seed)

@@ -8,9 +8,10 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
+from search import tries
 
 from controlplane.api.call import Account, Call
 from controlplane.api.operations import READERS, WRITERS
@@ -183,7 +184,7 @@ def check(operation: str, body: dict[str, Any]) -> bool:
     return True
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(400))
 @given(requests())
 def test_what_is_accepted_comes_back(request: tuple[str, dict[str, Any]]) -> None:
     check(*request)

@@ -11,6 +11,7 @@ import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from search import tries
 from toy_cluster import EPOCH, Behaviour, ToyCluster
 
 from controlplane.core.model import Release, Task
@@ -172,4 +173,4 @@ class SlowStops(RuleBasedStateMachine):
 
 
 TestSlowStops = SlowStops.TestCase
-TestSlowStops.settings = settings(max_examples=60, stateful_step_count=8, deadline=None)
+TestSlowStops.settings = settings(max_examples=tries(60), stateful_step_count=8)

@@ -10,6 +10,7 @@ import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from search import tries
 
 from controlplane.core import lifecycle
 from controlplane.core.batch import Batch
@@ -171,4 +172,4 @@ class TwoSchedulers(RuleBasedStateMachine):
 
 
 TestTwoSchedulers = TwoSchedulers.TestCase
-TestTwoSchedulers.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestTwoSchedulers.settings = settings(max_examples=tries(60), stateful_step_count=30)

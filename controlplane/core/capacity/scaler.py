@@ -32,14 +32,12 @@ from controlplane.core.policy import ScalerCounts
 from controlplane.core.view import Draft, View
 from wire.arn import short_id
 from wire.instance_types import INSTANCE_TYPES
-from wire.resources import Amounts
+from wire.resources import RESERVED_PORTS, Amounts
 from wire.status import TaskStatus
 from wire.story import Kind
 
 IGNORED_TOLD_MAX = 20
 """Tasks that one line names."""
-RESERVED_PORTS = frozenset({22, 2375, 2376, 51678, 51679})
-"""What an agent registers as taken."""
 
 
 def due_at(view: View, provider: str, pace: Pace) -> float:

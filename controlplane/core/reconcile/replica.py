@@ -82,7 +82,7 @@ def surplus(look: Look, team: Team) -> list[Task]:
 def leaving(look: Look, leave: list[Task], *, gone: Sequence[Task]) -> list[Task]:
     """Tasks that are to go: at once where they do not run, else as many as the floor allows; never protected ones.
 
-    `gone` are chosen already. A stand-in for an unhealthy task of its own revision is still needed, but where it begins
+    `gone` are chosen already. A stand-in for an unhealthy task of its own revision is still needed, but where it starts
     on a DRAINING instance (API reference, UpdateContainerInstancesState: PENDING tasks stop at once). A task set that
     is deleted goes whole: whoever deletes it answers for the number (ECS Developer Guide, EXTERNAL: the percentages
     hold only while instances drain).

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 from controlplane.core.model import Deployment, Task
 from controlplane.core.policy import Policy
+from controlplane.core.rollouts import MINUTE_SECONDS
 
 FIRST_SECONDS = 10
 """Assumed; it doubles with every round."""
-MINUTE_SECONDS = 60.0
 IMPAIRED_ROUNDS = 3
 """Failed rounds after which people are told (assumed)."""
 

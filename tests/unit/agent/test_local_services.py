@@ -1,8 +1,7 @@
-"""Credentials, task protection, limits, ports, furnishing: what stands beside the metadata."""
+"""Credentials, task protection, limits, furnishing: what stands beside the metadata."""
 
 import asyncio
 import json
-import socket
 from types import SimpleNamespace
 
 import msgspec
@@ -13,8 +12,7 @@ from agent.backend.ecsclient import BackendUnreachableError
 from agent.config import read
 from agent.core.ladder import Known
 from agent.core.spec import ContainerSpec, TaskSpec
-from agent.journal import Journal
-from agent.local import credentials, listen
+from agent.local import credentials
 from agent.local.furnish import FILE, Furnisher, MetadataFile, Roles
 from agent.local.limit import Bucket, limited
 from agent.local.protection import Protection
@@ -212,71 +210,6 @@ def test_the_limit_is_configured(text, value):
     config = read({"ECS_BACKEND_HOST": "http://h", "ECS_TASK_METADATA_RPS_LIMIT": text})
     assert (config.local.rate_per_second, config.local.burst) == value
     assert len(config.warnings) == (1 if text and value == (40, 60) else 0)
-
-
-# ---- ports ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def fixed_ports(monkeypatch):
-    """Two ports that are free now, in the place of Amazon's; other agents of this machine have those."""
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        numbers = one.getsockname()[1], two.getsockname()[1]
-    monkeypatch.setattr(listen, "INTROSPECTION_PORT", numbers[0])
-    monkeypatch.setattr(listen, "METADATA_PORT", numbers[1])
-    return frozenset(numbers)
-
-
-@pytest.fixture
-def journals(tmp_path):
-    """Those of two agents."""
-    made = Journal(tmp_path / "1"), Journal(tmp_path / "2")
-    yield made
-    for journal in made:
-        journal.close()
-
-
-NOWHERE = "192.0.2.77"
-"""An address that is no machine's (RFC 5737)."""
-
-
-def test_the_first_agent_has_the_fixed_ports_the_next_has_others_and_keeps_them(journals, fixed_ports):
-    one, two = journals
-    first = listen.take(one, "127.0.0.2", link_local=NOWHERE)
-    assert first.taken == fixed_ports
-    second = listen.take(two, "127.0.0.2", link_local=NOWHERE)
-    taken = second.taken
-    assert not taken & fixed_ports
-    assert second.base == f"http://127.0.0.2:{second.metadata[0].getsockname()[1]}"
-    second.close()
-    first.close()
-    again = listen.take(two, "127.0.0.2", link_local=NOWHERE)
-    assert again.taken == taken, "containers carry the address"
-    again.close()
-
-
-def test_where_containers_cannot_reach_us_they_are_given_no_address(journals, fixed_ports, caplog):
-    del fixed_ports
-    ports = listen.take(journals[0], NOWHERE, link_local=NOWHERE)
-    assert ports.base == ""
-    assert {s.getsockname()[0] for s in ports.metadata} == {"127.0.0.1"}
-    assert "no address of this machine" in caplog.text
-    ports.close()
-
-
-def test_amazons_own_address_is_used_where_the_host_has_it(journals, fixed_ports, monkeypatch, free_port):
-    del fixed_ports
-    monkeypatch.setattr(listen, "LINK_LOCAL_PORT", free_port)
-    one, two = journals
-    first = listen.take(one, "127.0.0.2", link_local="127.0.0.3")
-    second = listen.take(two, "127.0.0.2", link_local="127.0.0.3")
-    assert first.base == "http://127.0.0.3"
-    assert second.base.startswith("http://127.0.0.2:"), "another agent has taken it"
-    assert "127.0.0.3" in first.addresses
-    first.close()
-    second.close()
 
 
 # ---- what containers are given -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from search import tries
 
 from agent.core.queueing import Host, QueuePolicy
 from wire.holds import Proof
@@ -87,7 +88,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300))
 @given(steps, st.sampled_from(list(QueuePolicy)))
 def test_never_over_committed_and_whoever_is_next_and_fits_does_not_wait(history, policy):
     h = host(policy)

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from search import tries
 
 from agent.core.events import (
     Absent,
@@ -331,7 +332,7 @@ facts = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=tries(400))
 @given(st.lists(facts, max_size=40), st.sampled_from(list(Release)), st.sampled_from(list(GiveUp)))
 def test_under_any_order_of_facts_the_story_of_a_task_stays_true(history, release, give_up):
     """Only up; room is released once, with its proof; STOPPED is told last; nothing is started after a stop."""

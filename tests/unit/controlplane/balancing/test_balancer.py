@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from random import Random
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -20,6 +21,7 @@ from controlplane.core.names import Names
 from controlplane.core.view import Draft
 from controlplane.store.memory import MemoryStore
 from wire.arn import ArnMaker
+from wire.errors import ServerException
 from wire.resources import Amounts
 from wire.status import StopCode, TaskStatus
 
@@ -138,3 +140,20 @@ async def test_a_proxy_in_trouble_changes_no_task_and_is_told_of(place: Place, m
     place.proxy.trouble = ""
     await place.until(lambda: place.balancer.trouble == "")
     assert await place.proxy.ask(80) == (200, "ok")
+
+
+async def test_one_that_is_outrun_looks_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others commit faster, as often as a commit is tried: its loop goes on, and what is due comes about."""
+    await place.until(lambda: place.task.targets[0].state == "healthy")
+    commit, outrun = place.committer.commit, asyncio.Event()
+
+    async def refuse_once(decide: Callable[[Draft], object], *, cause: str, **more: Any) -> object:
+        if cause == "balancing" and not outrun.is_set():
+            outrun.set()
+            raise ServerException("Other changes came first 20 times in a row. Try again.")
+        return await commit(decide, cause=cause, **more)
+
+    monkeypatch.setattr(place.committer, "commit", refuse_once)
+    await place.stop()
+    await asyncio.wait_for(outrun.wait(), WAIT_SECONDS)
+    await place.until(lambda: place.task.last_status is TaskStatus.STOPPING)

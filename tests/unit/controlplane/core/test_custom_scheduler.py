@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from placement_cases import case_of, instance, request, state_of
+from search import tries
 
 from controlplane.core.model import Cluster
 from controlplane.core.placement import custom, explain
@@ -102,7 +103,7 @@ class Reckless:
         return [[arns[dice.randrange(len(arns))] for _ in range(requests[0].count)]]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200))
 @given(st.integers(0, 2**32), st.sampled_from([Reckless(), SameRack()]))
 def test_whatever_it_chooses_nothing_is_over_committed(seed: int, scheduler: object) -> None:
     state, wanted = case_of(seed)

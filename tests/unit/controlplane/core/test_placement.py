@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from placement_cases import LARGE, case_of, instance, request, state_of, task
+from search import tries
 
 from controlplane.core.placement import constraints, engine, explain, strategies
 from controlplane.core.placement.engine import examine, place
@@ -19,7 +20,7 @@ from wire.resources import Amounts
 from wire.status import InstanceStatus
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300))
 @given(st.integers(0, 2**32), st.sampled_from([2, engine.GROUP_FROM]))
 def test_the_engine_decides_as_the_oracle(seed: int, group_from: int) -> None:
     """Groups and single copies alike: the same instances in the same order, and never more than there is room for."""
@@ -36,7 +37,7 @@ def test_the_engine_decides_as_the_oracle(seed: int, group_from: int) -> None:
     assert len(outcome.refusals) == (0 if len(outcome.placed) == wanted.count else len(looked_at))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100))
 @given(st.integers(0, 2**32))
 def test_a_group_is_placed_as_its_copies_one_by_one(seed: int) -> None:
     """Larger than the oracle's cases: levels, quotas and ties of many instances, and more copies than fit."""

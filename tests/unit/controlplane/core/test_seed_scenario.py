@@ -5,10 +5,14 @@ Each test deploys at second 5 over four tasks of which three quit 2 s after TERM
 """
 
 import pytest
-from toy_cluster import Behaviour, ToyCluster
+from toy_cluster import EPOCH, Behaviour, ToyCluster
 
 from controlplane.core.model import Release, Task
+from controlplane.core.placement.engine import Outcome
 from controlplane.core.policy import CountsStopping, HoldEnds, Policy
+from controlplane.core.reconcile import replica
+from controlplane.core.reconcile.look import Look, Team
+from controlplane.core.view import Draft
 from wire.status import TaskStatus
 
 AT_ONCE = Policy(healthy_after_seconds=0)
@@ -283,6 +287,24 @@ def test_lease_without_another_place_stays_where_it_is() -> None:
     case = Deployment(minimum=0, maximum=200, release=Release.NONE, policy=policy)
     case.run(14.9)
     assert len(case.new()) == 4
+
+
+def test_a_lease_that_moves_a_task_is_remembered_though_the_next_team_moves_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What starts then goes only where nothing stops: else it could wait behind the same task again."""
+    policy = Policy(healthy_after_seconds=0, pending_lease_seconds=15)
+    case = Deployment(minimum=0, maximum=200, release=Release.NONE, policy=policy)
+    case.run(19.9)
+    world = case.world
+    draft = Draft(world.state, now=EPOCH + world.now + 1, cause="lease")
+    look = Look(draft, world.service(case.service), names=world.names, dice=world.dice)
+    team = Team(look.service.deployments[0], 4, [draft.task(task.arn) for task in case.new()])
+    replica.move_waiting(look, team)
+    assert look.has_moved
+    monkeypatch.setattr(replica, "place", lambda *_: Outcome(()))
+    replica.move_waiting(look, team)
+    assert look.has_moved
 
 
 def test_one_seed_gives_one_story() -> None:

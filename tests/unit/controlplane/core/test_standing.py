@@ -7,6 +7,7 @@ import naive_placement
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from placement_cases import CHAINS, case_of, instance, request, state_of, task
+from search import tries
 
 from controlplane.core.model import Task
 from controlplane.core.placement.engine import place
@@ -43,7 +44,7 @@ def change(draft: Draft, dice: Random, nth: int) -> None:
         draft.put(instance(50 + nth, zone=dice.choice("ab"), rack=dice.choice("12")))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150))
 @given(st.integers(0, 2**32))
 def test_whatever_has_changed_since_the_decision_is_the_oracles(seed: int) -> None:
     state, _ = case_of(seed)

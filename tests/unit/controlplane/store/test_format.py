@@ -1,11 +1,13 @@
 """A file that another version wrote is left as it is, and whoever starts is told so in one sentence."""
 
+import gc
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from controlplane.store import sqlite
 from controlplane.store.port import StoreForeign
 from controlplane.store.sqlite import FORMAT, SqliteStore
 
@@ -25,6 +27,34 @@ async def test_a_new_file_gets_our_format(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     await SqliteStore(path).close()
     await SqliteStore(path).close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_first_start_that_is_killed_leaves_a_file_that_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at each step of its statements in turn; the statements before are on disk."""
+    connected, killed_before = sqlite._connected, 0
+
+    def killing(path: Path) -> sqlite3.Connection:
+        connection = connected(path)
+        left = iter(range(killed_before))
+        connection.set_authorizer(lambda *_: sqlite3.SQLITE_DENY if next(left, None) is None else sqlite3.SQLITE_OK)
+        return connection
+
+    while True:
+        path = tmp_path / f"{killed_before}.sqlite"
+        monkeypatch.setattr(sqlite, "_connected", killing)
+        try:
+            await SqliteStore(path).close()
+        except sqlite3.DatabaseError:
+            gc.collect()  # as the kill lets go of the file
+        else:
+            break
+        monkeypatch.setattr(sqlite, "_connected", connected)
+        await SqliteStore(path).close()
+        killed_before += 1 + killed_before // 3
+    assert killed_before > 5, "there are that many"
 
 
 async def test_a_file_of_the_format_before_ours_is_read(tmp_path: Path) -> None:
