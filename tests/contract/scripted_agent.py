@@ -1,6 +1,7 @@
 """An agent that does as it is told by a test: it registers, listens, acknowledges and reports, and runs nothing."""
 
 import asyncio
+import contextlib
 import json
 import uuid
 from typing import Any, Self
@@ -125,7 +126,7 @@ class ScriptedAgent:
         }
         self._socket = await self._session.ws_connect(f"{found['endpoint']}ws", params=query)
         self.heartbeats, manifests = 0, len(self.manifests)
-        self._reader = asyncio.create_task(self._read(self._socket))
+        self._reader = asyncio.create_task(self._listen(self._socket))
         async with asyncio.timeout(WAIT_SECONDS), self._news:
             await self._news.wait_for(lambda: self.heartbeats and len(self.manifests) > manifests)
 
@@ -183,6 +184,10 @@ class ScriptedAgent:
             container["exitCode"] = members.pop("exit_code", 0)
         change = {"cluster": self.cluster, "task": task, "status": status, "reason": "", "containers": [container]}
         return await self.call("SubmitTaskStateChange", **change, **members)
+
+    async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        with contextlib.suppress(aiohttp.ClientConnectionError):  # a control plane that is killed says no goodbye
+            await self._read(socket)
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for message in socket:
