@@ -126,7 +126,7 @@ class ScriptedAgent:
         }
         self._socket = await self._session.ws_connect(f"{found['endpoint']}ws", params=query)
         self.heartbeats, manifests = 0, len(self.manifests)
-        self._reader = asyncio.create_task(self._read_all(self._socket))
+        self._reader = asyncio.create_task(self._listen(self._socket))
         async with asyncio.timeout(WAIT_SECONDS), self._news:
             await self._news.wait_for(lambda: self.heartbeats and len(self.manifests) > manifests)
 
@@ -134,16 +134,14 @@ class ScriptedAgent:
         """Close the ACS session."""
         if self._socket is not None and self._reader is not None:
             await self._socket.close()
-            with contextlib.suppress(aiohttp.ClientConnectionError):
-                await self._reader
+            await self._reader
 
     async def closed(self) -> int | None:
         """Wait for the other side to close the session; the close code."""
         assert self._socket is not None
         assert self._reader is not None
-        with contextlib.suppress(aiohttp.ClientConnectionError):  # killed while it had something of ours to read
-            async with asyncio.timeout(WAIT_SECONDS):
-                await self._reader
+        async with asyncio.timeout(WAIT_SECONDS):
+            await self._reader
         return self._socket.close_code
 
     async def is_told(self, task: str, desired: str) -> None:
@@ -187,8 +185,8 @@ class ScriptedAgent:
         change = {"cluster": self.cluster, "task": task, "status": status, "reason": "", "containers": [container]}
         return await self.call("SubmitTaskStateChange", **change, **members)
 
-    async def _read_all(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        with contextlib.suppress(aiohttp.ClientOSError):  # killed, with an acknowledgement that it has not read
+    async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        with contextlib.suppress(aiohttp.ClientConnectionError):  # a control plane that is killed says no goodbye
             await self._read(socket)
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
