@@ -17,6 +17,9 @@ from agent.runtime.port import RuntimeCallError
 
 CHUNK_BYTES = 16 * 1024
 STDOUT, STDERR = 1, 2
+LOOKS_MAX = 100
+LOOK_AGAIN_SECONDS = 0.05
+"""How often a command whose output has ended is asked whether it has."""
 _FRAME = struct.Struct(">BxxxI")
 _FAILURES = (docker.errors.APIError, requests.exceptions.RequestException)
 
@@ -92,16 +95,20 @@ class Execution:
             await asyncio.to_thread(self._client.exec_resize, self._id, height=rows, width=columns)
 
     async def exit_code(self) -> int:
-        """Its exit code, once the output has ended.
+        """Its exit code, once the output has ended, which Docker may know before it knows the end of the command.
 
         Raises:
-            RuntimeCallError: Docker does not say.
+            RuntimeCallError: Docker does not say, or the command has closed its output and goes on.
         """
-        try:
-            code = (await asyncio.to_thread(self._client.exec_inspect, self._id))["ExitCode"]
-        except _FAILURES as error:
-            raise RuntimeCallError("CannotExecuteCommandError", str(error)) from error
-        return int(code or 0)
+        for _ in range(LOOKS_MAX):
+            try:
+                found = await asyncio.to_thread(self._client.exec_inspect, self._id)
+            except _FAILURES as error:
+                raise RuntimeCallError("CannotExecuteCommandError", str(error)) from error
+            if not found["Running"] and found["ExitCode"] is not None:
+                return int(found["ExitCode"])
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        raise RuntimeCallError("CannotExecuteCommandError", "The command has closed its output and still runs.")
 
     def close(self) -> None:
         """Let go of it. A command with a terminal gets SIGHUP from that; without one, the end of its input."""

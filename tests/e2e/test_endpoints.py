@@ -11,7 +11,11 @@ def inside(world, docker_id, command):
     """(exit code, what it printed) of a shell command in a container."""
     started = world.docker.exec_create(docker_id, ["sh", "-c", command])
     out = world.docker.exec_start(started["Id"])
-    return world.docker.exec_inspect(started["Id"])["ExitCode"], out.decode()
+    # Docker may know the end of the output before it knows the end of the command.
+    ended = world.until(
+        lambda: not (found := world.docker.exec_inspect(started["Id"]))["Running"] and found, "the command has ended"
+    )
+    return ended["ExitCode"], out.decode()
 
 
 def read(world, docker_id, path, variable="ECS_CONTAINER_METADATA_URI_V4"):
