@@ -171,7 +171,9 @@ class LogsApi:
 
     async def _group(self, body: Answer) -> str:
         given: str = body.get("logGroupName") or body.get("logGroupIdentifier", "")
-        name = given.split(":log-group:", 1)[1].removesuffix(":*") if given.startswith("arn:") else given
+        if given.startswith("arn:") and not given.startswith(self._arn("")):
+            raise InvalidParameterException(f"{given} is the ARN of no log group of this region and account.")
+        name = given.removeprefix(self._arn("")).removesuffix(":*")
         if not await self._store.has_group(name):
             raise _missing("group")
         return name

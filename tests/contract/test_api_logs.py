@@ -50,6 +50,18 @@ def words(answer):
     return [event["message"] for event in answer["events"]]
 
 
+@pytest.mark.parametrize(
+    "service", ["ecs:us-east-1:123456789012:cluster/default", "logs:eu-west-1:1:log-group:/ecs/web"]
+)
+async def test_an_arn_of_something_else_names_no_group(logs, service):
+    with pytest.raises(ClientError, match="is the ARN of no log group") as refusal:
+        await logs.filter_log_events(logGroupIdentifier=f"arn:aws:{service}")
+    assert refusal.value.response["Error"]["Code"] == "InvalidParameterException"
+    own = "arn:aws:logs:us-east-1:123456789012:log-group:/ecs/web"
+    for name in (own, f"{own}:*", "/ecs/web"):
+        assert (await logs.filter_log_events(logGroupIdentifier=name))["events"] == []
+
+
 async def test_what_is_put_can_be_got_page_by_page_and_followed(logs):
     await logs.put_log_events(**batch("a/main/1", (1000, "one"), (2000, "two"), (3000, "three")))
     page = await logs.get_log_events(**where(), startFromHead=True, limit=2)
