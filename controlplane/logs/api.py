@@ -173,7 +173,7 @@ class LogsApi:
         given: str = body.get("logGroupName") or body.get("logGroupIdentifier", "")
         if given.startswith("arn:") and not given.startswith(self._arn("")):
             raise InvalidParameterException(f"{given} is the ARN of no log group of this region and account.")
-        name = given.removeprefix(self._arn("")).removesuffix(":*")
+        name = given.removeprefix(self._arn(""))
         if not await self._store.has_group(name):
             raise _missing("group")
         return name
