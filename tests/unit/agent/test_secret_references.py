@@ -60,7 +60,7 @@ def secrets(request, tmp_path):
         yield Secrets(str(tmp_path / "s.json"))
         return
     server = HTTPServer(("127.0.0.1", 0), _Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield Secrets(f"http://127.0.0.1:{server.server_port}/v")
     server.shutdown()
     server.server_close()

@@ -79,7 +79,8 @@ class Place:
 
 
 @pytest.fixture
-async def place() -> AsyncIterator[Place]:
+async def place(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
+    monkeypatch.setattr(balancer, "TICK_SECONDS", 0.05)
     made = Place()
     app = web.Application()
     app.router.add_get("/", _ok)
