@@ -123,14 +123,20 @@ class Session:
     async def tell(self) -> None:
         """Tell about the tasks that have been stirred. It does not wait for the peer.
 
-        A session at rest tells at once, in the caller's turn; any other in its own.
+        A session at rest tells at once, in the caller's turn; any other in its own. What goes wrong is the end of this
+        session, not of the caller, who has the other ones to tell.
         """
         if self._stirred is None or not self._rests or self._changed.is_set() or self._waits_to_go():
             self._changed.set()
             return
         stirred, self._stirred = self._stirred, {}
-        with contextlib.suppress(ConnectionError):  # it ends, by its reader
+        try:
             await self._tell_news(assignments(self._shared.store.view(), self._instance, stirred), STARTS_TOGETHER_MAX)
+        except ConnectionError:
+            pass  # it ends, by its reader
+        except Exception:  # noqa: BLE001 - a peer that takes nothing, or a mistake of ours
+            _log.exception("an instance cannot be told", instance=self._instance)
+            self.leave(code=WSCloseCode.INTERNAL_ERROR)
 
     def leave(self, *, code: WSCloseCode) -> None:
         """End the connection from our side, soon."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import pytest
@@ -224,3 +225,23 @@ async def test_what_is_known_of_an_instance_goes_with_it(plane: ControlPlane, ec
                 break
             await asyncio.sleep(0.01)
         assert not known
+
+
+async def test_an_instance_that_cannot_be_told_is_let_go_and_the_others_are_told(
+    plane: ControlPlane, ecs: Ecs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Agents are told in the turn of a commit, one after the other: what goes wrong with one is its own."""
+    await ecs.register_task_definition(**definition())
+    async with ScriptedAgent(plane.url) as broken, ScriptedAgent(plane.url) as sound:
+        payload_of = acs_session.payload_of
+
+        def payload(view: State, assignment: Any, **more: Any) -> Any:
+            if assignment.task.instance == broken.arn:
+                raise TimeoutError
+            return payload_of(view, assignment, **more)
+
+        monkeypatch.setattr(acs_session, "payload_of", payload)
+        await ecs.start_task(taskDefinition="web", containerInstances=[broken.arn])
+        assert await broken.closed() == aiohttp.WSCloseCode.INTERNAL_ERROR
+        started = await ecs.start_task(taskDefinition="web", containerInstances=[sound.arn])
+        await sound.is_told(started["tasks"][0]["taskArn"], "RUNNING")

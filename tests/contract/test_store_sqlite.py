@@ -80,11 +80,17 @@ async def test_a_disk_that_fails_is_an_error_to_the_caller_and_changes_nothing(t
     await reopened.close()
 
 
-async def test_a_transaction_that_has_enough_records_takes_no_further_plan(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "store.sqlite")
+def transactions_of(store: SqliteStore) -> list[int]:
+    """How many plans each transaction has, from now on."""
     written: list[int] = []
     transact = store._transact
     store._transact = lambda plans: written.append(len(plans)) or transact(plans)  # type: ignore[method-assign,assignment]
+    return written
+
+
+async def test_a_transaction_that_has_enough_records_takes_no_further_plan(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite")
+    written = transactions_of(store)
     large = [putting(store, *(token(f"{nth}-{each}") for each in range(200))) for nth in range(6)]
     await asyncio.gather(*map(store.commit, large))
     assert written == [3, 3]
@@ -93,9 +99,7 @@ async def test_a_transaction_that_has_enough_records_takes_no_further_plan(tmp_p
 
 async def test_plans_that_arrive_together_share_a_transaction(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "store.sqlite")
-    written: list[int] = []
-    transact = store._transact
-    store._transact = lambda plans: written.append(len(plans)) or transact(plans)  # type: ignore[method-assign,assignment]
+    written = transactions_of(store)
     await asyncio.gather(*(store.commit(putting(store, token(f"t{nth}"))) for nth in range(200)))
     assert sum(written) == 200
     assert len(written) <= 3
