@@ -149,15 +149,18 @@ class Roster:
 
     def see_task(self, before: Task | None, after: Task, room_of: Callable[[str], Room]) -> None:
         """A task of the cluster was `before` and is now `after`; `room_of` tells what an instance has left since."""
-        for task, change in ((before, -1), (after, 1)):
-            if task is None or task.instance is None:
-                continue
-            index = self.index_of.get(task.instance)
-            if index is None:
-                continue
-            if task.is_live:
-                self._count(task.group, index, change)
-            self._measure(index, room_of(task.instance))
+        if before is not None:
+            self._see(before, -1, room_of)
+        self._see(after, 1, room_of)
+
+    def _see(self, task: Task, change: int, room_of: Callable[[str], Room]) -> None:
+        arn = task.instance
+        if arn is None or arn not in self.index_of:
+            return
+        index = self.index_of[arn]
+        if task.is_live:
+            self._count(task.group, index, change)
+        self._measure(index, room_of(arn))
 
     def book(self, index: int, amounts: Amounts, group: str) -> None:
         """One copy of `amounts` goes to the instance at `index`; there is no task for it yet. Of ports it is silent."""

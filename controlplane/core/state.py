@@ -95,18 +95,17 @@ class State(View):
         changes: list[tuple[Task | None, Task]] = []
         for record in plan.puts:
             if isinstance(record, Task):
-                changes.append((self.task(record.arn), record))
+                before = self._tasks.get(record.arn)
+                changes.append((before, record))
+                if before is not None:
+                    self._end_hold(before, record, plan)
             elif isinstance(record, Instance):
                 instances.append(record)
                 self._open_ledger(record)
-        for before, task in changes:
-            if before is not None and before.hold is not None and task.hold is None and before.instance:
-                self._ledgers[before.instance].end(task.arn, plan.ended[task.arn])
-                self._moves[before.instance] += 1
         for record in plan.puts:
             self._keep(record, revision)
-        for _, task in changes:
-            self._index(task)
+            if isinstance(record, Task):
+                self._index(record)
         self._rosters.see(instances, changes)
         for table, key in plan.deletes:
             self._forget(table, key)
@@ -126,6 +125,11 @@ class State(View):
         self._ledgers[instance.arn] = Ledger(instance.registered)
         for hold in old or ():
             self._ledgers[instance.arn].begin(hold)
+
+    def _end_hold(self, before: Task, task: Task, plan: Plan) -> None:
+        if before.hold is not None and before.instance and task.hold is None:
+            self._ledgers[before.instance].end(task.arn, plan.ended[task.arn])
+            self._moves[before.instance] += 1
 
     def _index(self, task: Task) -> None:
         self._by_group.add((task.cluster, task.group), task.arn)

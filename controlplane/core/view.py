@@ -249,7 +249,7 @@ class Draft(View):
 
     def tell(self, kind: Kind, subject: str, *, id: str = "", **data: Any) -> None:  # noqa: A002 - the story's word
         """Add a line to the story, in the same commit."""
-        self._story.append(StoryLine(self.now, ACTOR, subject, str(kind), self.cause, msgspec.to_builtins(data), id))
+        self._story.append(StoryLine(self.now, ACTOR, subject, kind, self.cause, msgspec.to_builtins(data), id))
 
     def begin_hold(self, task: Task, instance: str, reason: str) -> Task:
         """Take room for `task` on the placement ledger. Returns the task as it now stands in the draft."""
