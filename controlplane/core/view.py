@@ -124,6 +124,8 @@ class Draft(View):
         self.revision = state.revision
         self._puts: dict[Key, Any] = {}
         self._deletes: dict[Key, None] = {}
+        self._changed_kinds: set[type[Record]] = set()
+        """What is of none of them is as in the view below."""
         self._expected: dict[Key, int] = {}
         self._ended: dict[str, Proof] = {}
         self._story: list[StoryLine] = []
@@ -133,9 +135,12 @@ class Draft(View):
         """By cluster, where one was asked for after something had changed here; `put` keeps it up."""
 
     def record(self, kind: type[R], key: str) -> R | None:
-        known_as = (kind.table, key)
-        own: R | None = self._puts.get(known_as)
-        return self._state.record(kind, key) if own is None and known_as not in self._deletes else own
+        if kind in self._changed_kinds:
+            known_as = (kind.table, key)
+            own: R | None = self._puts.get(known_as)
+            if own is not None or known_as in self._deletes:
+                return own
+        return self._state.record(kind, key)
 
     def records(self, kind: type[R]) -> Iterator[R]:
         for record in self._state.records(kind):
@@ -157,13 +162,15 @@ class Draft(View):
         return self._merged(found, lambda task: (task.cluster, task.group) == (cluster, group))
 
     def _merged(self, base: list[Task], belongs: Callable[[Task], bool]) -> list[Task]:
+        if Task not in self._changed_kinds:
+            return [task for task in base if belongs(task)]
         known = {task.arn for task in base}
         current = [self.task(task.arn) for task in base]
         new = [put for put in self._puts.values() if isinstance(put, Task) and put.arn not in known and belongs(put)]
         return [task for task in current if task is not None and belongs(task)] + new
 
     def task_definitions_of(self, family: str) -> list[TaskDefinition]:
-        if not self._puts and not self._deletes:
+        if TaskDefinition not in self._changed_kinds:
             return self._state.task_definitions_of(family)
         known = {definition.arn: None for definition in self._state.task_definitions_of(family)}
         puts = (put for put in self._puts.values() if isinstance(put, TaskDefinition) and put.family == family)
@@ -181,9 +188,7 @@ class Draft(View):
         own = self._rosters.get(cluster)
         if own is not None:
             return own
-        if not self._puts and not self._deletes:
-            return self._state.roster(cluster)
-        if any(table == Instance.table for table, _ in (*self._puts, *self._deletes)):
+        if Instance in self._changed_kinds:
             own = Roster((i for i in self.records(Instance) if i.cluster == cluster), self.free)
         else:
             tasks = [put for put in self._puts.values() if isinstance(put, Task) and put.cluster == cluster]
@@ -202,6 +207,7 @@ class Draft(View):
         """Change a record; its revision in the view must still stand at the commit."""
         key = (record.table, record.key)
         self._expect(key)
+        self._changed_kinds.add(type(record))
         self._deletes.pop(key, None)
         if isinstance(record, Task):
             before = self._puts.get(key) or self._state.task(record.arn)
@@ -236,6 +242,7 @@ class Draft(View):
         self.expect(record)
         self._puts.pop((record.table, record.key), None)
         self._deletes[record.table, record.key] = None
+        self._changed_kinds.add(type(record))
         if isinstance(record, Instance):
             self._rosters.pop(record.cluster, None)
 
