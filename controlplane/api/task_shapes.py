@@ -107,15 +107,17 @@ def surroundings(view: View, task: Task) -> Surroundings:
     """As they are in this view."""
     cluster = view.cluster(task.cluster)
     assert cluster is not None, f"{task.arn} is in no cluster"
-    vpc = network.configuration_of(view, task)
     instance = view.instance(task.instance) if task.instance else None
-    if instance is None:
-        return Surroundings(cluster.arn, vpc=vpc)
-    return Surroundings(cluster.arn, *_place_of(instance), vpc)
+    place = _place_of(instance) if instance is not None else _NOWHERE
+    return Surroundings(cluster.arn, *place, network.configuration_of(view, task))
+
+
+_Place = tuple[str | None, str | None, str | None, float | None]
+_NOWHERE: _Place = (None, None, None, None)
 
 
 @following
-def _place_of(instance: Instance) -> tuple[str | None, str | None, str, float | None]:
+def _place_of(instance: Instance) -> _Place:
     connectivity = "CONNECTED" if instance.agent_connected else "DISCONNECTED"
     zone, architecture = instance.attribute(ZONE_ATTRIBUTE), instance.attribute(ARCHITECTURE_ATTRIBUTE)
     return zone, architecture, connectivity, instance.connected_at
@@ -129,6 +131,7 @@ def render(view: View, task: Task, *, with_tags: bool = True) -> TaskShape:
 def shape(task: Task, around: Surroundings, *, with_tags: bool) -> TaskShape:
     """A task in these surroundings."""
     body, provider = task.body, provider_of_task(task)
+    interfaces, agents = network.interfaces(task), _managed_agents(task)
     return TaskShape(
         task_arn=task.arn,
         cluster_arn=around.cluster,
@@ -137,7 +140,7 @@ def shape(task: Task, around: Surroundings, *, with_tags: bool) -> TaskShape:
         desired_status=task.desired_status,
         cpu=str(task.amounts.cpu),
         memory=str(task.amounts.memory_mib),
-        containers=[_container(task, container) for container in task.containers],
+        containers=[_container(task, container, interfaces, agents) for container in task.containers],
         group=task.group,
         version=task.version,
         health_status=health.of_task(task),
@@ -174,7 +177,9 @@ def _attributes(around: Surroundings) -> list[Members]:
     return [{"name": ARCHITECTURE_ATTRIBUTE, "value": around.architecture}] if around.architecture else []
 
 
-def _container(task: Task, container: Container) -> ContainerShape:
+def _container(
+    task: Task, container: Container, interfaces: list[Members], agents: list[Members] | None
+) -> ContainerShape:
     reservation = container.memory_reservation_mib
     return ContainerShape(
         container_arn=container.arn,
@@ -183,7 +188,7 @@ def _container(task: Task, container: Container) -> ContainerShape:
         image=container.image,
         last_status=container.last_status,
         network_bindings=container.network_bindings,
-        network_interfaces=network.interfaces(task),
+        network_interfaces=interfaces,
         health_status=container.health_status or HealthStatus.UNKNOWN,
         cpu=str(container.cpu),
         image_digest=container.image_digest,
@@ -191,7 +196,7 @@ def _container(task: Task, container: Container) -> ContainerShape:
         exit_code=container.exit_code,
         gpu_ids=container.gpu_ids or None,
         reason=container.reason,
-        managed_agents=_managed_agents(task),
+        managed_agents=agents,
         memory=None if container.memory_mib is None else str(container.memory_mib),
         memory_reservation=None if reservation is None else str(reservation),
     )

@@ -43,6 +43,7 @@ REFERENCE_ID_CHARACTERS_MAX = 1024
 
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/.-]*")
 """With dots, which names of EventBridge rules may have (`events-rule/NAME`)."""
+_WORDS = frozenset({"startedBy", "referenceId", "propagateTags", "tags"})
 _KEPT = ("networkConfiguration", "referenceId", "enableExecuteCommand")
 
 
@@ -193,6 +194,8 @@ def _runnable(draft: Draft, call: Call) -> TaskDefinition:
 
 
 def _check_words(call: Call) -> None:
+    if _WORDS.isdisjoint(call.body):
+        return
     most = STARTED_BY_CHARACTERS_MAX[call.operation]
     if not _STARTED_BY.fullmatch(call.text("startedBy")) or len(call.text("startedBy")) > most:
         raise InvalidParameterException(
@@ -216,7 +219,7 @@ def _amounts(call: Call, definition: TaskDefinition) -> Amounts:
 
 
 def _group(call: Call, definition: TaskDefinition) -> str:
-    return call.text("group") or f"family:{definition.family}"
+    return call.body.get("group") or f"family:{definition.family}"
 
 
 def _create(
@@ -228,25 +231,30 @@ def _create(
     instance: str | None,
     body: dict[str, Any],
 ) -> Task:
-    body = body | {member: call.body[member] for member in _KEPT if member in call.body}
+    asked, body = call.body, {**body}
+    for member in _KEPT:
+        if member in asked:
+            body[member] = asked[member]
     if instance is None:  # what is asked again once there is room
-        body["placementConstraints"] = list(constraints_of(call.body, definition))
-        body["placementStrategy"] = list(strategy_of(call.body))
-    body["tags"] = tagging.of_task(call.body, definition, cluster.name)
+        body["placementConstraints"] = list(constraints_of(asked, definition))
+        body["placementStrategy"] = list(strategy_of(asked))
+    body["tags"] = tagging.of_task(asked, definition, cluster.name)
     new = lifecycle.NewTask(
         cluster=cluster.name,
         group=_group(call, definition),
         instance=instance,
-        started_by=call.body.get("startedBy"),
-        client_token=call.body.get("clientToken"),
-        overrides=call.body.get("overrides", {}),
+        started_by=asked.get("startedBy"),
+        client_token=asked.get("clientToken"),
+        overrides=asked.get("overrides", {}),
         body=body,
     )
     return lifecycle.create(draft, definition, new, call.names)
 
 
 def _find(view: View, call: Call, cluster: Cluster, reference: str) -> Task | None:
-    task = view.task(task_arn(call, cluster, reference))
+    task = view.task(reference)  # most come by the ARN that they were given
+    if task is None or task.cluster != cluster.name:
+        task = view.task(task_arn(call, cluster, reference))
     return task if task is not None and task.cluster == cluster.name else None
 
 
