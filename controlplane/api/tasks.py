@@ -6,6 +6,7 @@ What does not fit is a failure in an answer with HTTP 200, never an error. Sourc
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -74,7 +75,7 @@ def run_task(draft: Draft, call: Call) -> Answer:
         cluster.name,
         strategy,
         request,
-        create=lambda instance, body: _create(draft, call, definition, cluster=cluster, instance=instance, body=body),
+        create=partial(_create, draft, call, definition, cluster=cluster),
         may_wait=may_wait,
         dice=call.names.dice,
     )
@@ -114,7 +115,7 @@ def start_task(draft: Draft, call: Call) -> Answer:
         arn = instance.arn if instance else reference
         reason = examine(draft, arn, _amounts(call, definition), required_of(definition)) if instance else "MISSING"
         if reason is None:
-            tasks.append(_create(draft, call, definition, cluster=cluster, instance=arn, body={}))
+            tasks.append(_create(draft, call, definition, arn, {}, cluster=cluster))
         else:
             failures.append({"arn": instance_arn(call, cluster, arn), "reason": reason})
     return {"tasks": [render(draft, task) for task in tasks], "failures": failures}
@@ -226,10 +227,10 @@ def _create(
     draft: Draft,
     call: Call,
     definition: TaskDefinition,
-    *,
-    cluster: Cluster,
     instance: str | None,
     body: dict[str, Any],
+    *,
+    cluster: Cluster,
 ) -> Task:
     asked, body = call.body, {**body}
     for member in _KEPT:
