@@ -69,13 +69,13 @@ def run_task(draft: Draft, call: Call) -> Answer:
         caution=caution_of(cluster.policy),
     )
     strategy = capacity.strategy_of(draft, call, cluster)
-    may_wait = capacity.any_waits(draft, cluster, strategy)
+    may_wait = bool(strategy) and capacity.any_waits(draft, cluster, strategy)
     launched = launch(
         draft,
         cluster.name,
         strategy,
         request,
-        create=partial(_create, draft, call, definition, cluster=cluster),
+        create=partial(_create, draft, call, definition, cluster=cluster.name, group=request.group),
         may_wait=may_wait,
         dice=call.names.dice,
     )
@@ -109,13 +109,14 @@ def start_task(draft: Draft, call: Call) -> Answer:
     if not 1 <= len(references) <= COUNT_MAX:
         raise InvalidParameterException(f"containerInstances should have 1 to {COUNT_MAX} elements.")
     definition = _runnable(draft, call)
+    group = _group(call, definition)
     tasks, failures = [], []
     for reference in references:
         instance = find_instance(draft, call, cluster, reference)
         arn = instance.arn if instance else reference
         reason = examine(draft, arn, _amounts(call, definition), required_of(definition)) if instance else "MISSING"
         if reason is None:
-            tasks.append(_create(draft, call, definition, arn, {}, cluster=cluster))
+            tasks.append(_create(draft, call, definition, arn, {}, cluster=cluster.name, group=group))
         else:
             failures.append({"arn": instance_arn(call, cluster, arn), "reason": reason})
     return {"tasks": [render(draft, task) for task in tasks], "failures": failures}
@@ -230,7 +231,8 @@ def _create(
     instance: str | None,
     body: dict[str, Any],
     *,
-    cluster: Cluster,
+    cluster: str,
+    group: str,
 ) -> Task:
     asked, body = call.body, {**body}
     for member in _KEPT:
@@ -239,10 +241,10 @@ def _create(
     if instance is None:  # what is asked again once there is room
         body["placementConstraints"] = list(constraints_of(asked, definition))
         body["placementStrategy"] = list(strategy_of(asked))
-    body["tags"] = tagging.of_task(asked, definition, cluster.name)
+    body["tags"] = tagging.of_task(asked, definition, cluster)
     new = lifecycle.NewTask(
-        cluster=cluster.name,
-        group=_group(call, definition),
+        cluster=cluster,
+        group=group,
         instance=instance,
         started_by=asked.get("startedBy"),
         client_token=asked.get("clientToken"),
