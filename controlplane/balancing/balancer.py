@@ -82,8 +82,9 @@ class Balancer:
             self._open = {task.arn: None for task in self._store.view().records(Task) if targets.is_open(task)}
             self._stirred.set()
             try:
-                async for commit in watch:
-                    self._note(commit.changed)
+                async for burst in watch.bursts():
+                    for commit in burst:
+                        self._note(commit.changed)
             finally:
                 watch.close()
 

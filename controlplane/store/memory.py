@@ -115,7 +115,7 @@ class MemoryStore:
     def _publish(self, plan: Plan) -> None:
         self._lines.extend(plan.story)
         self._newest_line += len(plan.story)
-        self._feed.publish(Commit(self._state.revision, plan.cause, plan.changed, plan.story, self._newest_line))
+        self._feed.publish([Commit(self._state.revision, plan.cause, plan.changed, plan.story, self._newest_line)])
 
     def _require_open(self) -> None:
         if not self._is_open:

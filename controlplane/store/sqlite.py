@@ -222,8 +222,7 @@ class SqliteStore:
             for one in accepted:
                 _settle(one, error)
         else:
-            for one in accepted:
-                self._show(one)
+            self._feed.publish([self._show(one) for one in accepted])
 
     def _check(self, waiting: list[_Waiting]) -> tuple[list[_Waiting], list[tuple[_Waiting, BaseException]]]:
         batch = Batch(self._state)
@@ -283,13 +282,13 @@ class SqliteStore:
                 database.execute("ROLLBACK")
             raise
 
-    def _show(self, one: _Waiting) -> None:
-        plan = one.plan
-        if plan.changed:
+    def _show(self, one: _Waiting) -> Commit:
+        plan, changed = one.plan, one.plan.changed
+        if changed:
             self._state.apply(plan, self._state.revision + 1)
         self._newest_line += len(plan.story)
-        self._feed.publish(Commit(self._state.revision, plan.cause, plan.changed, plan.story, self._newest_line))
         _settle(one, self._newest_line if one.is_tale else self._state.revision)
+        return Commit(self._state.revision, plan.cause, changed, plan.story, self._newest_line)
 
 
 def _settle(one: _Waiting, outcome: int | BaseException) -> None:
