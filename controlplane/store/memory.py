@@ -61,7 +61,7 @@ class MemoryStore:
         self._require_open()
         batch = Batch(self._state)
         batch.accept(plan)
-        if plan.changed:
+        if not plan.is_tale:
             events = self._emit(plan, self._state, batch)
             self._state.apply(plan, self._state.revision + 1)
             self._keep_events(events)
