@@ -1,7 +1,7 @@
 """The state: the tables at one revision, with their indexes and placement ledgers. Only a store changes it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from controlplane.core.index import Index
@@ -70,6 +70,11 @@ class State(View):
 
     def revision_of(self, key: Key) -> int:
         return self._revisions.get(key, 0)
+
+    @property
+    def revisions(self) -> Mapping[Key, int]:
+        """Of all records, by key."""
+        return self._revisions
 
     def load(self, records: Iterable[tuple[Record, int]], revision: int) -> None:
         """Fill an empty state with what a store has kept: records in the order of their making, with revisions."""
