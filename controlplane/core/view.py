@@ -144,12 +144,17 @@ class Draft(View):
 
     def records(self, kind: type[R]) -> Iterator[R]:
         for record in self._state.records(kind):
-            current = self.record(kind, record.key)
+            current = self._current(record) if kind in self._changed_kinds else record
             if current is not None:
                 yield current
         for (table, key), put in self._puts.items():
             if table == kind.table and self._state.record(kind, key) is None:
                 yield put
+
+    def _current(self, record: R) -> R | None:
+        """What has become here of a record of the view below."""
+        key = (record.table, record.key)
+        return None if key in self._deletes else self._puts.get(key, record)
 
     def tasks_of(self, service: str) -> list[Task]:
         return self._merged(self._state.tasks_of(service), lambda task: task.service == service)
@@ -165,7 +170,7 @@ class Draft(View):
         if Task not in self._changed_kinds:
             return [task for task in base if belongs(task)]
         known = {task.arn for task in base}
-        current = [self.task(task.arn) for task in base]
+        current = map(self._current, base)
         new = [put for put in self._puts.values() if isinstance(put, Task) and put.arn not in known and belongs(put)]
         return [task for task in current if task is not None and belongs(task)] + new
 
