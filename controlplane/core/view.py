@@ -190,11 +190,11 @@ class Draft(View):
         return self._state.free(instance) if room is None else room
 
     def roster(self, cluster: str) -> Roster:
+        if Task not in self._changed_kinds and Instance not in self._changed_kinds:
+            return self._state.roster(cluster)
         own = self._rosters.get(cluster)
         if own is not None:
             return own
-        if Task not in self._changed_kinds and Instance not in self._changed_kinds:
-            return self._state.roster(cluster)
         if Instance in self._changed_kinds:
             own = Roster((i for i in self.records(Instance) if i.cluster == cluster), self.free)
         else:
@@ -259,8 +259,8 @@ class Draft(View):
         self._expected.setdefault(key, self._state.revision_of(key))
 
     def tell(self, kind: Kind, subject: str, *, id: str = "", **data: Any) -> None:  # noqa: A002 - the story's word
-        """Add a line to the story, in the same commit."""
-        self._story.append(StoryLine(self.now, ACTOR, subject, kind, self.cause, msgspec.to_builtins(data), id))
+        """Add a line to the story, in the same commit. Nobody changes `data` any more; it is written as JSON."""
+        self._story.append(StoryLine(self.now, ACTOR, subject, kind, self.cause, data, id))
 
     def begin_hold(self, task: Task, instance: str, reason: str) -> Task:
         """Take room for `task` on the placement ledger. Returns the task as it now stands in the draft."""
