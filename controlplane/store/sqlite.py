@@ -32,6 +32,7 @@ from controlplane.store.port import (
     StoreBusy,
     StoreClosed,
     StoreForeign,
+    Waiter,
     Watch,
     as_kept,
     no_events,
@@ -63,7 +64,7 @@ class _Waiting(msgspec.Struct):
     plan: Plan
     events: list[Any]
     """What is kept of them, known once it is accepted."""
-    done: "asyncio.Future[int]"
+    done: Waiter[int]
     is_tale: bool = False
     """Story lines alone: the answer is the newest line, not a revision."""
 
@@ -126,7 +127,7 @@ class SqliteStore:
             self.offer(plan, done)
             return await done
 
-    def offer(self, plan: Plan, done: "asyncio.Future[int]") -> None:
+    def offer(self, plan: Plan, done: Waiter[int]) -> None:
         self._queue(_Waiting(plan, [], done))
         self._hurry()
 
