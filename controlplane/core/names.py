@@ -73,7 +73,7 @@ class Names(NamedTuple):
     def uuid(self) -> str:
         """A version 4 UUID: ids of service events, evaluations, requests."""
         number = self.dice.getrandbits(128) & _NEITHER_VERSION_NOR_VARIANT | _VERSION_4
-        return "-".join(_groups_of(f"{number:032x}"))
+        return "-".join(_groups_of(number.to_bytes(16).hex()))
 
     def _letters(self, count: int) -> str:
         return "".join(_BASE64URL[self.dice.randrange(64)] for _ in range(count))
@@ -83,4 +83,4 @@ class Names(NamedTuple):
         return 10**18 + self.dice.randrange(9 * 10**18)
 
     def _hex(self, digits: int) -> str:
-        return f"{self.dice.getrandbits(4 * digits):0{digits}x}"
+        return self.dice.getrandbits(4 * digits).to_bytes(digits // 2).hex()

@@ -31,22 +31,24 @@ def following(work_out: Callable[[R], V]) -> Callable[[R], V]:
 
     Readers do not change what they get: the next one gets the same.
     """
-    kept: dict[int, tuple[R, V]] = {}
-    """By the identity of a record, which stays its own as long as it is kept here; one for each key."""
-    identities: dict[str, int] = {}
+    kept: dict[int, V] = {}
+    """By the identity of a record, which no other gets as long as the record stands in `records`."""
+    records: dict[str, R] = {}
 
     def keep(record: R) -> V:
         value = work_out(record)
-        kept.pop(identities.pop(record.key, 0), None)
-        while len(identities) >= FOLLOWED_MAX:
-            del kept[identities.pop(next(iter(identities)))]
-        identities[record.key] = id(record)
-        kept[id(record)] = (record, value)
+        kept.pop(id(records.pop(record.key, None)), None)
+        while len(records) >= FOLLOWED_MAX:
+            del kept[id(records.pop(next(iter(records))))]
+        records[record.key] = record
+        kept[id(record)] = value
         return value
 
     @wraps(work_out)
     def followed(record: R) -> V:
-        known = kept.get(id(record))
-        return keep(record) if known is None else known[1]
+        try:
+            return kept[id(record)]
+        except KeyError:
+            return keep(record)
 
     return followed

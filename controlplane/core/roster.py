@@ -221,20 +221,21 @@ class Rosters:
             self._rosters[cluster] = Roster(members, self._room_of)
         return self._rosters[cluster]
 
-    def see(self, instances: Iterable[Instance], changes: Iterable[tuple[Task | None, Task]]) -> None:
-        """These are in the state now; `changes` are the tasks, before and after."""
-        for instance in instances:
-            roster = self._rosters.get(instance.cluster)
-            if roster is None:
-                continue
-            if instance.arn in roster.index_of:
-                roster.see_instance(instance, self._room_of(instance.arn))
-            else:
-                self.forget(instance.cluster)
-        for before, after in changes:
-            roster = self._rosters.get(after.cluster)
-            if roster is not None:
-                roster.see_task(before, after, self._room_of)
+    def see_instance(self, instance: Instance) -> None:
+        """An instance is now `instance`."""
+        roster = self._rosters.get(instance.cluster)
+        if roster is None:
+            return
+        if instance.arn in roster.index_of:
+            roster.see_instance(instance, self._room_of(instance.arn))
+        else:
+            self.forget(instance.cluster)
+
+    def see_task(self, before: Task | None, after: Task) -> None:
+        """A task was `before` and is now `after`."""
+        roster = self._rosters.get(after.cluster)
+        if roster is not None:
+            roster.see_task(before, after, self._room_of)
 
     def forget(self, cluster: str) -> None:
         """A cluster has other members; its roster is made anew when it is asked for."""

@@ -94,24 +94,17 @@ class State(View):
         self.revision = revision
 
     def apply(self, plan: Plan, revision: int) -> None:
-        """Make a plan true that a `Batch` has accepted. Ends of holds come before beginnings."""
+        """Make a plan true that a `Batch` has accepted."""
         assert revision > self.revision
-        instances: list[Instance] = []
-        changes: list[tuple[Task | None, Task]] = []
         for record in plan.puts:
-            if isinstance(record, Task):
-                before = self._tasks.get(record.arn)
-                changes.append((before, record))
-                if before is not None:
-                    self._end_hold(before, record, plan)
-            elif isinstance(record, Instance):
-                instances.append(record)
+            if isinstance(record, Instance):  # before the tasks that are placed on it
                 self._open_ledger(record)
         for record in plan.puts:
-            self._keep(record, revision)
             if isinstance(record, Task):
-                self._index(record)
-        self._rosters.see(instances, changes)
+                self._move(record, plan)
+            elif isinstance(record, Instance):
+                self._rosters.see_instance(record)
+            self._keep(record, revision)
         for table, key in plan.deletes:
             self._forget(table, key)
         self.revision = revision
@@ -131,10 +124,14 @@ class State(View):
         for hold in old or ():
             self._ledgers[instance.arn].begin(hold)
 
-    def _end_hold(self, before: Task, task: Task, plan: Plan) -> None:
-        if before.hold is not None and before.instance and task.hold is None:
+    def _move(self, task: Task, plan: Plan) -> None:
+        """The order of moves is free: each that ends counts anew what others have of the same."""
+        before = self._tasks.get(task.arn)
+        if before is not None and before.hold is not None and before.instance and task.hold is None:
             self._ledgers[before.instance].end(task.arn, plan.ended[task.arn])
             self._moves[before.instance] += 1
+        self._index(task)
+        self._rosters.see_task(before, task)
 
     def _index(self, task: Task) -> None:
         self._by_group.add((task.cluster, task.group), task.arn)

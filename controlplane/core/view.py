@@ -188,6 +188,8 @@ class Draft(View):
         own = self._rosters.get(cluster)
         if own is not None:
             return own
+        if Task not in self._changed_kinds and Instance not in self._changed_kinds:
+            return self._state.roster(cluster)
         if Instance in self._changed_kinds:
             own = Roster((i for i in self.records(Instance) if i.cluster == cluster), self.free)
         else:
@@ -206,7 +208,7 @@ class Draft(View):
     def put(self, record: Record) -> None:
         """Change a record; its revision in the view must still stand at the commit."""
         key = (record.table, record.key)
-        self._expect(key)
+        self._expected.setdefault(key, self._state.revision_of(key))
         self._changed_kinds.add(type(record))
         self._deletes.pop(key, None)
         if isinstance(record, Task):
@@ -248,11 +250,8 @@ class Draft(View):
 
     def expect(self, record: Record) -> None:
         """The decision leans on this record: it must be unchanged at the commit."""
-        self._expect((record.table, record.key))
-
-    def _expect(self, key: Key) -> None:
-        if key not in self._expected:
-            self._expected[key] = self._state.revision_of(key)
+        key = (record.table, record.key)
+        self._expected.setdefault(key, self._state.revision_of(key))
 
     def tell(self, kind: Kind, subject: str, *, id: str = "", **data: Any) -> None:  # noqa: A002 - the story's word
         """Add a line to the story, in the same commit."""
