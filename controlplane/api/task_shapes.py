@@ -213,7 +213,10 @@ def _managed_agents(task: Task) -> list[Members] | None:
 
 def _overrides(task: Task) -> Members:
     """The task's overrides; every container is named, as AWS does."""
-    given = task.body.get("overrides", {})
-    own = {override.get("name"): override for override in given.get("containerOverrides", ())} if given else {}
-    named = [own.get(container.name) or {"name": container.name} for container in task.containers]
+    named = [{"name": container.name} for container in task.containers]
+    given = task.body.get("overrides")
+    if not given:
+        return {"inferenceAcceleratorOverrides": [], "containerOverrides": named}
+    own = {override.get("name"): override for override in given.get("containerOverrides", ())}
+    named = [own.get(each["name"], each) for each in named]
     return {"inferenceAcceleratorOverrides": [], **given, "containerOverrides": named}

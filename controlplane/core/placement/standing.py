@@ -131,7 +131,7 @@ class Standing:
         counts = roster.known_counts(self._group)
         if counts is None or roster.instance_tick > self._tick:
             return False
-        for index in roster.moved_since(self._tick):
+        for index in set(roster.moved_since(self._tick)):
             count = counts.item(index)
             if self._order.spreads:
                 self._count(index, count)
