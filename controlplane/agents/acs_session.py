@@ -46,6 +46,7 @@ CLOSE_SECONDS_MAX = 1
 FRAME_BYTES_MAX = 1024 * 1024
 
 _log = structlog.get_logger(__name__)
+_ack_decoder = msgspec.json.Decoder(acs_shapes.AckRequest)
 
 Matter = tuple[str, DesiredStatus, bool]
 """A task's ARN, what is wanted of it, and whether by force: what is told, and acknowledged, once."""
@@ -173,7 +174,7 @@ class Session:
     async def _take(self, frame: envelope.Frame) -> None:
         """Other types (acks of heartbeats, refusals of updates) are word that somebody is there."""
         if frame.type == "AckRequest":
-            await self._take_ack(msgspec.json.decode(frame.message, type=acs_shapes.AckRequest))
+            await self._take_ack(_ack_decoder.decode(frame.message))
         elif frame.type == "IAMRoleCredentialsAckRequest":
             self._roles.come(msgspec.json.decode(frame.message, type=acs_session_shapes.IAMRoleCredentialsAckRequest))
         elif frame.type == "TaskStopVerificationMessage":
@@ -189,12 +190,10 @@ class Session:
             note = partial(self._policy.note, arn=self._instance)
             await self._shared.committer.commit(note, cause=ack.message_id)
         told = self._messages.get(ack.message_id)
-        for matter in told.matters if told is not None else ():
-            if matter[1] is DesiredStatus.STOPPED:
-                await self._note_stop_told(matter[0], ack.message_id)
-            if self._on_its_way.get(matter) == ack.message_id:
-                self._acknowledged.add(matter)
-        self._take_back(ack.message_id)
+        for arn, desired, _ in told.matters if told is not None else ():
+            if desired is DesiredStatus.STOPPED:
+                await self._note_stop_told(arn, ack.message_id)
+        self._acknowledged.update(self._take_back(ack.message_id))
 
     async def _note_stop_told(self, arn: str, message_id: str) -> None:
         def decide(draft: Draft) -> None:
@@ -230,12 +229,13 @@ class Session:
         for matter in self._on_its_way.keys() - matters:
             del self._on_its_way[matter]
 
-    def _take_back(self, message_id: str) -> None:
-        """It is on its way no more."""
+    def _take_back(self, message_id: str) -> list[Matter]:
+        """It is on its way no more. Returns what of it no other message is about by now."""
         told = self._messages.pop(message_id, None)
-        for matter in told.matters if told is not None else ():
-            if self._on_its_way.get(matter) == message_id:
-                del self._on_its_way[matter]
+        own = [m for m in told.matters if self._on_its_way.get(m) == message_id] if told is not None else []
+        for matter in own:
+            del self._on_its_way[matter]
+        return own
 
     async def _send_manifest(self) -> None:
         shared, message_id = self._shared, self._shared.account.names.uuid()

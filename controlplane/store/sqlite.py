@@ -10,7 +10,7 @@ import fcntl
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate, islice
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -206,12 +206,15 @@ class SqliteStore:
                 await self._make_true(accepted)
             # Not sooner: whoever decides anew at once must find the view that he was refused for.
             for one, refusal in refused:
-                _settle(one, refusal)
+                _refuse(one, refusal)
 
     def _next_batch(self) -> list[_Waiting]:
-        plans = [one.plan for one in self._waiting[:BATCH_PLANS_MAX]]
-        so_far = accumulate(len(plan.puts) for plan in plans)
-        count = 1 + sum(records < BATCH_RECORDS_MAX for records in islice(so_far, len(plans) - 1))
+        count = records = 0
+        for one in islice(self._waiting, BATCH_PLANS_MAX):
+            count += 1
+            records += len(one.plan.puts)
+            if records >= BATCH_RECORDS_MAX:
+                break
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
         return batch
 
@@ -220,10 +223,9 @@ class SqliteStore:
             await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, accepted)
         except Exception as error:  # noqa: BLE001 - a full disk, a broken file: whoever waits is told
             for one in accepted:
-                _settle(one, error)
+                _refuse(one, error)
         else:
-            for one in accepted:
-                self._show(one)
+            self._feed.publish([self._show(one) for one in accepted])
 
     def _check(self, waiting: list[_Waiting]) -> tuple[list[_Waiting], list[tuple[_Waiting, BaseException]]]:
         batch = Batch(self._state)
@@ -232,7 +234,7 @@ class SqliteStore:
         for one in waiting:
             try:
                 batch.accept(one.plan)
-                one.events = self._emit(one.plan, self._state, batch) if one.plan.changed else []
+                one.events = [] if one.plan.is_tale else self._emit(one.plan, self._state, batch)
             except Conflict as refusal:
                 refused.append((one, refusal))
             except Exception as mistake:  # noqa: BLE001 - one of ours: an error to its caller, to nobody else
@@ -257,7 +259,7 @@ class SqliteStore:
         events: list[tuple[int, Any]] = []
         for one in accepted:
             plan = one.plan
-            revision += 1 if plan.changed else 0
+            revision += not plan.is_tale
             puts += [(record, revision) for record in plan.puts]
             deletes += plan.deletes
             lines += enumerate(plan.story, start=newest + 1)
@@ -283,22 +285,19 @@ class SqliteStore:
                 database.execute("ROLLBACK")
             raise
 
-    def _show(self, one: _Waiting) -> None:
-        plan = one.plan
-        if plan.changed:
+    def _show(self, one: _Waiting) -> Commit:
+        plan, changed = one.plan, one.plan.changed
+        if changed:
             self._state.apply(plan, self._state.revision + 1)
         self._newest_line += len(plan.story)
-        self._feed.publish(Commit(self._state.revision, plan.cause, plan.changed, plan.story, self._newest_line))
-        _settle(one, self._newest_line if one.is_tale else self._state.revision)
+        if not one.done.done():  # else the caller has gone
+            one.done.set_result(self._newest_line if one.is_tale else self._state.revision)
+        return Commit(self._state.revision, plan.cause, changed, plan.story, self._newest_line)
 
 
-def _settle(one: _Waiting, outcome: int | BaseException) -> None:
-    if one.done.done():  # the caller has gone
-        return
-    if isinstance(outcome, BaseException):
-        one.done.set_exception(outcome)
-    else:
-        one.done.set_result(outcome)
+def _refuse(one: _Waiting, why: BaseException) -> None:
+    if not one.done.done():
+        one.done.set_exception(why)
 
 
 def _require_ours(path: Path) -> None:
