@@ -186,10 +186,11 @@ class Standing:
         cells = self._first_cells()
         if len(cells) == 1:
             tie = self._tie(cells[0])
+            places = tie.places
             if self._order.is_random:
-                place = tie.places.item(dice.randrange(len(tie)))
+                place = places.item(dice.randrange(len(places)))
             else:
-                place = tie.places.item(0) if len(tie) == 1 else tie.first(draw)[1]
+                place = places.item(0) if len(places) == 1 else tie.first(draw)[1]
             return self._members.item(place)
         ties = [self._tie(cell) for cell in cells]
         if not ties:
