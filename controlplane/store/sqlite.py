@@ -10,15 +10,14 @@ import fcntl
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import msgspec
 
 from controlplane.core.batch import Batch
-from controlplane.core.plan import Conflict, Key, Plan
-from controlplane.core.record import Record
+from controlplane.core.plan import Conflict, Plan
 from controlplane.core.state import State
 from controlplane.store.feed import Feed
 from controlplane.store.port import (
@@ -252,24 +251,20 @@ class SqliteStore:
 
     def _transact(self, accepted: list[_Waiting]) -> None:
         """In the writer's thread. The state does not move meanwhile, and records are frozen."""
-        revision, newest = self._state.revision, self._newest_line
-        puts: list[tuple[Record, int]] = []
-        deletes: list[Key] = []
-        lines: list[tuple[int, StoryLine]] = []
+        revision = self._state.revision
+        plans: list[tuple[Plan, int]] = []
         events: list[tuple[int, Any]] = []
         for one in accepted:
-            plan = one.plan
-            revision += not plan.is_tale
-            puts += [(record, revision) for record in plan.puts]
-            deletes += plan.deletes
-            lines += enumerate(plan.story, start=newest + 1)
-            newest += len(plan.story)
+            revision += not one.plan.is_tale
+            plans.append((one.plan, revision))
             events += [(revision, event) for event in one.events]
+        story = chain.from_iterable(plan.story for plan, _ in plans)
+        lines = list(enumerate(story, start=self._newest_line + 1))
         with self._transaction() as database:
-            # No two plans of a batch change one record, so their order among each other is free.
-            self._rows.write(puts, deletes)
+            self._rows.write(plans)
             self._story.add(lines)
             self._events.add(events)
+            newest = self._newest_line + len(lines)
             database.execute("UPDATE newest SET revision = ?, line = ?", (revision, newest))
         self._rows.written()
 
