@@ -170,6 +170,8 @@ _START = b"POST / HTTP/1.1\r\n"
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _NOT_PLAIN = frozenset({"", "content-encoding", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
 """Headers that ask something of the transport; "" stands for what is no name of one."""
+_PRINTABLE = bytes(range(ord(" "), ord("~") + 1))
+_LENGTH_DIGITS_MAX = len(str(READ_BYTES_MAX))
 
 
 def plain(received: bytes, scheme: str) -> tuple[Request, int] | None:
@@ -177,7 +179,8 @@ def plain(received: bytes, scheme: str) -> tuple[Request, int] | None:
     ends = received.find(b"\r\n\r\n", 0, HEAD_BYTES_MAX)
     if ends < 0 or not received.startswith(_START):
         return None
-    lines = received[len(_START) : ends].decode("latin-1").split("\r\n")
+    head = received[len(_START) : ends]
+    lines = head.decode("latin-1").split("\r\n")
     headers = {}
     for line in lines:
         name, colon, value = line.partition(":")
@@ -188,10 +191,9 @@ def plain(received: bytes, scheme: str) -> tuple[Request, int] | None:
         and "host" in headers
         and _NOT_PLAIN.isdisjoint(headers)
         and headers.get("connection", "keep-alive").lower() == "keep-alive"
-        and (text := "".join(lines)).isascii()
-        and text.isprintable()
+        and len(head.translate(None, _PRINTABLE)) == len("\r\n") * (len(lines) - 1)  # of all else, line ends alone
         and length.isdecimal()
-        and len(length) < len(str(READ_BYTES_MAX)) + 1
+        and len(length) <= _LENGTH_DIGITS_MAX
     ):
         return None
     begins = ends + len(b"\r\n\r\n")

@@ -75,19 +75,20 @@ def _claimed(headers: Headers) -> tuple[sigv4.Signer, str]:
     if not authorization:
         raise _refused("MissingAuthenticationTokenException", "Missing Authentication Token")
     claimed = sigv4.read(authorization)
-    if claimed is None or claimed[0].service not in SERVICES:
-        raise _refused(
-            "IncompleteSignatureException",
-            f"The Authorization header is no {sigv4.ALGORITHM} signature for one of {', '.join(sorted(SERVICES))}.",
-        )
-    if "host" not in claimed[0].headers or not _covers(claimed[0], tuple(headers)):
-        raise _refused("IncompleteSignatureException", "The Host header and every X-Amz- header have to be signed.")
+    fault = _fault_of(claimed[0] if claimed else None, tuple(headers))
+    if fault or claimed is None:
+        raise _refused("IncompleteSignatureException", fault)
     return claimed
 
 
 @lru_cache(sigv4.SIGNERS_KEPT)
-def _covers(signer: sigv4.Signer, names: tuple[str, ...]) -> bool:
-    return all(name in signer.headers for name in names if name.startswith("x-amz-"))
+def _fault_of(signer: sigv4.Signer | None, names: tuple[str, ...]) -> str:
+    """Why this signer's signature of a request with headers of these names is none for us; "" where it may be."""
+    if signer is None or signer.service not in SERVICES:
+        return f"The Authorization header is no {sigv4.ALGORITHM} signature for one of {', '.join(sorted(SERVICES))}."
+    if not {"host", *(name for name in names if name.startswith("x-amz-"))}.issubset(signer.headers):
+        return "The Host header and every X-Amz- header have to be signed."
+    return ""
 
 
 def _secret_of(keys: KeyRing, key_id: str, token: str) -> tuple[str, Claims | None]:
@@ -104,22 +105,26 @@ def _secret_of(keys: KeyRing, key_id: str, token: str) -> tuple[str, Claims | No
 
 def _fresh_timestamp(text: str, day: str, now: float) -> str:
     at = _epoch_seconds(text)
+    if at is not None and text.startswith(day) and abs(at - now) <= CLOCK_SKEW_SECONDS_MAX:
+        return text
+    raise _untimely(at, text, day, now)
+
+
+def _untimely(at: float | None, text: str, day: str, now: float) -> AwsError:
     if at is None:
-        raise _refused("IncompleteSignatureException", "X-Amz-Date is missing or no timestamp.")
+        return _refused("IncompleteSignatureException", "X-Amz-Date is missing or no timestamp.")
     if day != text[:8]:
-        raise _refused(
+        return _refused(
             "InvalidSignatureException",
             f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
             f"'{day}' != '{text[:8]}', from '{text}'.",
         )
     minutes = CLOCK_SKEW_SECONDS_MAX // 60
-    if at < now - CLOCK_SKEW_SECONDS_MAX:
+    if at < now:
         earliest = f"{_stamp(now - CLOCK_SKEW_SECONDS_MAX)} ({_stamp(now)} - {minutes} min.)"
-        raise _refused("InvalidSignatureException", f"Signature expired: {text} is now earlier than {earliest}")
-    if at > now + CLOCK_SKEW_SECONDS_MAX:
-        latest = f"{_stamp(now + CLOCK_SKEW_SECONDS_MAX)} ({_stamp(now)} + {minutes} min.)"
-        raise _refused("InvalidSignatureException", f"Signature not yet current: {text} is still later than {latest}")
-    return text
+        return _refused("InvalidSignatureException", f"Signature expired: {text} is now earlier than {earliest}")
+    latest = f"{_stamp(now + CLOCK_SKEW_SECONDS_MAX)} ({_stamp(now)} + {minutes} min.)"
+    return _refused("InvalidSignatureException", f"Signature not yet current: {text} is still later than {latest}")
 
 
 @lru_cache(64)

@@ -104,6 +104,8 @@ def _unrunnable(definition: TaskDefinition) -> str | None:
 
 
 def _unserved(shape: Mapping[str, Any], table: Mapping[str, Unserved], where: str) -> str | None:
+    if table.keys().isdisjoint(shape):
+        return None
     for member, is_unserved in table.items():
         if member in shape and is_unserved(shape[member]):
             shown = f" ({shape[member]})" if isinstance(shape[member], str) else ""

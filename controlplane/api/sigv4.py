@@ -8,7 +8,7 @@ import hmac
 import re
 from functools import lru_cache
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote
 
 from botocore.utils import normalize_url_path
@@ -19,7 +19,7 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 SIGNERS_KEPT = 256
 """Of a key, a day, a region and a service: what a client says and signs with all day long is worked out once."""
 _SIGNER = re.compile(
-    ALGORITHM + r"\s+Credential=(?P<key>[^/]+)/(?P<day>\d{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request"
+    ALGORITHM + r"\s+Credential=(?P<key>[^/]+)/(?P<scope>(?P<day>\d{8})/[^/]+/(?P<service>[^/]+)/aws4_request)"
     r"\s*,\s*SignedHeaders=(?P<headers>[^,\s]+)"
 )
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
@@ -31,8 +31,9 @@ class Signer(NamedTuple):
     key_id: str
     day: str
     """YYYYMMDD."""
-    region: str
     service: str
+    scope: str
+    """DAY/REGION/SERVICE/aws4_request."""
     headers: tuple[str, ...]
     """Lower case, sorted."""
 
@@ -40,17 +41,17 @@ class Signer(NamedTuple):
 def read(authorization: str) -> tuple[Signer, str] | None:
     """Signer and signature of the header; None where it is no signature of this kind."""
     before, _, signed = authorization.rpartition("Signature=")
-    signer = _signer(before.rstrip(" ,"))
-    return (signer, signed.rstrip()) if signer is not None and _SIGNATURE.fullmatch(signed.rstrip()) else None
+    signer, signature = _signer(before), signed.rstrip()
+    return (signer, signature) if signer is not None and _SIGNATURE.fullmatch(signature) else None
 
 
 @lru_cache(SIGNERS_KEPT)
 def _signer(text: str) -> Signer | None:
-    found = _SIGNER.fullmatch(text)
+    found = _SIGNER.fullmatch(text.rstrip(" ,"))
     if found is None:
         return None
     covered = tuple(sorted(found["headers"].lower().split(";")))
-    return Signer(found["key"], found["day"], found["region"], found["service"], covered)
+    return Signer(found["key"], found["day"], found["service"], found["scope"], covered)
 
 
 def signature(
@@ -65,23 +66,18 @@ def signature(
 ) -> str:
     """The signature that this request must carry. `raw_path` is path and query as they came over the wire."""
     path, _, query = raw_path.partition("?")
+    path = path if path == "/" else quote(normalize_url_path(path), safe="/~")
     covered = [name for name in signer.headers if name in headers]
-    canonical = "\n".join(
-        (
-            method,
-            "/" if path == "/" else quote(normalize_url_path(path), safe="/~"),
-            _canonical_query(query) if query else "",
-            *[f"{name}:{' '.join(headers[name].split())}" for name in covered],
-            "",
-            ";".join(covered),
-            body_sha256,
-        )
-    )
-    scope = f"{signer.day}/{signer.region}/{signer.service}/aws4_request"
-    text = f"{ALGORITHM}\n{timestamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
-    signing = _keyed(secret, signer.day, signer.region, signer.service).copy()
-    signing.update(text.encode())
-    return signing.hexdigest()
+    lines = "\n".join([f"{name}:{' '.join(headers[name].split())}" for name in covered])
+    query = _canonical_query(query) if query else ""
+    canonical = f"{method}\n{path}\n{query}\n{lines}\n\n{';'.join(covered)}\n{body_sha256}"
+    digest = sha256(canonical.encode()).hexdigest()
+    inside, outside = _keyed(secret, signer.scope)
+    inside, outside = inside.copy(), outside.copy()
+    inside.update(f"{ALGORITHM}\n{timestamp}\n{signer.scope}\n{digest}".encode())
+    outside.update(inside.digest())
+    signed: str = outside.hexdigest()
+    return signed
 
 
 def _canonical_query(query: str) -> str:
@@ -91,9 +87,17 @@ def _canonical_query(query: str) -> str:
 
 
 @lru_cache(SIGNERS_KEPT)
-def _keyed(secret: str, *scope: str) -> hmac.HMAC:
-    """An HMAC with the signing key: only copies of it are fed."""
+def _keyed(secret: str, scope: str) -> tuple[Any, Any]:
+    """The two hashes of an HMAC (RFC 2104) that have taken in the signing key: only copies of them are fed.
+
+    `hmac` would make of each call two objects of Python around them.
+    """
     key = f"AWS4{secret}".encode()
-    for part in (*scope, "aws4_request"):
+    for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
-    return hmac.new(key, digestmod="sha256")
+    block = key.ljust(_BLOCK_BYTES, b"\0")
+    return sha256(block.translate(_INSIDE)), sha256(block.translate(_OUTSIDE))
+
+
+_BLOCK_BYTES = sha256().block_size
+_INSIDE, _OUTSIDE = bytes(byte ^ 0x36 for byte in range(256)), bytes(byte ^ 0x5C for byte in range(256))

@@ -154,8 +154,8 @@ def find(view: View, call: Call, reference: str) -> TaskDefinition | None:
     """
     family, colon, number = _named(call, reference).partition(":")
     if not colon:
-        active = [known for known in view.task_definitions_of(family) if known.status == "ACTIVE"]
-        return max(active, key=lambda known: known.revision, default=None)
+        revisions = reversed(view.task_definitions_of(family))
+        return next((known for known in revisions if known.status == "ACTIVE"), None)
     revision = whole(number)
     if revision is None:
         raise InvalidParameterException(f"Invalid revision number. Number: {number[:100]}")

@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import cast
+from typing import Any
 
 from controlplane.core.index import Index
 from controlplane.core.model import Instance, Task, TaskDefinition
 from controlplane.core.plan import Key, Plan
 from controlplane.core.record import HOLD_MOVES, Record
 from controlplane.core.roster import Roster, Rosters
-from controlplane.core.tables import RECORDS
+from controlplane.core.tables import BY_TABLE, RECORDS
 from controlplane.core.view import R, View
 from wire.holds import Ledger
 from wire.resources import Room
@@ -20,7 +20,8 @@ class State(View):
 
     def __init__(self) -> None:
         self.revision = 0
-        self._tables: dict[str, dict[str, Record]] = {kind.table: {} for kind in RECORDS}
+        self._tables: dict[type[Record], dict[str, Any]] = {kind: {} for kind in RECORDS}
+        self._tasks: dict[str, Task] = self._tables[Task]
         self._revisions: dict[Key, int] = {}
         self._by_service, self._by_instance, self._by_group = Index(), Index(), Index()
         self._by_family = Index()
@@ -29,27 +30,30 @@ class State(View):
         self._moves: Counter[str] = Counter()
 
     def record(self, kind: type[R], key: str) -> R | None:
-        return cast("R | None", self._tables[kind.table].get(key))
+        found: R | None = self._tables[kind].get(key)
+        return found
+
+    def task(self, arn: str) -> Task | None:
+        return self._tasks.get(arn)
 
     def records(self, kind: type[R]) -> Iterator[R]:
-        return cast("Iterator[R]", iter(self._tables[kind.table].values()))
+        return iter(self._tables[kind].values())
 
     def tasks_of(self, service: str) -> list[Task]:
-        return self._tasks(self._by_service.under(service))
+        return self._listed(self._by_service.under(service))
 
     def tasks_on(self, instance: str) -> list[Task]:
-        return self._tasks(self._by_instance.under(instance))
+        return self._listed(self._by_instance.under(instance))
 
     def tasks_in(self, cluster: str, group: str) -> list[Task]:
-        return self._tasks(self._by_group.under((cluster, group)))
+        return self._listed(self._by_group.under((cluster, group)))
 
     def task_definitions_of(self, family: str) -> list[TaskDefinition]:
-        table = cast("dict[str, TaskDefinition]", self._tables[TaskDefinition.table])
+        table = self._tables[TaskDefinition]
         return [table[arn] for arn in self._by_family.under(family)]
 
-    def _tasks(self, arns: Iterable[str]) -> list[Task]:
-        table = cast("dict[str, Task]", self._tables[Task.table])
-        return [table[arn] for arn in arns]
+    def _listed(self, arns: Iterable[str]) -> list[Task]:
+        return [self._tasks[arn] for arn in arns]
 
     def free(self, instance: str) -> Room:
         return self._ledgers[instance].free
@@ -92,25 +96,30 @@ class State(View):
     def apply(self, plan: Plan, revision: int) -> None:
         """Make a plan true that a `Batch` has accepted. Ends of holds come before beginnings."""
         assert revision > self.revision
-        changes = [(self.task(record.arn), record) for record in plan.puts if isinstance(record, Task)]
-        for record in plan.puts:
-            if isinstance(record, Instance):
-                self._open_ledger(record)
+        instances: list[Instance] = []
+        changes: list[tuple[Task | None, Task]] = []
         for record in plan.puts:
             if isinstance(record, Task):
-                self._end_hold(record, plan)
+                before = self._tasks.get(record.arn)
+                changes.append((before, record))
+                if before is not None:
+                    self._end_hold(before, record, plan)
+            elif isinstance(record, Instance):
+                instances.append(record)
+                self._open_ledger(record)
         for record in plan.puts:
             self._keep(record, revision)
             if isinstance(record, Task):
                 self._index(record)
-        self._rosters.see(plan.puts, changes)
+        self._rosters.see(instances, changes)
         for table, key in plan.deletes:
             self._forget(table, key)
         self.revision = revision
 
     def _keep(self, record: Record, revision: int) -> None:
-        self._tables[record.table][record.key] = record
-        self._revisions[record.table, record.key] = revision
+        key = record.key
+        self._tables[type(record)][key] = record
+        self._revisions[record.table, key] = revision
         if isinstance(record, TaskDefinition):
             self._by_family.add(record.family, record.arn)
 
@@ -122,9 +131,8 @@ class State(View):
         for hold in old or ():
             self._ledgers[instance.arn].begin(hold)
 
-    def _end_hold(self, task: Task, plan: Plan) -> None:
-        before = self.task(task.arn)
-        if before is not None and before.hold is not None and before.instance and task.hold is None:
+    def _end_hold(self, before: Task, task: Task, plan: Plan) -> None:
+        if before.hold is not None and before.instance and task.hold is None:
             self._ledgers[before.instance].end(task.arn, plan.ended[task.arn])
             self._moves[before.instance] += 1
 
@@ -138,14 +146,15 @@ class State(View):
         if task.hold is None:
             return
         ledger = self._ledgers[task.instance]
-        if task.arn not in ledger:
+        known = ledger.get(task.arn)
+        if known is None:
             ledger.begin(task.hold)
             self._moves[task.instance] += 1
-        elif ledger.get(task.arn) != task.hold:
+        elif known != task.hold:
             ledger.limit(task.arn, task.hold.until)
 
     def _forget(self, table: str, key: str) -> None:
-        record = self._tables[table].pop(key, None)
+        record = self._tables[BY_TABLE[table]].pop(key, None)
         self._revisions.pop((table, key), None)
         if isinstance(record, Task):
             assert record.hold is None, f"{key} is dropped and still holds room"

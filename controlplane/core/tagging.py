@@ -5,6 +5,7 @@ Source: API reference, `propagateTags` and `enableECSManagedTags` of RunTask and
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from controlplane.core.model import Service, TaskDefinition
@@ -14,7 +15,7 @@ Tag = Mapping[str, str]
 
 def merged(*layers: Iterable[Tag]) -> list[dict[str, str]]:
     """Tags laid over each other, the later ones on top."""
-    return [dict(tag) for tag in {tag["key"]: tag for layer in layers for tag in layer}.values()]
+    return list({tag["key"]: dict(tag) for tag in chain(*layers)}.values())
 
 
 def of_task(request: Mapping[str, Any], definition: TaskDefinition, cluster: str) -> list[dict[str, str]]:

@@ -155,7 +155,7 @@ def rendered(kept: Kept) -> Shape:
 
 def task_detail(task: Task, around: Surroundings, updated_at: float) -> Shape:
     """`detail` of a task state change."""
-    detail = task_shapes.shape(task, around, with_tags=False)
+    detail: Shape = msgspec.to_builtins(task_shapes.shape(task, around, with_tags=False))
     for member in _NOT_IN_TASK_EVENTS:
         detail.pop(member, None)
     for member in _TIMES_OF_TASKS:
