@@ -224,7 +224,7 @@ class SqliteStore:
             for one in accepted:
                 _refuse(one, error)
         else:
-            self._feed.publish([self._show(one) for one in accepted])
+            self._show(accepted)
 
     def _check(self, waiting: list[_Waiting]) -> tuple[list[_Waiting], list[tuple[_Waiting, BaseException]]]:
         batch = Batch(self._state)
@@ -280,14 +280,18 @@ class SqliteStore:
                 database.execute("ROLLBACK")
             raise
 
-    def _show(self, one: _Waiting) -> Commit:
-        plan, changed = one.plan, one.plan.changed
-        if changed:
-            self._state.apply(plan, self._state.revision + 1)
-        self._newest_line += len(plan.story)
-        if not one.done.done():  # else the caller has gone
-            one.done.set_result(self._newest_line if one.is_tale else self._state.revision)
-        return Commit(self._state.revision, plan.cause, changed, plan.story, self._newest_line)
+    def _show(self, accepted: list[_Waiting]) -> None:
+        """They are durable: let them be seen, then tell those who wait and those who watch."""
+        state, commits = self._state, []
+        for one in accepted:
+            plan, changed = one.plan, one.plan.changed
+            if changed:
+                state.apply(plan, state.revision + 1)
+            self._newest_line += len(plan.story)
+            if not one.done.done():  # else the caller has gone
+                one.done.set_result(self._newest_line if one.is_tale else state.revision)
+            commits.append(Commit(state.revision, plan.cause, changed, plan.story, self._newest_line))
+        self._feed.publish(commits)
 
 
 def _refuse(one: _Waiting, why: BaseException) -> None:
