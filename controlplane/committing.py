@@ -5,6 +5,7 @@ Each keeps a plan of its own: one that is refused, or meets another, takes nothi
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ import msgspec
 
 from controlplane.core.plan import Conflict, Plan
 from controlplane.core.view import Draft
-from controlplane.store.port import Store
+from controlplane.store.port import Store, Waiter
 from wire.errors import ServerException
 
 T = TypeVar("T")
@@ -23,14 +24,40 @@ MATTERS_MAX = 10_000
 """Matters at once; who comes then waits for a place."""
 
 
+def as_it_is(plan: Plan, _: Any) -> Plan:
+    """The plan that was decided, and nothing besides."""
+    return plan
+
+
 class _Matter(msgspec.Struct):
+    """Something to decide. It is what the store tells the outcome of its plan."""
+
+    committer: "Committer"
     decide: Callable[[Draft], Any]
     finish: Callable[[Plan, Any], Plan]
     cause: str
-    done: "asyncio.Future[int]"
-    """The revision once its plan is durable, or why it is not."""
+    waiter: Waiter[Any]
     result: Any = None
-    refusal: BaseException | None = None
+    attempts: int = 0
+    is_over: bool = False
+
+    def done(self) -> bool:
+        """Not because whoever asked has gone: its place is to be given back all the same."""
+        return self.is_over
+
+    def set_result(self, _: int) -> None:
+        self.committer.end(self)
+        if not self.waiter.done():
+            self.waiter.set_result(self.result)
+
+    def set_exception(self, error: BaseException) -> None:
+        if isinstance(error, Conflict):
+            if self.committer.tries_again(self, error):
+                return
+            error = ServerException(f"Other changes came first {ATTEMPTS_MAX} times in a row. Try again.")
+        self.committer.end(self)
+        if not self.waiter.done():
+            self.waiter.set_exception(error)
 
 
 class Committer:
@@ -42,16 +69,18 @@ class Committer:
         self._store = store
         self._clock = clock
         self._on_conflict = on_conflict
-        self._contested = asyncio.Lock()
-        self._places = asyncio.Semaphore(MATTERS_MAX)
         self._asked: list[_Matter] = []
+        self._contested: deque[_Matter] = deque()
+        """Those that met another; the first one is being decided anew."""
+        self._matters = 0
+        self._outside: deque[_Matter] = deque()
 
     async def commit(
         self,
         decide: Callable[[Draft], T],
         *,
         cause: str,
-        finish: Callable[[Plan, T], Plan] = lambda plan, _: plan,
+        finish: Callable[[Plan, T], Plan] = as_it_is,
     ) -> T:
         """The result of `decide`, once its plan is durable. `finish` has the last word on a plan that changes anything.
 
@@ -59,35 +88,32 @@ class Committer:
             ServerException: other changes came first, ATTEMPTS_MAX times in a row; nothing has changed.
             AwsError: `decide` refused; nothing has changed.
         """
-        async with self._places:
-            try:
-                return await self._try(decide, finish, cause)
-            except Conflict as conflict:
-                self._on_conflict(conflict.why)
-            async with self._contested:
-                for _ in range(ATTEMPTS_MAX - 1):
-                    try:
-                        return await self._try(decide, finish, cause)
-                    except Conflict as conflict:
-                        self._on_conflict(conflict.why)
-        raise ServerException(f"Other changes came first {ATTEMPTS_MAX} times in a row. Try again.")
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.ask(decide, done, cause=cause, finish=finish)
+        return await done
 
-    async def _try(self, decide: Callable[[Draft], T], finish: Callable[[Plan, T], Plan], cause: str) -> T:
-        loop = asyncio.get_running_loop()
-        matter = _Matter(decide, finish, cause, loop.create_future())
+    def ask(
+        self, decide: Callable[[Draft], T], waiter: Waiter[T], *, cause: str, finish: Callable[[Plan, T], Plan]
+    ) -> None:
+        """`commit` for who waits elsewhere: `waiter` gets the result or the exception."""
+        matter = _Matter(self, decide, finish, cause, waiter)
+        self._matters += 1
+        if self._matters > MATTERS_MAX:
+            self._outside.append(matter)
+        else:
+            self._take(matter)
+
+    def _take(self, matter: _Matter) -> None:
         if not self._asked:
-            loop.call_soon(self._decide_all)
+            asyncio.get_running_loop().call_soon(self._decide_all)
         self._asked.append(matter)
-        await matter.done
-        if matter.refusal is not None:
-            raise matter.refusal
-        result: T = matter.result
-        return result
 
     def _decide_all(self) -> None:
         asked, self._asked = self._asked, []
         for matter in asked:
-            if not matter.done.done():  # else the caller has gone
+            if matter.waiter.done():  # who asked has gone
+                self.end(matter)
+            else:
                 self._decide(matter)
 
     def _decide(self, matter: _Matter) -> None:
@@ -97,8 +123,34 @@ class Committer:
             matter.result = matter.decide(draft)
             plan = draft.plan()
             if plan:
-                self._store.offer(matter.finish(plan, matter.result), matter.done)
+                self._store.offer(matter.finish(plan, matter.result), matter)
                 return
+        except StopIteration as mistake:  # which no future takes
+            matter.set_exception(RuntimeError(f"a decision stopped: {mistake!r}"))
         except BaseException as refusal:  # noqa: BLE001 - also a mistake of ours: its caller gets it, and nobody else
-            matter.refusal = refusal
-        matter.done.set_result(view.revision)
+            matter.set_exception(refusal)
+        else:
+            matter.set_result(view.revision)
+
+    def tries_again(self, matter: _Matter, conflict: Conflict) -> bool:
+        """Whether a matter whose plan met another is decided anew: behind all that met another before."""
+        self._on_conflict(conflict.why)
+        matter.attempts += 1
+        if matter.attempts == ATTEMPTS_MAX:
+            return False
+        if matter.attempts == 1:
+            self._contested.append(matter)
+        if self._contested[0] is matter:
+            self._take(matter)
+        return True
+
+    def end(self, matter: _Matter) -> None:
+        """It is over; its place is another's."""
+        matter.is_over = True
+        self._matters -= 1
+        if self._outside:
+            self._take(self._outside.popleft())
+        if matter.attempts:
+            self._contested.popleft()  # only the first one is ever decided
+            if self._contested:
+                self._take(self._contested[0])

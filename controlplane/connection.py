@@ -25,7 +25,7 @@ HEAD_BYTES_MAX = 8190
 HEADERS_MAX = 128
 """aiohttp's limits for one line, and for the number of headers: what is within both here is within all of aiohttp's."""
 
-Serve = Callable[[Request], Response | Coroutine[Any, Any, Response]]
+Serve = Callable[[Request], Response | Coroutine[Any, Any, Response] | asyncio.Future[Response]]
 
 _buffer = memoryview(bytearray(READ_BYTES_MAX))
 """One for all connections: what was read into it is taken out before the loop turns to another."""
@@ -43,7 +43,7 @@ class Connection(asyncio.BufferedProtocol):
         among: set["Connection"],
     ) -> None:
         """`other` makes aiohttp's protocol. It is `among` the others until it is lost and nothing is under way."""
-        self.answering: asyncio.Task[Response] | None = None
+        self.answering: asyncio.Future[Response] | None = None
         self._serve = serve
         self._make_other = other
         self._other: asyncio.Protocol | None = None
@@ -125,15 +125,16 @@ class Connection(asyncio.BufferedProtocol):
             self._received = self._received[size:]
             response = self._serve(request)
             if not isinstance(response, Response):
-                self.answering = self._loop.create_task(response)
-                self.answering.add_done_callback(self._answer)
+                later = response if isinstance(response, asyncio.Future) else self._loop.create_task(response)
+                later.add_done_callback(self._answer)
+                self.answering = later
                 return
             self._send(response)
             if self._is_blocked:
                 return
         self._transport.resume_reading()
 
-    def _answer(self, answering: "asyncio.Task[Response]") -> None:
+    def _answer(self, answering: "asyncio.Future[Response]") -> None:
         self.answering = None
         if self._is_lost:
             self._among.discard(self)

@@ -61,8 +61,8 @@ class Door:
         under_way = [each.answering for each in self._connections if each.answering is not None]
         if under_way:
             _, late = await asyncio.wait(under_way, timeout=seconds)
-            for task in late:
-                task.cancel()
+            for answering in late:
+                answering.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
 

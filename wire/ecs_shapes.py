@@ -60,11 +60,21 @@ def _shapes(operation: str) -> tuple[Any, Any]:
 def _without_nulls(value: Any, levels: int = NESTING_MAX) -> Any:
     if not levels:
         raise SerializationException(f"The request is nested more than {NESTING_MAX} levels deep.")
+    plain = _PLAIN if levels > 1 else ()  # these would be a level of their own
     if isinstance(value, dict):
-        return {key: _without_nulls(item, levels - 1) for key, item in value.items() if item is not None}
+        return {
+            key: item if isinstance(item, plain) else _without_nulls(item, levels - 1)
+            for key, item in value.items()
+            if item is not None
+        }
     if isinstance(value, list):
-        return [_without_nulls(item, levels - 1) for item in value if item is not None]
+        return [
+            item if isinstance(item, plain) else _without_nulls(item, levels - 1) for item in value if item is not None
+        ]
     return value
+
+
+_PLAIN = (str, int, float)
 
 
 def _error_of(fault: Fault) -> AwsError:

@@ -30,8 +30,8 @@ class Fault(NamedTuple):
     message: str
 
 
-_Where = tuple["_Where", str] | None
-"""The way to a value, from the inside out; a path is made of it only where something is wrong."""
+_Where = tuple["_Where", str | int] | None
+"""The way to a value, members and positions from the inside out; a path is made of it only where something is wrong."""
 _Check = Callable[[Any, _Where, list[Fault]], None]
 """Adds to the list what is wrong with a value."""
 
@@ -46,27 +46,25 @@ def faults(shape: Any, value: Any) -> list[Fault]:
 @cache
 def _check_of(shape: Any) -> _Check:
     """Made at the first value of this shape; botocore's shapes are equal only to themselves."""
-    return _typed(shape, _KINDS.get(shape.type_name, _anything)(shape))
+    make = _KINDS.get(shape.type_name)
+    return _typed(shape, make(shape) if make else _nothing_wrong)
 
 
 def _typed(shape: Any, inside: _Check) -> _Check:
     expected = _PYTHON_TYPES.get(shape.type_name)
     if expected is None or getattr(shape, "is_document_type", False):
-        return _anything(shape)
+        return _nothing_wrong
     takes_booleans, described = shape.type_name == "boolean", _A_TYPE[shape.type_name]
+    is_all = inside is _nothing_wrong
 
     def check(value: Any, where: _Where, found: list[Fault]) -> None:
-        if isinstance(value, expected) and (takes_booleans or not isinstance(value, bool)):
-            inside(value, where, found)
-        else:
+        if not isinstance(value, expected) or (isinstance(value, bool) and not takes_booleans):
             path = _path(where)
             found.append(Fault(FaultKind.TYPE, path, f"{path or 'the request'} can not be read as {described}."))
+        elif not is_all:
+            inside(value, where, found)
 
     return check
-
-
-def _anything(_: Any) -> _Check:
-    return _nothing_wrong
 
 
 def _nothing_wrong(_value: Any, _where: _Where, _found: list[Fault]) -> None: ...
@@ -74,17 +72,21 @@ def _nothing_wrong(_value: Any, _where: _Where, _found: list[Fault]) -> None: ..
 
 def _structure(shape: Any) -> _Check:
     required, members = tuple(shape.required_members), shape.members
+    checks: dict[str, _Check] = {}
 
     def check(value: Any, where: _Where, found: list[Fault]) -> None:
         for name in required:
             if name not in value:
-                path = _path((where, f".{name}"))
+                path = _path((where, name))
                 found.append(Fault(FaultKind.MISSING, path, f"{path} should not be null or empty."))
         for name, item in value.items():
-            if name in members:
-                _check_of(members[name])(item, (where, f".{name}"), found)
+            if name in checks:
+                checks[name](item, (where, name), found)
+            elif name in members:
+                checks[name] = _check_of(members[name])
+                checks[name](item, (where, name), found)
             else:
-                path = _path((where, f".{name}"))
+                path = _path((where, name))
                 found.append(Fault(FaultKind.UNKNOWN, path, f"{path} is not a member of {shape.name}."))
 
     return check
@@ -97,7 +99,7 @@ def _list(shape: Any) -> _Check:
         sized(value, where, found)
         item_check = _check_of(shape.member)
         for index, item in enumerate(value):
-            item_check(item, (where, f"[{index}]"), found)
+            item_check(item, (where, index), found)
 
     return check
 
@@ -106,7 +108,7 @@ def _map(shape: Any) -> _Check:
     def check(value: Any, where: _Where, found: list[Fault]) -> None:
         item_check = _check_of(shape.value)
         for key, item in value.items():
-            item_check(item, (where, f".{key}"), found)
+            item_check(item, (where, key), found)
 
     return check
 
@@ -116,6 +118,8 @@ def _string(shape: Any) -> _Check:
     text = _ENUM_TEXTS.get(shape.name, "{path} should be one of [{values}]")
     pattern = shape.metadata.get("pattern")
     compiled = _python_pattern(pattern) if pattern else None
+    if not enum and not compiled:
+        return sized
 
     def check(value: Any, where: _Where, found: list[Fault]) -> None:
         if enum and value not in enum:
@@ -149,6 +153,8 @@ def _number(shape: Any) -> _Check:
 
 def _sized(shape: Any) -> _Check:
     low, high = shape.metadata.get("min", 0), shape.metadata.get("max")
+    if not low and high is None:
+        return _nothing_wrong
 
     def check(value: Any, where: _Where, found: list[Fault]) -> None:
         if len(value) < low:
@@ -165,7 +171,7 @@ def _path(where: _Where) -> str:
     parts = []
     while where is not None:
         where, part = where
-        parts.append(part)
+        parts.append(f"[{part}]" if isinstance(part, int) else f".{part}")
     return "".join(reversed(parts)).removeprefix(".")
 
 

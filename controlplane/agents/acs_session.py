@@ -116,21 +116,18 @@ class Session:
         self._stirred = None
         self._changed.set()
 
-    def stir(self, task: str) -> None:
-        """One task (ARN) has changed; `tell` follows."""
-        if self._stirred is not None:
-            self._stirred[task] = None
-
-    async def tell(self) -> None:
-        """Tell about the tasks that have been stirred. It does not wait for the peer.
+    async def tell(self, tasks: Iterable[str]) -> None:
+        """Tell about tasks (ARNs) that have changed. It does not wait for the peer.
 
         A session at rest tells at once, in the caller's turn; any other in its own. What goes wrong is the end of this
         session, not of the caller, who has the other ones to tell.
         """
-        if self._stirred is None or not self._rests or self._changed.is_set() or self._waits_to_go():
+        stirred = dict.fromkeys(tasks)
+        if not self._rests or self._changed.is_set() or self._waits_to_go():
+            if self._stirred is not None:
+                self._stirred.update(stirred)
             self._changed.set()
             return
-        stirred, self._stirred = self._stirred, {}
         try:
             await self._tell_news(assignments(self._shared.store.view(), self._instance, stirred), STARTS_TOGETHER_MAX)
         except ConnectionError:

@@ -24,7 +24,7 @@ from controlplane.api.operations import READERS, REPORTS, WRITERS
 from controlplane.api.rates import Rates
 from controlplane.api.refusals import REFUSED
 from controlplane.api.role_keys import Claims
-from controlplane.committing import Committer
+from controlplane.committing import Committer, as_it_is
 from controlplane.core.plan import Plan
 from controlplane.core.view import ACTOR
 from controlplane.metrics import Metrics
@@ -75,6 +75,10 @@ _SUBJECTS = (
     ("cluster", "clusterArn"),
     ("capacityProvider", "capacityProviderArn"),
 )
+
+
+Later = Coroutine[Any, Any, Response] | asyncio.Future[Response]
+"""A response that has to be waited for: by a task of its own, or until others have got it."""
 
 
 class Neighbour(Protocol):
@@ -129,8 +133,8 @@ class Dispatcher:
         response = self.answer(request_of(request, body), ours)
         return response_of(response if isinstance(response, Response) else await response)
 
-    def answer(self, request: Request, ours: str = "") -> Response | Coroutine[Any, Any, Response]:
-        """Answer one request, always: at once where nothing has to be waited for, else by a coroutine."""
+    def answer(self, request: Request, ours: str = "") -> Response | Later:
+        """Answer one request, always: at once where nothing has to be waited for."""
         dialect = Dialect.JSON if ours else neighbours.dialect_of(request.headers)
         if dialect is not Dialect.JSON:
             return self._answer_neighbour(request, dialect)
@@ -149,10 +153,7 @@ class Dispatcher:
             operation = ours or _operation(request.headers)
             auth.permit(role, operation)
             self._rates.take(operation)
-            served = self._serve(operation, request, request_id)
-            if isinstance(served, dict):
-                return self._answered(served, operation, request_id)
-            return self._answer_later(served, operation, request_id)
+            return self._serve(operation, request, request_id)
         except Exception as error:  # noqa: BLE001 - the end of the chain: a caller is never left without an answer
             return self._refused(error, operation, request_id)
 
@@ -195,7 +196,7 @@ class Dispatcher:
         except AwsError as error:
             return neighbours.refusal(error, dialect)
 
-    def _serve(self, operation: str, request: Request, request_id: str) -> Answer | Awaitable[Answer]:
+    def _serve(self, operation: str, request: Request, request_id: str) -> Response | Later:
         body: dict[str, Any] = dict(request.query) if request.method == "GET" else _parse(request.body)
         body = (our_requests if operation in OURS else ecs_shapes).check_request(operation, body)
         call = Call(
@@ -207,25 +208,29 @@ class Dispatcher:
             url=request.url,
         )
         if operation == SUBMIT_STORY:
-            return self._tell(call)
-        if operation == EXECUTE_COMMAND:
-            return self._checked(call, self._execute(self._store.view(), call))
-        if operation in READERS:
-            return self._checked(call, READERS[operation](self._store.view(), call))
-        return self._commit(call, request.headers.get(_CAUSE) or call.id)
+            return self._answer_later(self._tell(call), operation, request_id)
+        read = self._execute if operation == EXECUTE_COMMAND else READERS.get(operation)
+        if read is None:
+            return self._commit(call, request.headers.get(_CAUSE) or call.id)
+        return self._answered(self._checked(call, read(self._store.view(), call)), operation, request_id)
 
     async def _tell(self, call: Call) -> Answer:
         await self._store.tell(story_lines(call))
         return {}
 
-    async def _commit(self, call: Call, cause: str) -> Answer:
+    def _commit(self, call: Call, cause: str) -> "asyncio.Future[Response]":
         if call.operation in REPORTS:
-            decide, finish = REPORTS[call.operation], _as_it_is
+            decide, finish = REPORTS[call.operation], as_it_is
         else:
             decide, finish, cause = WRITERS[call.operation], partial(_introduced, call), call.id
-        return await self._committer.commit(
-            lambda draft: self._checked(call, decide(draft, call)), cause=cause, finish=finish
+        response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._committer.ask(
+            lambda draft: self._checked(call, decide(draft, call)),
+            _Caller(self._answered, self._refused, call, response),
+            cause=cause,
+            finish=finish,
         )
+        return response
 
     def _checked(self, call: Call, answer: Answer) -> Answer:
         """The answer, held against the model where that was asked for; before anything is committed."""
@@ -238,8 +243,28 @@ class Dispatcher:
         return answer
 
 
-def _as_it_is(plan: Plan, _: Answer) -> Plan:
-    return plan
+class _Caller(msgspec.Struct):
+    """Who waits for a writer's answer: it becomes a response in the turn in which its plan is durable."""
+
+    answered: Callable[[Answer, str, str], Response]
+    refused: Callable[[Exception, str, str], Response]
+    call: Call
+    response: "asyncio.Future[Response]"
+
+    def done(self) -> bool:
+        return self.response.done()
+
+    def set_result(self, answer: Answer) -> None:
+        try:
+            self.response.set_result(self.answered(answer, self.call.operation, self.call.id))
+        except Exception as error:  # noqa: BLE001 - the end of the chain
+            self.set_exception(error)
+
+    def set_exception(self, error: BaseException) -> None:
+        if isinstance(error, Exception):
+            self.response.set_result(self.refused(error, self.call.operation, self.call.id))
+        else:
+            self.response.set_exception(error)
 
 
 def _introduced(call: Call, plan: Plan, answer: Answer) -> Plan:

@@ -66,7 +66,7 @@ def _of_definition(cluster: Cluster, definition: TaskDefinition) -> Request:
     demand = demand_of(definition)
     return Request(
         cluster=cluster.name,
-        group=f"family:{definition.family}",
+        group=demand.group,
         amounts=definition.amounts,
         constraints=demand.constraints,
         required=demand.required,

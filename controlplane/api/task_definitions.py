@@ -154,8 +154,7 @@ def find(view: View, call: Call, reference: str) -> TaskDefinition | None:
     """
     family, colon, number = _named(call, reference).partition(":")
     if not colon:
-        revisions = reversed(view.task_definitions_of(family))
-        return next((known for known in revisions if known.status == "ACTIVE"), None)
+        return view.active_task_definition(family)
     revision = whole(number)
     if revision is None:
         raise InvalidParameterException(f"Invalid revision number. Number: {number[:100]}")

@@ -29,7 +29,7 @@ Members = dict[str, Any]
 """A part of a shape, in Amazon's member names."""
 
 
-class ContainerShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
+class ContainerShape(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """API reference, `Container`. What is None is left out."""
 
     container_arn: str
@@ -51,7 +51,7 @@ class ContainerShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     memory_reservation: str | None = None
 
 
-class TaskShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
+class TaskShape(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """API reference, `Task`. What is None is left out."""
 
     task_arn: str
@@ -130,41 +130,42 @@ def render(view: View, task: Task, *, with_tags: bool = True) -> TaskShape:
 
 def shape(task: Task, around: Surroundings, *, with_tags: bool) -> TaskShape:
     """A task in these surroundings."""
+    # By position: msgspec seeks each of so many names, which takes longer than all the rest.
     body, provider = task.body, provider_of_task(task)
     interfaces, agents = network.interfaces(task), _managed_agents(task)
     return TaskShape(
-        task_arn=task.arn,
-        cluster_arn=around.cluster,
-        task_definition_arn=task.task_definition,
-        last_status=task.last_status,
-        desired_status=task.desired_status,
-        cpu=str(task.amounts.cpu),
-        memory=str(task.amounts.memory_mib),
-        containers=[_container(task, container, interfaces, agents) for container in task.containers],
-        group=task.group,
-        version=task.version,
-        health_status=health.of_task(task),
-        attachments=network.attachments(task, around.vpc),
-        attributes=_attributes(around),
-        enable_execute_command=body.get("enableExecuteCommand", False),
-        overrides=_overrides(task),
-        tags=body.get("tags", []) if with_tags else [],
-        container_instance_arn=task.instance,
-        availability_zone=around.zone,
-        connectivity=around.connectivity,
-        connectivity_at=_connectivity_at(around, task),
-        launch_type=None if provider else "EC2",
-        capacity_provider_name=provider,
-        started_by=task.started_by,
-        stop_code=task.stop_code,
-        stopped_reason=task.stopped_reason,
-        created_at=task.created_at,
-        pull_started_at=task.pull_started_at,
-        pull_stopped_at=task.pull_stopped_at,
-        started_at=task.started_at,
-        stopping_at=task.stopping_at,
-        execution_stopped_at=task.execution_stopped_at,
-        stopped_at=task.stopped_at,
+        task.arn,
+        around.cluster,
+        task.task_definition,
+        task.last_status,
+        task.desired_status,
+        str(task.amounts.cpu),
+        str(task.amounts.memory_mib),
+        [_container(task, container, interfaces, agents) for container in task.containers],
+        task.group,
+        task.version,
+        health.of_task(task),
+        network.attachments(task, around.vpc),
+        _attributes(around),
+        body.get("enableExecuteCommand", False),
+        _overrides(task),
+        body.get("tags", []) if with_tags else [],
+        task.instance,
+        around.zone,
+        around.connectivity,
+        _connectivity_at(around, task),
+        None if provider else "EC2",
+        provider,
+        task.started_by,
+        task.stop_code,
+        task.stopped_reason,
+        task.created_at,
+        task.pull_started_at,
+        task.pull_stopped_at,
+        task.started_at,
+        task.stopping_at,
+        task.execution_stopped_at,
+        task.stopped_at,
     )
 
 
@@ -182,23 +183,23 @@ def _container(
 ) -> ContainerShape:
     reservation = container.memory_reservation_mib
     return ContainerShape(
-        container_arn=container.arn,
-        task_arn=task.arn,
-        name=container.name,
-        image=container.image,
-        last_status=container.last_status,
-        network_bindings=container.network_bindings,
-        network_interfaces=interfaces,
-        health_status=container.health_status or HealthStatus.UNKNOWN,
-        cpu=str(container.cpu),
-        image_digest=container.image_digest,
-        runtime_id=container.runtime_id,
-        exit_code=container.exit_code,
-        gpu_ids=container.gpu_ids or None,
-        reason=container.reason,
-        managed_agents=agents,
-        memory=None if container.memory_mib is None else str(container.memory_mib),
-        memory_reservation=None if reservation is None else str(reservation),
+        container.arn,
+        task.arn,
+        container.name,
+        container.image,
+        container.last_status,
+        container.network_bindings,
+        interfaces,
+        container.health_status or HealthStatus.UNKNOWN,
+        str(container.cpu),
+        container.image_digest,
+        container.runtime_id,
+        container.exit_code,
+        container.gpu_ids or None,
+        container.reason,
+        agents,
+        None if container.memory_mib is None else str(container.memory_mib),
+        None if reservation is None else str(reservation),
     )
 
 
@@ -213,7 +214,10 @@ def _managed_agents(task: Task) -> list[Members] | None:
 
 def _overrides(task: Task) -> Members:
     """The task's overrides; every container is named, as AWS does."""
-    given = task.body.get("overrides", {})
-    own = {override.get("name"): override for override in given.get("containerOverrides", ())} if given else {}
-    named = [own.get(container.name) or {"name": container.name} for container in task.containers]
+    named = [{"name": container.name} for container in task.containers]
+    given = task.body.get("overrides")
+    if not given:
+        return {"inferenceAcceleratorOverrides": [], "containerOverrides": named}
+    own = {override.get("name"): override for override in given.get("containerOverrides", ())}
+    named = [own.get(each["name"], each) for each in named]
     return {"inferenceAcceleratorOverrides": [], **given, "containerOverrides": named}

@@ -28,7 +28,7 @@ from controlplane.core.model import Cluster, Task, TaskDefinition
 from controlplane.core.placement import explain
 from controlplane.core.placement.engine import examine
 from controlplane.core.placement.explain import Refusal
-from controlplane.core.placement.request import Request, caution_of, required_of
+from controlplane.core.placement.request import Request, caution_of, demand_of
 from controlplane.core.view import Draft, View
 from wire.arn import short_id
 from wire.errors import ClientException, InvalidParameterException, ServiceNotFoundException
@@ -58,14 +58,15 @@ def run_task(draft: Draft, call: Call) -> Answer:
     if not 1 <= count <= COUNT_MAX:
         raise InvalidParameterException(f"count should be between 1 and {COUNT_MAX}.")
     definition = _runnable(draft, call)
+    demand = demand_of(definition)
     request = Request(
         cluster=cluster.name,
-        group=_group(call, definition),
+        group=call.body.get("group") or demand.group,
         amounts=_amounts(call, definition),
         count=count,
         strategy=strategy_of(call.body),
         constraints=constraints_of(call.body, definition),
-        required=required_of(definition),
+        required=demand.required,
         caution=caution_of(cluster.policy),
     )
     strategy = capacity.strategy_of(draft, call, cluster)
@@ -109,12 +110,13 @@ def start_task(draft: Draft, call: Call) -> Answer:
     if not 1 <= len(references) <= COUNT_MAX:
         raise InvalidParameterException(f"containerInstances should have 1 to {COUNT_MAX} elements.")
     definition = _runnable(draft, call)
-    group = _group(call, definition)
+    demand = demand_of(definition)
+    group = call.body.get("group") or demand.group
     tasks, failures = [], []
     for reference in references:
         instance = find_instance(draft, call, cluster, reference)
         arn = instance.arn if instance else reference
-        reason = examine(draft, arn, _amounts(call, definition), required_of(definition)) if instance else "MISSING"
+        reason = examine(draft, arn, _amounts(call, definition), demand.required) if instance else "MISSING"
         if reason is None:
             tasks.append(_create(draft, call, definition, arn, {}, cluster=cluster.name, group=group))
         else:
@@ -218,10 +220,6 @@ def _amounts(call: Call, definition: TaskDefinition) -> Amounts:
         return task_amounts(definition.body, call.body["overrides"])
     except ValueError as error:
         raise InvalidParameterException(str(error)) from None
-
-
-def _group(call: Call, definition: TaskDefinition) -> str:
-    return call.body.get("group") or f"family:{definition.family}"
 
 
 def _create(

@@ -7,6 +7,7 @@ is what makes optimistic scheduling safe: whoever decided on an old view decides
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import repeat
+from operator import eq
 from typing import Any, TypeVar
 
 from controlplane.core import inhabitants
@@ -87,13 +88,16 @@ class Batch:
         self._rooms.update(rooms)
         for arn, by in moves.items():
             self._moves[arn] += by
-        self._changed.update(zip(plan.changed, (*plan.puts, *repeat(None, len(plan.deletes))), strict=True))
+        self._changed.update({(record.table, record.key): record for record in plan.puts})
+        self._changed.update(dict.fromkeys(plan.deletes))
 
     def _require_unchanged(self, expected: Mapping[Key, int]) -> None:
-        changed, revisions = self._changed, self._state.revisions
-        for key, revision in expected.items():
-            if key in changed or revisions.get(key, 0) != revision:
-                raise Conflict(f"{key[0]} {key[1]} has changed")
+        known = map(self._state.revisions.get, expected, repeat(0))
+        if self._changed.keys().isdisjoint(expected) and all(map(eq, known, expected.values())):
+            return
+        for (table, key), revision in expected.items():
+            if (table, key) in self._changed or self._state.revision_of((table, key)) != revision:
+                raise Conflict(f"{table} {key} has changed")
 
     def _require_empty(self, cluster: Cluster) -> None:
         """What moves in expects its cluster unchanged, which says nothing to a deletion that comes behind it."""

@@ -19,7 +19,7 @@ _FROM_THE_WORST = (HealthStatus.UNHEALTHY, HealthStatus.UNKNOWN, HealthStatus.HE
 def of_task(task: Task) -> HealthStatus:
     """Health of a task: the worst of its essential containers that have a check; UNKNOWN where none has one."""
     known = [c.health_status for c in task.containers if c.essential and c.health_status is not None]
-    return min(known, key=_FROM_THE_WORST.index, default=HealthStatus.UNKNOWN)
+    return min(known, key=_FROM_THE_WORST.index) if known else HealthStatus.UNKNOWN
 
 
 def observe(draft: Draft, task: Task, outcomes: Mapping[str, HealthStatus]) -> Task:

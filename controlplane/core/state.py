@@ -52,6 +52,14 @@ class State(View):
         table = self._tables[TaskDefinition]
         return [table[arn] for arn in self._by_family.under(family)]
 
+    def active_task_definition(self, family: str) -> TaskDefinition | None:
+        table = self._tables[TaskDefinition]
+        for arn in reversed(self._by_family.under(family)):
+            known: TaskDefinition = table[arn]
+            if known.status == "ACTIVE":
+                return known
+        return None
+
     def _listed(self, arns: Iterable[str]) -> list[Task]:
         return [self._tasks[arn] for arn in arns]
 

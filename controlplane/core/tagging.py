@@ -12,6 +12,8 @@ from controlplane.core.model import Service, TaskDefinition
 
 Tag = Mapping[str, str]
 
+_OF_REQUEST = frozenset({"tags", "propagateTags", "enableECSManagedTags"})
+
 
 def merged(*layers: Iterable[Tag]) -> list[dict[str, str]]:
     """Tags laid over each other, the later ones on top."""
@@ -20,6 +22,8 @@ def merged(*layers: Iterable[Tag]) -> list[dict[str, str]]:
 
 def of_task(request: Mapping[str, Any], definition: TaskDefinition, cluster: str) -> list[dict[str, str]]:
     """Tags of a task that a RunTask or StartTask `request` starts in a cluster (name)."""
+    if _OF_REQUEST.isdisjoint(request):
+        return []
     propagated = definition.body.get("tags", ()) if request.get("propagateTags") == "TASK_DEFINITION" else ()
     return merged(propagated, request.get("tags", ()), _managed(request, cluster, None))
 

@@ -56,6 +56,11 @@ class View(ABC):
     def task_definitions_of(self, family: str) -> list[TaskDefinition]:
         """The revisions of a family (name) that are known, oldest first, INACTIVE ones included."""
 
+    def active_task_definition(self, family: str) -> TaskDefinition | None:
+        """The latest revision of a family (name) that is ACTIVE."""
+        revisions = reversed(self.task_definitions_of(family))
+        return next((known for known in revisions if known.status == "ACTIVE"), None)
+
     @abstractmethod
     def revision_of(self, key: Key) -> int:
         """Store's revision at which a record last changed; 0 where it is not there."""
@@ -181,6 +186,11 @@ class Draft(View):
         puts = (put for put in self._puts.values() if isinstance(put, TaskDefinition) and put.family == family)
         arns = [*known, *(put.arn for put in puts if put.arn not in known)]
         return [definition for definition in map(self.task_definition, arns) if definition is not None]
+
+    def active_task_definition(self, family: str) -> TaskDefinition | None:
+        if TaskDefinition not in self._changed_kinds:
+            return self._state.active_task_definition(family)
+        return super().active_task_definition(family)
 
     def revision_of(self, key: Key) -> int:
         return self._state.revision_of(key)

@@ -118,18 +118,17 @@ Kept = TaskChanged | InstanceChanged
 
 def events_of(plan: Plan, before: View, after: View, moment: Moment) -> list[Kept | Shape]:
     """Every event that a plan leads to, in order: tasks, the instances whose room they moved, services."""
+    events: list[Kept | Shape] = []
     tasks: list[tuple[Task | None, Task]] = []
     others: list[Record] = []
     for record in plan.puts:
         if isinstance(record, Task):
-            tasks.append((before.task(record.arn), record))
+            known = before.task(record.arn)
+            if known is None or record.version > known.version:
+                events.append(TaskChanged(record, task_shapes.surroundings(after, record), moment))
+            tasks.append((known, record))
         else:
             others.append(record)
-    events: list[Kept | Shape] = [
-        TaskChanged(task, task_shapes.surroundings(after, task), moment)
-        for known, task in tasks
-        if known is None or task.version > known.version
-    ]
     for arn, by in _moved(tasks, others, plan.deletes, before).items():
         instance = after.instance(arn)
         if instance is not None and by > 0:
@@ -183,20 +182,15 @@ def instance_detail(kept: InstanceChanged) -> Shape:
 
 def instance_changed(view: View, instance: Instance, moment: Moment) -> InstanceChanged:
     """An instance that has changed, as it is in this view."""
-    record, members = _kept_members.get(instance.arn, (None, msgspec.Raw()))
-    if record is not instance:
-        members = msgspec.Raw(msgspec.json.encode(_members_of(view, instance)))
+    arn = instance.arn
+    kept = _kept_members.get(arn)
+    if kept is None or kept[0] is not instance:
+        kept = instance, msgspec.Raw(msgspec.json.encode(_members_of(view, instance)))
         while len(_kept_members) >= KEPT_INSTANCES_MAX:
             del _kept_members[next(iter(_kept_members))]
-        _kept_members[instance.arn] = (instance, members)
-    return InstanceChanged(
-        instance=instance.arn,
-        members=members,
-        provider=provider_of(view, instance),
-        version=view.version_of(instance),
-        free=view.free(instance.arn),
-        moment=moment,
-    )
+        _kept_members[arn] = kept
+    provider = provider_of(view, instance)
+    return InstanceChanged(arn, kept[1], provider, view.version_of(instance), view.free(arn), moment)
 
 
 def _members_of(view: View, instance: Instance) -> Shape:

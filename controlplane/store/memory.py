@@ -1,6 +1,5 @@
 """The store in memory: for tests, the simulator and a control plane without a data directory. Nothing survives."""
 
-import asyncio
 from collections import deque
 from itertools import islice, takewhile
 from typing import Any
@@ -20,6 +19,7 @@ from controlplane.store.port import (
     EventPage,
     Render,
     StoreClosed,
+    Waiter,
     Watch,
     as_kept,
     no_events,
@@ -68,7 +68,7 @@ class MemoryStore:
         self._publish(plan)
         return self._state.revision
 
-    def offer(self, plan: Plan, done: "asyncio.Future[int]") -> None:
+    def offer(self, plan: Plan, done: Waiter[int]) -> None:
         try:
             done.set_result(self._commit(plan))
         except Exception as refusal:  # noqa: BLE001 - a conflict, or a mistake of ours: to its caller

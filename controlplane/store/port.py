@@ -1,8 +1,7 @@
 """The store port: a view, a commit by compare and set, a watch. Nothing is visible before it is durable."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -10,6 +9,8 @@ from controlplane.core.batch import Batch
 from controlplane.core.plan import Key, Plan
 from controlplane.core.state import State
 from wire.story import StoryLine
+
+T_contra = TypeVar("T_contra", contravariant=True)
 
 STORY_LINES_KEPT = 200_000
 """The newest lines that a store keeps; older ones are dropped."""
@@ -60,6 +61,22 @@ class StoreClosed(Exception):
     """The store was closed before, or while, this was asked of it; nothing of it was made durable."""
 
 
+class Waiter(Protocol[T_contra]):
+    """Who waits for an outcome: a future, or whatever is told by the same calls."""
+
+    def done(self) -> bool:
+        """Whether it wants no outcome any more."""
+        ...
+
+    def set_result(self, result: T_contra, /) -> None:
+        """It came about. Raises nothing."""
+        ...
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """It did not. Raises nothing."""
+        ...
+
+
 class Commit(msgspec.Struct, frozen=True):
     """One committed plan, as watchers see it; or story lines alone, where `changed` is empty."""
 
@@ -106,7 +123,7 @@ class Store(Protocol):
         """
         ...
 
-    def offer(self, plan: Plan, done: "asyncio.Future[int]") -> None:
+    def offer(self, plan: Plan, done: Waiter[int]) -> None:
         """`commit` of a plan that is not empty, for who waits elsewhere: `done` gets the revision or the exception."""
         ...
 

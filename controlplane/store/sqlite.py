@@ -10,15 +10,14 @@ import fcntl
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import msgspec
 
 from controlplane.core.batch import Batch
-from controlplane.core.plan import Conflict, Key, Plan
-from controlplane.core.record import Record
+from controlplane.core.plan import Conflict, Plan
 from controlplane.core.state import State
 from controlplane.store.feed import Feed
 from controlplane.store.port import (
@@ -32,6 +31,7 @@ from controlplane.store.port import (
     StoreBusy,
     StoreClosed,
     StoreForeign,
+    Waiter,
     Watch,
     as_kept,
     no_events,
@@ -63,7 +63,7 @@ class _Waiting(msgspec.Struct):
     plan: Plan
     events: list[Any]
     """What is kept of them, known once it is accepted."""
-    done: "asyncio.Future[int]"
+    done: Waiter[int]
     is_tale: bool = False
     """Story lines alone: the answer is the newest line, not a revision."""
 
@@ -126,7 +126,7 @@ class SqliteStore:
             self.offer(plan, done)
             return await done
 
-    def offer(self, plan: Plan, done: "asyncio.Future[int]") -> None:
+    def offer(self, plan: Plan, done: Waiter[int]) -> None:
         self._queue(_Waiting(plan, [], done))
         self._hurry()
 
@@ -225,7 +225,7 @@ class SqliteStore:
             for one in accepted:
                 _refuse(one, error)
         else:
-            self._feed.publish([self._show(one) for one in accepted])
+            self._show(accepted)
 
     def _check(self, waiting: list[_Waiting]) -> tuple[list[_Waiting], list[tuple[_Waiting, BaseException]]]:
         batch = Batch(self._state)
@@ -252,24 +252,20 @@ class SqliteStore:
 
     def _transact(self, accepted: list[_Waiting]) -> None:
         """In the writer's thread. The state does not move meanwhile, and records are frozen."""
-        revision, newest = self._state.revision, self._newest_line
-        puts: list[tuple[Record, int]] = []
-        deletes: list[Key] = []
-        lines: list[tuple[int, StoryLine]] = []
+        revision = self._state.revision
+        plans: list[tuple[Plan, int]] = []
         events: list[tuple[int, Any]] = []
         for one in accepted:
-            plan = one.plan
-            revision += not plan.is_tale
-            puts += [(record, revision) for record in plan.puts]
-            deletes += plan.deletes
-            lines += enumerate(plan.story, start=newest + 1)
-            newest += len(plan.story)
+            revision += not one.plan.is_tale
+            plans.append((one.plan, revision))
             events += [(revision, event) for event in one.events]
+        story = chain.from_iterable(plan.story for plan, _ in plans)
+        lines = list(enumerate(story, start=self._newest_line + 1))
         with self._transaction() as database:
-            # No two plans of a batch change one record, so their order among each other is free.
-            self._rows.write(puts, deletes)
+            self._rows.write(plans)
             self._story.add(lines)
             self._events.add(events)
+            newest = self._newest_line + len(lines)
             database.execute("UPDATE newest SET revision = ?, line = ?", (revision, newest))
         self._rows.written()
 
@@ -285,14 +281,18 @@ class SqliteStore:
                 database.execute("ROLLBACK")
             raise
 
-    def _show(self, one: _Waiting) -> Commit:
-        plan, changed = one.plan, one.plan.changed
-        if changed:
-            self._state.apply(plan, self._state.revision + 1)
-        self._newest_line += len(plan.story)
-        if not one.done.done():  # else the caller has gone
-            one.done.set_result(self._newest_line if one.is_tale else self._state.revision)
-        return Commit(self._state.revision, plan.cause, changed, plan.story, self._newest_line)
+    def _show(self, accepted: list[_Waiting]) -> None:
+        """They are durable: let them be seen, then tell those who wait and those who watch."""
+        state, commits = self._state, []
+        for one in accepted:
+            plan, changed = one.plan, one.plan.changed
+            if changed:
+                state.apply(plan, state.revision + 1)
+            self._newest_line += len(plan.story)
+            if not one.done.done():  # else the caller has gone
+                one.done.set_result(self._newest_line if one.is_tale else state.revision)
+            commits.append(Commit(state.revision, plan.cause, changed, plan.story, self._newest_line))
+        self._feed.publish(commits)
 
 
 def _refuse(one: _Waiting, why: BaseException) -> None:

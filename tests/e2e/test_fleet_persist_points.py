@@ -24,13 +24,19 @@ CONTROL_PLANE = """
 import os, sys
 from controlplane.store.sqlite import SqliteStore
 when, left, offer = sys.argv.pop(1), [int(sys.argv.pop(1))], SqliteStore.offer
+class Last:
+    def done(self):
+        return False
+    def set_result(self, _):
+        os.kill(os.getpid(), 9)
+    set_exception = set_result
 def deadly(self, plan, done):
     if any(table in ("groups", "machines") for table, _ in plan.changed):
         left[0] -= 1
         if left[0] == 0 and when == "before":
             os.kill(os.getpid(), 9)
         if left[0] == 0:
-            done.add_done_callback(lambda _: os.kill(os.getpid(), 9))
+            done = Last()
     offer(self, plan, done)
 SqliteStore.offer = deadly
 from controlplane.__main__ import main

@@ -68,6 +68,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class Demand(NamedTuple):
     """What every copy of a task definition asks of an instance, whoever starts it."""
 
+    group: str
+    """That of a copy which is given no other."""
     required: tuple[Attribute, ...]
     """Its `requiresAttributes`, but for what is not insisted on."""
     constraints: tuple[dict[str, str], ...]
@@ -79,6 +81,7 @@ def demand_of(definition: TaskDefinition) -> Demand:
     """Read from its registration, which has checked it."""
     required = definition.body.get("requiresAttributes", ())
     return Demand(
+        f"family:{definition.family}",
         tuple((each["name"], each.get("value")) for each in required if each["name"] not in NOT_INSISTED_ON),
         together(definition.body.get("placementConstraints", ()), ()),
     )

@@ -86,7 +86,7 @@ class Standing:
         self._group = request.group
         self._counted: Integers = field.counts.copy()
         """Tasks of the group on each instance, as `_leads` has them."""
-        self._open: Mask = field.admitted
+        self._open: list[bool] = field.admitted.tolist()
         self._tick = roster.tick
         domains = [field.domains(spread) for spread in order.spreads]
         cell_of = np.zeros(len(roster.instances), dtype=np.int64)
@@ -99,7 +99,7 @@ class Standing:
         self._scattered = scattered(self._members)
         edges = np.searchsorted(cell_of[self._members], np.arange(cell_of.max() + 2)).tolist()
         self._cells = [slice(start, end) for start, end in pairwise(edges)]
-        self._numbers: Integers = self._all_numbers()[self._members]
+        self._numbers: Integers = self._all_numbers(field.admitted)[self._members]
         self._best: Integers = np.array([self._numbers[cell].min() for cell in self._cells], dtype=np.int64)
         self._ties: dict[int, Tie] = {}
         """By cell, those of its best number; made when they are asked for."""
@@ -131,7 +131,7 @@ class Standing:
         counts = roster.known_counts(self._group)
         if counts is None or roster.instance_tick > self._tick:
             return False
-        for index in roster.moved_since(self._tick):
+        for index in set(roster.moved_since(self._tick)):
             count = counts.item(index)
             if self._order.spreads:
                 self._count(index, count)
@@ -186,10 +186,11 @@ class Standing:
         cells = self._first_cells()
         if len(cells) == 1:
             tie = self._tie(cells[0])
+            places = tie.places
             if self._order.is_random:
-                place = tie.places.item(dice.randrange(len(tie)))
+                place = places.item(dice.randrange(len(places)))
             else:
-                place = tie.places.item(0) if len(tie) == 1 else tie.first(draw)[1]
+                place = places.item(0) if len(places) == 1 else tie.first(draw)[1]
             return self._members.item(place)
         ties = [self._tie(cell) for cell in cells]
         if not ties:
@@ -226,7 +227,7 @@ class Standing:
         cpu, memory = roster.cpu.item(index), roster.memory.item(index)
         if want.cpu > cpu or want.memory_mib > memory or want.gpus > roster.gpus.item(index):
             return NEVER
-        if not self._open.item(index) or (self._is_single and count):
+        if not self._open[index] or (self._is_single and count):
             return NEVER
         number = 0
         for part in self._order.parts:
@@ -234,10 +235,10 @@ class Standing:
             number = number << _BITS[part] | value
         return number
 
-    def _all_numbers(self) -> Integers:
+    def _all_numbers(self, admitted: Mask) -> Integers:
         """`_number` of every instance."""
         roster, want = self.roster, self._want
-        fits = self._open & (roster.cpu >= want.cpu) & (roster.memory >= want.memory_mib) & (roster.gpus >= want.gpus)
+        fits = admitted & (roster.cpu >= want.cpu) & (roster.memory >= want.memory_mib) & (roster.gpus >= want.gpus)
         if self._is_single:
             fits &= self._counted == 0
         numbers = np.zeros(len(fits), dtype=np.int64)
