@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup engine images compose-images demo test check unit e2e soak bench-agent bench-api bench-placement lock clean
+.PHONY: help setup engine images compose-images demo test check unit e2e soak bench-agent bench-api bench-bytecodes bench-placement lock clean
 
 BIN := .venv/bin
 ARGS ?=
@@ -65,6 +65,9 @@ bench-placement: setup  ## Place tasks beside a naive scheduler and bare SQLite,
 bench-api: setup  ## Time the API beside a public mock of ECS, in one run
 	@scripts/bench-venv
 	$(BIN)/python tests/bench/bench_api.py $(ARGS)
+
+bench-bytecodes: setup  ## Count what one call costs the control plane's loop, on a machine too busy for times
+	$(BIN)/python tests/bench/bench_bytecodes.py $(ARGS)
 
 lock:  ## Write constraints.txt anew (ARGS=--upgrade: with the newest versions)
 	@scripts/lock $(ARGS)

@@ -10,8 +10,9 @@ import errno
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -189,11 +190,10 @@ class ControlPlane(Parts):
             watch = self.store.watch()
             self._ring()
             self.sessions.wake_all()
-            async for commit in watch:
-                self._stir_sessions(commit)
-                if not watch.at_hand:
-                    self._ring()
-                    await self.sessions.tell()
+            async for burst in watch.bursts():
+                self._stir_sessions(burst)
+                self._ring()
+                await self.sessions.tell()
 
     @property
     def _bells(self) -> list[Bell]:
@@ -203,16 +203,17 @@ class ControlPlane(Parts):
         for bell in self._bells:
             bell.wake()
 
-    def _stir_sessions(self, commit: Commit) -> None:
+    def _stir_sessions(self, burst: Iterable[Commit]) -> None:
         view = self.store.view()
-        for table, key in commit.changed:
-            if table == Cluster.table:
-                self.sessions.wake_all()
-            task = view.task(key) if table == Task.table else None
-            if task is not None and task.instance is not None:
-                self.sessions.stir(task.instance, task.arn)
+        for table, key in chain.from_iterable(commit.changed for commit in burst):
+            if table == Task.table:
+                task = view.task(key)
+                if task is not None and task.instance is not None:
+                    self.sessions.stir(task.instance, key)
             elif table == Instance.table:
                 self.sessions.wake(key)
+            elif table == Cluster.table:
+                self.sessions.wake_all()
 
     async def _forget_absent(self) -> None:
         await asyncio.sleep(RECONNECT_SECONDS)

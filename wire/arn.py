@@ -33,8 +33,10 @@ class Arn(NamedTuple):
 
 def parse(text: str) -> Arn | None:
     """Read an ECS ARN; None where `text` is none."""
+    if not text.startswith("arn:"):
+        return None
     parts = text.split(":", 5)
-    if len(parts) != 6 or parts[0] != "arn" or parts[2] != "ecs":  # noqa: PLR2004 - an ARN has six parts
+    if len(parts) != 6 or parts[2] != "ecs":  # noqa: PLR2004 - an ARN has six parts
         return None
     kind, slash, path = parts[5].partition("/")
     if not slash or not path:
@@ -53,44 +55,44 @@ class ArnMaker(NamedTuple):
     region: str
     account: str
 
-    def _arn(self, kind: str, *path: str) -> str:
-        return f"arn:aws:ecs:{self.region}:{self.account}:{kind}/{'/'.join(path)}"
+    def _arn(self, path: str) -> str:
+        return f"arn:aws:ecs:{self.region}:{self.account}:{path}"
 
     def cluster(self, name: str) -> str:
         """ARN of a cluster."""
-        return self._arn("cluster", name)
+        return self._arn(f"cluster/{name}")
 
     def container_instance(self, cluster: str, instance_id: str) -> str:
         """ARN of a container instance; `instance_id` is 32 hex digits."""
-        return self._arn("container-instance", cluster, instance_id)
+        return self._arn(f"container-instance/{cluster}/{instance_id}")
 
     def task(self, cluster: str, task_id: str) -> str:
         """ARN of a task; `task_id` is 32 hex digits."""
-        return self._arn("task", cluster, task_id)
+        return self._arn(f"task/{cluster}/{task_id}")
 
     def container(self, cluster: str, task_id: str, container_id: str) -> str:
         """ARN of a container of a task; `container_id` is a UUID."""
-        return self._arn("container", cluster, task_id, container_id)
+        return self._arn(f"container/{cluster}/{task_id}/{container_id}")
 
     def service(self, cluster: str, name: str) -> str:
         """ARN of a service."""
-        return self._arn("service", cluster, name)
+        return self._arn(f"service/{cluster}/{name}")
 
     def service_deployment(self, cluster: str, service: str, deployment_id: str) -> str:
         """ARN of a service deployment; `deployment_id` is 21 characters of base64url."""
-        return self._arn("service-deployment", cluster, service, deployment_id)
+        return self._arn(f"service-deployment/{cluster}/{service}/{deployment_id}")
 
     def service_revision(self, cluster: str, service: str, revision_id: str) -> str:
         """ARN of a service revision; `revision_id` is 19 digits."""
-        return self._arn("service-revision", cluster, service, revision_id)
+        return self._arn(f"service-revision/{cluster}/{service}/{revision_id}")
 
     def task_set(self, cluster: str, service: str, task_set_id: str) -> str:
         """ARN of a task set; `task_set_id` is `ecs-svc/` and 19 digits."""
-        return self._arn("task-set", cluster, service, *task_set_id.split("/"))
+        return self._arn(f"task-set/{cluster}/{service}/{task_set_id}")
 
     def task_definition(self, family: str, revision: int) -> str:
         """ARN of one revision of a task definition."""
-        return self._arn("task-definition", f"{family}:{revision}")
+        return self._arn(f"task-definition/{family}:{revision}")
 
     def _balancing(self, path: str) -> str:
         return f"arn:aws:elasticloadbalancing:{self.region}:{self.account}:{path}"
@@ -105,4 +107,4 @@ class ArnMaker(NamedTuple):
 
     def capacity_provider(self, name: str) -> str:
         """ARN of a capacity provider."""
-        return self._arn("capacity-provider", name)
+        return self._arn(f"capacity-provider/{name}")

@@ -49,26 +49,13 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class Ledger:
     """The holds on one instance. Ending a hold that is not there is a legal no-op."""
 
-    __slots__ = (
-        "_gpu_ids",
-        "_holds",
-        "_ports",
-        "_ports_udp",
-        "_used_cpu",
-        "_used_gpus",
-        "_used_memory_mib",
-        "registered",
-    )
+    __slots__ = ("_holds", "free", "registered")
 
     def __init__(self, registered: Amounts) -> None:
         self.registered = registered
+        self.free = Room.whole(registered)
+        """What is left; below zero only where a rule of this ledger allows over-commitment."""
         self._holds: dict[str, Hold] = {}
-        self._used_cpu = 0
-        self._used_memory_mib = 0
-        self._used_gpus = 0
-        self._ports = frozenset(registered.ports)
-        self._ports_udp = frozenset(registered.ports_udp)
-        self._gpu_ids = registered.gpu_ids
 
     def __contains__(self, subject: str) -> bool:
         return subject in self._holds
@@ -83,18 +70,6 @@ class Ledger:
         """The hold of `subject`, if it has one."""
         return self._holds.get(subject)
 
-    @property
-    def free(self) -> Room:
-        """What is left; below zero only where a rule of this ledger allows over-commitment."""
-        return Room(
-            self.registered.cpu - self._used_cpu,
-            self.registered.memory_mib - self._used_memory_mib,
-            self._ports,
-            self._ports_udp,
-            self.registered.gpus - self._used_gpus,
-            self._gpu_ids,
-        )
-
     def lacks(self, want: Amounts) -> tuple[str, ...]:
         """What `want` does not find here now; empty where it fits."""
         return self.free.lacks(want)
@@ -103,12 +78,7 @@ class Ledger:
         """Take the room. The caller has asked `lacks`; a second hold of one subject is a mistake of ours."""
         assert hold.subject not in self._holds, f"{hold.subject} holds room already"
         self._holds[hold.subject] = hold
-        self._used_cpu += hold.amounts.cpu
-        self._used_memory_mib += hold.amounts.memory_mib
-        self._used_gpus += hold.amounts.gpus
-        self._ports |= hold.amounts.ports
-        self._ports_udp |= hold.amounts.ports_udp
-        self._gpu_ids -= hold.amounts.gpu_ids
+        self.free = self.free.minus(hold.amounts)
 
     def end(self, subject: str, proof: Proof) -> Hold | None:
         """Give the room back. Returns the hold that ended, or None where there was none."""
@@ -116,12 +86,14 @@ class Ledger:
         hold = self._holds.pop(subject, None)
         if hold is None:
             return None
-        self._used_cpu -= hold.amounts.cpu
-        self._used_memory_mib -= hold.amounts.memory_mib
-        self._used_gpus -= hold.amounts.gpus
-        self._ports = self.registered.ports.union(*(h.amounts.ports for h in self))
-        self._ports_udp = self.registered.ports_udp.union(*(h.amounts.ports_udp for h in self))
-        self._gpu_ids = self.registered.gpu_ids.difference(*(h.amounts.gpu_ids for h in self))
+        self.free = self.free.plus(hold.amounts)
+        if hold.amounts.names_any:  # what another one names, or was reserved, stays taken
+            self.free = msgspec.structs.replace(
+                self.free,
+                ports_taken=self.registered.ports.union(*(h.amounts.ports for h in self)),
+                ports_udp_taken=self.registered.ports_udp.union(*(h.amounts.ports_udp for h in self)),
+                gpu_ids=self.registered.gpu_ids.difference(*(h.amounts.gpu_ids for h in self)),
+            )
         self.check()
         return hold
 
@@ -136,4 +108,9 @@ class Ledger:
             cpu += hold.amounts.cpu
             memory_mib += hold.amounts.memory_mib
             gpus += hold.amounts.gpus
-        assert (self._used_cpu, self._used_memory_mib, self._used_gpus) == (cpu, memory_mib, gpus)
+        whole, free = self.registered, self.free
+        assert (whole.cpu - free.cpu, whole.memory_mib - free.memory_mib, whole.gpus - free.gpus) == (
+            cpu,
+            memory_mib,
+            gpus,
+        )

@@ -31,6 +31,11 @@ class Amounts(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     gpu_ids: frozenset[str] = frozenset()
     """Which: of what is registered or held. What is only wanted names none."""
 
+    @property
+    def names_any(self) -> bool:
+        """Whether ports or GPUs are named, of which there is one each."""
+        return bool(self.ports or self.ports_udp or self.gpu_ids)
+
     def __add__(self, other: "Amounts") -> "Amounts":
         return Amounts(
             self.cpu + other.cpu,

@@ -45,7 +45,8 @@ class Sessions:
     ) -> None:
         self._shared = Shared(store, committer, account, clock, metrics, self._next_timeline, Teller(store))
         self._open: dict[str, Session] = {}
-        self._stirred: dict[Session, None] = {}
+        self._stirred: dict[str, list[str]] = {}
+        """Tasks (ARNs) by instance (ARN)."""
         self._mint = mint
         self._known: dict[str, Known] = {}
         self._timeline = 0
@@ -69,16 +70,15 @@ class Sessions:
 
     def stir(self, instance: str, task: str) -> None:
         """One task (ARN) of `instance` (ARN) may have changed, and nothing else; `tell` follows."""
-        session = self._open.get(instance)
-        if session is not None:
-            session.stir(task)
-            self._stirred[session] = None
+        self._stirred.setdefault(instance, []).append(task)
 
     async def tell(self) -> None:
         """Let the agents know of the tasks that have been stirred. It waits for none of them."""
         stirred, self._stirred = self._stirred, {}
-        for session in stirred:
-            await session.tell()
+        for instance, tasks in stirred.items():
+            session = self._open.get(instance)
+            if session is not None:
+                await session.tell(tasks)
 
     async def send(self, instance: str, message: msgspec.Struct) -> bool:
         """Send a message beside all that is level-driven; whether `instance` (ARN) is connected."""

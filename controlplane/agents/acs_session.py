@@ -46,6 +46,7 @@ CLOSE_SECONDS_MAX = 1
 FRAME_BYTES_MAX = 1024 * 1024
 
 _log = structlog.get_logger(__name__)
+_ack_decoder = msgspec.json.Decoder(acs_shapes.AckRequest)
 
 Matter = tuple[str, DesiredStatus, bool]
 """A task's ARN, what is wanted of it, and whether by force: what is told, and acknowledged, once."""
@@ -115,21 +116,18 @@ class Session:
         self._stirred = None
         self._changed.set()
 
-    def stir(self, task: str) -> None:
-        """One task (ARN) has changed; `tell` follows."""
-        if self._stirred is not None:
-            self._stirred[task] = None
-
-    async def tell(self) -> None:
-        """Tell about the tasks that have been stirred. It does not wait for the peer.
+    async def tell(self, tasks: Iterable[str]) -> None:
+        """Tell about tasks (ARNs) that have changed. It does not wait for the peer.
 
         A session at rest tells at once, in the caller's turn; any other in its own. What goes wrong is the end of this
         session, not of the caller, who has the other ones to tell.
         """
-        if self._stirred is None or not self._rests or self._changed.is_set() or self._waits_to_go():
+        stirred = dict.fromkeys(tasks)
+        if not self._rests or self._changed.is_set() or self._waits_to_go():
+            if self._stirred is not None:
+                self._stirred.update(stirred)
             self._changed.set()
             return
-        stirred, self._stirred = self._stirred, {}
         try:
             await self._tell_news(assignments(self._shared.store.view(), self._instance, stirred), STARTS_TOGETHER_MAX)
         except ConnectionError:
@@ -173,7 +171,7 @@ class Session:
     async def _take(self, frame: envelope.Frame) -> None:
         """Other types (acks of heartbeats, refusals of updates) are word that somebody is there."""
         if frame.type == "AckRequest":
-            await self._take_ack(msgspec.json.decode(frame.message, type=acs_shapes.AckRequest))
+            await self._take_ack(_ack_decoder.decode(frame.message))
         elif frame.type == "IAMRoleCredentialsAckRequest":
             self._roles.come(msgspec.json.decode(frame.message, type=acs_session_shapes.IAMRoleCredentialsAckRequest))
         elif frame.type == "TaskStopVerificationMessage":
@@ -189,12 +187,10 @@ class Session:
             note = partial(self._policy.note, arn=self._instance)
             await self._shared.committer.commit(note, cause=ack.message_id)
         told = self._messages.get(ack.message_id)
-        for matter in told.matters if told is not None else ():
-            if matter[1] is DesiredStatus.STOPPED:
-                await self._note_stop_told(matter[0], ack.message_id)
-            if self._on_its_way.get(matter) == ack.message_id:
-                self._acknowledged.add(matter)
-        self._take_back(ack.message_id)
+        for arn, desired, _ in told.matters if told is not None else ():
+            if desired is DesiredStatus.STOPPED:
+                await self._note_stop_told(arn, ack.message_id)
+        self._acknowledged.update(self._take_back(ack.message_id))
 
     async def _note_stop_told(self, arn: str, message_id: str) -> None:
         def decide(draft: Draft) -> None:
@@ -230,12 +226,13 @@ class Session:
         for matter in self._on_its_way.keys() - matters:
             del self._on_its_way[matter]
 
-    def _take_back(self, message_id: str) -> None:
-        """It is on its way no more."""
+    def _take_back(self, message_id: str) -> list[Matter]:
+        """It is on its way no more. Returns what of it no other message is about by now."""
         told = self._messages.pop(message_id, None)
-        for matter in told.matters if told is not None else ():
-            if self._on_its_way.get(matter) == message_id:
-                del self._on_its_way[matter]
+        own = [m for m in told.matters if self._on_its_way.get(m) == message_id] if told is not None else []
+        for matter in own:
+            del self._on_its_way[matter]
+        return own
 
     async def _send_manifest(self) -> None:
         shared, message_id = self._shared, self._shared.account.names.uuid()

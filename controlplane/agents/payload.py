@@ -49,30 +49,16 @@ def run_payload(
     role: acs_shapes.IAMRoleCredentials | None = None,
 ) -> acs_shapes.Task:
     """What an agent needs to run `task`, with the credentials of its `role` where it has one."""
-    body = definition.body
-    overrides = task.body.get("overrides", {})
+    overrides = task.body.get("overrides")
+    plain = _overridden(definition, overrides) if overrides else _plain(definition)
     kept = {container.name: container for container in task.containers}
-    cpu = overrides.get("cpu") or body.get("cpu")
-    memory = overrides.get("memory") or body.get("memory")
-    return acs_shapes.Task(
+    return msgspec.structs.replace(
+        plain,
         arn=task.arn,
-        desired_status=DesiredStatus.RUNNING,
         task_cluster_arn=cluster.arn,
-        family=definition.family,
-        version=str(definition.revision),
-        containers=[
-            _of_task(container, kept[container.name])
-            for container in (_overridden(definition, overrides) if overrides else _plain(definition))
-        ],
-        cpu=cpu_units(cpu) / CPU_UNITS_PER_VCPU if cpu else 0,
-        memory=mebibytes(memory) if memory else 0,
-        network_mode=network_mode(body),
-        volumes=[_volume(volume) for volume in body.get("volumes", ())],
-        pid_mode=body.get("pidMode", ""),
-        ipc_mode=body.get("ipcMode", ""),
+        containers=[_of_task(container, kept[container.name]) for container in plain.containers],
         service_name=short_id(task.service) if task.service else "",
         group=task.group,
-        launch_type="EC2",
         associations=[
             acs_shapes.Association(name=gpu, type=acs_shapes.GPU_ASSOCIATION, containers=[container.name])
             for container in task.containers
@@ -103,16 +89,31 @@ def _of_task(container: acs_shapes.Container, kept: Container) -> acs_shapes.Con
 
 
 @following
-def _plain(definition: TaskDefinition) -> list[acs_shapes.Container]:
+def _plain(definition: TaskDefinition) -> acs_shapes.Task:
     return _overridden(definition, {})
 
 
-def _overridden(definition: TaskDefinition, overrides: dict[str, Any]) -> list[acs_shapes.Container]:
-    """The containers of a definition under these overrides, without the ARNs that they have in a task."""
+def _overridden(definition: TaskDefinition, overrides: dict[str, Any]) -> acs_shapes.Task:
+    """What an agent needs to run any task of a definition under these overrides."""
     body = definition.body
-    return [
-        _container(container, body, _environment(container, overrides)) for container in overridden(body, overrides)
-    ]
+    cpu = overrides.get("cpu") or body.get("cpu")
+    memory = overrides.get("memory") or body.get("memory")
+    return acs_shapes.Task(
+        arn="",
+        desired_status=DesiredStatus.RUNNING,
+        family=definition.family,
+        version=str(definition.revision),
+        containers=[
+            _container(container, body, _environment(container, overrides)) for container in overridden(body, overrides)
+        ],
+        cpu=cpu_units(cpu) / CPU_UNITS_PER_VCPU if cpu else 0,
+        memory=mebibytes(memory) if memory else 0,
+        network_mode=network_mode(body),
+        volumes=[_volume(volume) for volume in body.get("volumes", ())],
+        pid_mode=body.get("pidMode", ""),
+        ipc_mode=body.get("ipcMode", ""),
+        launch_type="EC2",
+    )
 
 
 def _container(container: dict[str, Any], body: dict[str, Any], environment: dict[str, str]) -> acs_shapes.Container:

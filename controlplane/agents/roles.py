@@ -50,8 +50,8 @@ class Roles:
 
     def of(self, task: Task, definition: TaskDefinition, now: float) -> IAMRoleCredentials | None:
         """Fresh credentials of the task's role, about to be sent; None for a task without one."""
-        role = task_role(definition.body, task.body.get("overrides", {}))
-        if not role or not task.credentials_id:
+        role = task_role(definition.body, task.body.get("overrides", {})) if task.credentials_id else ""
+        if not role:
             return None
         expires = math.floor(now) + LIFETIME_SECONDS
         minted = self._mint.make(Claims(task=task.arn, role=role, expires=expires))

@@ -36,8 +36,7 @@ def strategy_of(view: View, call: Call, cluster: Cluster) -> Sequence[Item]:
     """
     if call.body.get(MEMBER) and call.body.get("launchType"):
         raise InvalidParameterException("Specify either Launch Type or Capacity Provider Strategy, but not both.")
-    if "platformVersion" in call.body:
-        raise InvalidParameterException("The platform version must be null when specifying an EC2 launch type.")
+    _refuse_platform(call)
     found = chosen_of(cluster, call.body)
     if found:
         _check(view, cluster, found)
@@ -63,8 +62,10 @@ def updated(draft: Draft, call: Call, cluster: Cluster, service: Service) -> dic
     An empty one is the launch type EC2.
 
     Raises:
-        InvalidParameterException: it cannot be acted on, or is another one and no deployment is forced.
+        InvalidParameterException: it cannot be acted on, or is another one and no deployment is forced; or a platform
+            version is given.
     """
+    _refuse_platform(call)
     given: Sequence[Item] | None = call.body.get(MEMBER)
     if given is None or _terms(given) == _terms(service.body.get(MEMBER, ())):
         return service.body
@@ -76,6 +77,11 @@ def updated(draft: Draft, call: Call, cluster: Cluster, service: Service) -> dic
         raise InvalidParameterException(_NOT_FORCED)
     kept = {member: value for member, value in service.body.items() if member not in (MEMBER, "launchType")}
     return {**kept, **({MEMBER: given} if given else {"launchType": "EC2"})}
+
+
+def _refuse_platform(call: Call) -> None:
+    if "platformVersion" in call.body:
+        raise InvalidParameterException("The platform version must be null when specifying an EC2 launch type.")
 
 
 def _terms(items: Sequence[Item]) -> list[tuple[str, int, int]]:

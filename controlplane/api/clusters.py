@@ -42,7 +42,7 @@ def cluster_of(view: View, call: Call) -> Cluster:
     Raises:
         ClusterNotFoundException: there is none.
     """
-    cluster = view.cluster(short_name(call, "cluster", call.text("cluster") or DEFAULT_CLUSTER))
+    cluster = view.cluster(short_name(call, "cluster", call.body.get("cluster") or DEFAULT_CLUSTER))
     if cluster is None:
         raise ClusterNotFoundException
     if cluster.status != "ACTIVE":

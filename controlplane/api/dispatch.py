@@ -239,7 +239,7 @@ class Dispatcher:
     def _checked(self, call: Call, answer: Answer) -> Answer:
         """The answer, held against the model where that was asked for; before anything is committed."""
         if self._check_answers and call.operation not in OURS:
-            faults = ecs_shapes.response_faults(call.operation, answer)
+            faults = ecs_shapes.response_faults(call.operation, msgspec.json.decode(msgspec.json.encode(answer)))
             for fault in faults:
                 _log.warning("answer is not as the model has it", fault=fault)
             if faults:
@@ -276,7 +276,7 @@ def _introduced(call: Call, plan: Plan, answer: Answer) -> Plan:
     if not _SUBJECTS.keys().isdisjoint(answer):
         for noun, arn in _SUBJECTS.items():
             if noun in answer:
-                subject = answer[noun][arn]
+                subject = msgspec.to_builtins(answer[noun])[arn]
     line = StoryLine(
         plan.story[0].at if plan.story else call.now,
         ACTOR,

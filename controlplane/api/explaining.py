@@ -9,7 +9,7 @@ from controlplane.api import task_definitions
 from controlplane.api.call import Answer, Call
 from controlplane.api.clusters import cluster_of
 from controlplane.core.model import Cluster, TaskDefinition
-from controlplane.core.placement.request import Request, caution_of, required_of, service_request
+from controlplane.core.placement.request import Request, caution_of, demand_of, service_request
 from controlplane.core.placement.verdict import explain_placement
 from controlplane.core.view import View
 from wire.errors import ClientException, InvalidParameterException
@@ -63,11 +63,12 @@ def _of_task(view: View, call: Call, cluster: Cluster, subject: str) -> Request 
 
 
 def _of_definition(cluster: Cluster, definition: TaskDefinition) -> Request:
+    demand = demand_of(definition)
     return Request(
         cluster=cluster.name,
-        group=f"family:{definition.family}",
+        group=demand.group,
         amounts=definition.amounts,
-        constraints=tuple(definition.body.get("placementConstraints", ())),
-        required=required_of(definition),
+        constraints=demand.constraints,
+        required=demand.required,
         caution=caution_of(cluster.policy),
     )

@@ -74,41 +74,25 @@ def refuse_unserved(shape: Mapping[str, Any], table: Mapping[str, Unserved], whe
     Raises:
         ClientException: one sentence that names the member.
     """
-    sentence = _unserved(shape, table, where)
-    if sentence is not None:
-        raise ClientException(sentence)
+    if table.keys().isdisjoint(shape):
+        return
+    for member, is_unserved in table.items():
+        if member in shape and is_unserved(shape[member]):
+            shown = f" ({shape[member]})" if isinstance(shape[member], str) else ""
+            raise ClientException(f"{where} asks for {member}{shown}, which is not served yet; nothing was started.")
 
 
+@following
 def refuse_unrunnable(definition: TaskDefinition) -> None:
     """Refuse to run a task definition that our agents could not run as it says.
 
     Raises:
         ClientException: one sentence that names the member.
     """
-    sentence = _unrunnable(definition)
-    if sentence is not None:
-        raise ClientException(sentence)
-
-
-@following
-def _unrunnable(definition: TaskDefinition) -> str | None:
     name = f"{definition.family}:{definition.revision}"
-    sentences = (
-        _unserved(definition.body, TASK_DEFINITION, f"Task definition {name}"),
-        *(
-            _unserved(container, CONTAINER, f"Container {container['name']!r} of task definition {name}")
-            for container in definition.body["containerDefinitions"]
-        ),
-    )
-    return next(filter(None, sentences), None)
-
-
-def _unserved(shape: Mapping[str, Any], table: Mapping[str, Unserved], where: str) -> str | None:
-    for member, is_unserved in table.items():
-        if member in shape and is_unserved(shape[member]):
-            shown = f" ({shape[member]})" if isinstance(shape[member], str) else ""
-            return f"{where} asks for {member}{shown}, which is not served yet; nothing was started."
-    return None
+    refuse_unserved(definition.body, TASK_DEFINITION, f"Task definition {name}")
+    for container in definition.body["containerDefinitions"]:
+        refuse_unserved(container, CONTAINER, f"Container {container['name']!r} of task definition {name}")
 
 
 def refuse_overrides(overrides: Mapping[str, Any]) -> None:

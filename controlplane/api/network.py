@@ -79,6 +79,8 @@ def interfaces(task: Task) -> list[dict[str, Any]]:
 
 def configuration_of(view: View, task: Task) -> dict[str, Any] | None:
     """`awsvpcConfiguration` of a task with a network of its own; None for any other."""
+    if task.service is None and not task.body.get("networkConfiguration"):
+        return None  # without one, `check` lets no such task be
     definition = view.task_definition(task.task_definition)
     if definition is None or definition.body.get("networkMode") != "awsvpc":
         return None

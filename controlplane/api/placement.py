@@ -5,6 +5,7 @@ from typing import Any
 
 from controlplane.core.model import TaskDefinition
 from controlplane.core.placement import constraints, strategies
+from controlplane.core.placement.request import demand_of
 from wire.errors import InvalidParameterException
 
 Steps = tuple[dict[str, str], ...]
@@ -16,7 +17,8 @@ def strategy_of(body: Mapping[str, Any]) -> Steps:
     Raises:
         InvalidParameterException: one sentence about the first one that is none.
     """
-    return _checked(body.get("placementStrategy", ()), strategies.refuse)
+    given = body.get("placementStrategy")
+    return _checked(given, strategies.refuse) if given else ()
 
 
 def constraints_of(body: Mapping[str, Any], definition: TaskDefinition | None = None) -> Steps:
@@ -25,8 +27,10 @@ def constraints_of(body: Mapping[str, Any], definition: TaskDefinition | None = 
     Raises:
         InvalidParameterException: one sentence about the first one that cannot be carried out.
     """
-    of_definition = definition.body.get("placementConstraints", ()) if definition is not None else ()
-    at_run_time = body.get("placementConstraints", ())
+    of_definition = demand_of(definition).constraints if definition is not None else ()
+    at_run_time = body.get("placementConstraints")
+    if not at_run_time:
+        return of_definition
     _checked([*of_definition, *at_run_time], constraints.refuse)
     return constraints.together(of_definition, at_run_time)
 

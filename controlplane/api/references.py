@@ -70,7 +70,7 @@ def path_of(call: Call, kind: str, reference: str, cluster: Cluster | None = Non
 
 def short_name(call: Call, kind: str, reference: str, cluster: Cluster | None = None) -> str:
     """The name or id that is meant: the end of an ARN, else the reference itself. Raises as `path_of`."""
-    path = path_of(call, kind, reference, cluster)
+    path = path_of(call, kind, reference, cluster) if reference.startswith("arn:") else None
     return path[-1] if path is not None else reference
 
 

@@ -154,8 +154,7 @@ def find(view: View, call: Call, reference: str) -> TaskDefinition | None:
     """
     family, colon, number = _named(call, reference).partition(":")
     if not colon:
-        active = [known for known in view.task_definitions_of(family) if known.status == "ACTIVE"]
-        return max(active, key=lambda known: known.revision, default=None)
+        return view.active_task_definition(family)
     revision = whole(number)
     if revision is None:
         raise InvalidParameterException(f"Invalid revision number. Number: {number[:100]}")

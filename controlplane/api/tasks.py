@@ -6,6 +6,7 @@ What does not fit is a failure in an answer with HTTP 200, never an error. Sourc
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,7 +28,7 @@ from controlplane.core.model import Cluster, Task, TaskDefinition
 from controlplane.core.placement import explain
 from controlplane.core.placement.engine import examine
 from controlplane.core.placement.explain import Refusal
-from controlplane.core.placement.request import Request, caution_of, required_of
+from controlplane.core.placement.request import Request, caution_of, demand_of
 from controlplane.core.view import Draft, View
 from wire.arn import short_id
 from wire.errors import ClientException, InvalidParameterException, ServiceNotFoundException
@@ -43,6 +44,7 @@ REFERENCE_ID_CHARACTERS_MAX = 1024
 
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/.-]*")
 """With dots, which names of EventBridge rules may have (`events-rule/NAME`)."""
+_WORDS = frozenset({"startedBy", "referenceId", "propagateTags", "tags"})
 _KEPT = ("networkConfiguration", "referenceId", "enableExecuteCommand")
 
 
@@ -56,24 +58,25 @@ def run_task(draft: Draft, call: Call) -> Answer:
     if not 1 <= count <= COUNT_MAX:
         raise InvalidParameterException(f"count should be between 1 and {COUNT_MAX}.")
     definition = _runnable(draft, call)
+    demand = demand_of(definition)
     request = Request(
         cluster=cluster.name,
-        group=_group(call, definition),
+        group=call.body.get("group") or demand.group,
         amounts=_amounts(call, definition),
         count=count,
         strategy=strategy_of(call.body),
         constraints=constraints_of(call.body, definition),
-        required=required_of(definition),
+        required=demand.required,
         caution=caution_of(cluster.policy),
     )
     strategy = capacity.strategy_of(draft, call, cluster)
-    may_wait = capacity.any_waits(draft, cluster, strategy)
+    may_wait = bool(strategy) and capacity.any_waits(draft, cluster, strategy)
     launched = launch(
         draft,
         cluster.name,
         strategy,
         request,
-        create=lambda instance, body: _create(draft, call, definition, cluster=cluster, instance=instance, body=body),
+        create=partial(_create, draft, call, definition, cluster=cluster.name, group=request.group),
         may_wait=may_wait,
         dice=call.names.dice,
     )
@@ -107,13 +110,15 @@ def start_task(draft: Draft, call: Call) -> Answer:
     if not 1 <= len(references) <= COUNT_MAX:
         raise InvalidParameterException(f"containerInstances should have 1 to {COUNT_MAX} elements.")
     definition = _runnable(draft, call)
+    demand = demand_of(definition)
+    group = call.body.get("group") or demand.group
     tasks, failures = [], []
     for reference in references:
         instance = find_instance(draft, call, cluster, reference)
         arn = instance.arn if instance else reference
-        reason = examine(draft, arn, _amounts(call, definition), required_of(definition)) if instance else "MISSING"
+        reason = examine(draft, arn, _amounts(call, definition), demand.required) if instance else "MISSING"
         if reason is None:
-            tasks.append(_create(draft, call, definition, cluster=cluster, instance=arn, body={}))
+            tasks.append(_create(draft, call, definition, arn, {}, cluster=cluster.name, group=group))
         else:
             failures.append({"arn": instance_arn(call, cluster, arn), "reason": reason})
     return {"tasks": [render(draft, task) for task in tasks], "failures": failures}
@@ -193,6 +198,8 @@ def _runnable(draft: Draft, call: Call) -> TaskDefinition:
 
 
 def _check_words(call: Call) -> None:
+    if _WORDS.isdisjoint(call.body):
+        return
     most = STARTED_BY_CHARACTERS_MAX[call.operation]
     if not _STARTED_BY.fullmatch(call.text("startedBy")) or len(call.text("startedBy")) > most:
         raise InvalidParameterException(
@@ -215,38 +222,40 @@ def _amounts(call: Call, definition: TaskDefinition) -> Amounts:
         raise InvalidParameterException(str(error)) from None
 
 
-def _group(call: Call, definition: TaskDefinition) -> str:
-    return call.text("group") or f"family:{definition.family}"
-
-
 def _create(
     draft: Draft,
     call: Call,
     definition: TaskDefinition,
-    *,
-    cluster: Cluster,
     instance: str | None,
     body: dict[str, Any],
+    *,
+    cluster: str,
+    group: str,
 ) -> Task:
-    body = body | {member: call.body[member] for member in _KEPT if member in call.body}
+    asked, body = call.body, {**body}
+    for member in _KEPT:
+        if member in asked:
+            body[member] = asked[member]
     if instance is None:  # what is asked again once there is room
-        body["placementConstraints"] = list(constraints_of(call.body, definition))
-        body["placementStrategy"] = list(strategy_of(call.body))
-    body["tags"] = tagging.of_task(call.body, definition, cluster.name)
+        body["placementConstraints"] = list(constraints_of(asked, definition))
+        body["placementStrategy"] = list(strategy_of(asked))
+    body["tags"] = tagging.of_task(asked, definition, cluster)
     new = lifecycle.NewTask(
-        cluster=cluster.name,
-        group=_group(call, definition),
+        cluster=cluster,
+        group=group,
         instance=instance,
-        started_by=call.body.get("startedBy"),
-        client_token=call.body.get("clientToken"),
-        overrides=call.body.get("overrides", {}),
+        started_by=asked.get("startedBy"),
+        client_token=asked.get("clientToken"),
+        overrides=asked.get("overrides", {}),
         body=body,
     )
     return lifecycle.create(draft, definition, new, call.names)
 
 
 def _find(view: View, call: Call, cluster: Cluster, reference: str) -> Task | None:
-    task = view.task(task_arn(call, cluster, reference))
+    task = view.task(reference)  # most come by the ARN that they were given
+    if task is None or task.cluster != cluster.name:
+        task = view.task(task_arn(call, cluster, reference))
     return task if task is not None and task.cluster == cluster.name else None
 
 

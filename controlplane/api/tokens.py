@@ -26,7 +26,7 @@ def used_token(draft: Draft, call: Call, cluster: Cluster) -> Token | None:
         InvalidParameterException: it is none.
         AwsError: ConflictException, where that was another request.
     """
-    text = call.text("clientToken")
+    text = call.body.get("clientToken")
     if not text:
         return None
     if not _TOKEN.fullmatch(text):
@@ -51,11 +51,12 @@ def remember_token(
     draft: Draft, call: Call, cluster: Cluster, tasks: list[Task], failures: list[dict[str, Any]]
 ) -> None:
     """A token that started something must not start it again; one that started nothing may be tried anew."""
-    if not call.text("clientToken") or not tasks:
+    text = call.body.get("clientToken")
+    if not text or not tasks:
         return
     token = Token(
         scope=_scope(cluster),
-        token=call.text("clientToken"),
+        token=text,
         fingerprint=_fingerprint(call.body),
         tasks=tuple(task.arn for task in tasks),
         failures=tuple(failures),

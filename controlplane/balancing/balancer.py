@@ -6,7 +6,8 @@ A proxy that cannot be run changes no task; targets stay as they are until it ca
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 
 import structlog
 
@@ -16,6 +17,7 @@ from controlplane.core.balancing import picture, targets
 from controlplane.core.balancing.records import Listener, TargetGroup
 from controlplane.core.model import Service, Task
 from controlplane.core.names import Names
+from controlplane.core.plan import Key
 from controlplane.core.rollouts import ServiceDeployment
 from controlplane.core.view import Draft
 from controlplane.store.port import Store, StoreClosed
@@ -82,16 +84,19 @@ class Balancer:
             self._open = {task.arn: None for task in self._store.view().records(Task) if targets.is_open(task)}
             self._stirred.set()
             try:
-                async for commit in watch:
-                    self._note(commit.changed)
+                async for burst in watch.bursts():
+                    self._note(chain.from_iterable(commit.changed for commit in burst))
             finally:
                 watch.close()
 
-    def _note(self, changed: tuple[tuple[str, str], ...]) -> None:
+    def _note(self, changed: Iterable[Key]) -> None:
+        view = self._store.view()
         for table, key in changed:
-            if table == Task.table and self._is_open(key):
-                self._open[key] = None
-                self._stirred.set()
+            if table == Task.table:
+                task = view.task(key)
+                if task is not None and targets.is_open(task):
+                    self._open[key] = None
+                    self._stirred.set()
             elif table in _TABLES:
                 self._stirred.set()
 

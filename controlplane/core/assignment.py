@@ -29,11 +29,18 @@ def assignments(view: View, instance: str, only: Collection[str] | None = None) 
         tasks = view.tasks_on(instance)
     else:
         tasks = [task for task in map(view.task, only) if task is not None and task.instance == instance]
-    told = [Assignment(task, _desired(task)) for task in tasks if task.last_status is not TaskStatus.STOPPED]
-    return tuple(sorted(told, key=lambda assignment: assignment.desired is not DesiredStatus.STOPPED))
+    stops: list[Assignment] = []
+    starts: list[Assignment] = []
+    for task in tasks:
+        if task.last_status is TaskStatus.STOPPED:
+            continue
+        if task.desired_status is DesiredStatus.STOPPED and not _is_deferred(task):
+            stops.append(Assignment(task, DesiredStatus.STOPPED))
+        else:
+            starts.append(Assignment(task, DesiredStatus.RUNNING))
+    return (*stops, *starts)
 
 
-def _desired(task: Task) -> DesiredStatus:
-    """What an agent is told. The stop of a DEACTIVATING task waits for its targets, unless it is forced."""
-    is_deferred = task.last_status is TaskStatus.DEACTIVATING and not task.force
-    return DesiredStatus.RUNNING if is_deferred else task.desired_status
+def _is_deferred(task: Task) -> bool:
+    """The stop of a DEACTIVATING task waits for its targets, unless it is forced."""
+    return task.last_status is TaskStatus.DEACTIVATING and not task.force

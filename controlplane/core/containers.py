@@ -21,7 +21,7 @@ def containers_of(
     """Each with an ARN of its own. `overrides` is Amazon's `TaskOverride`; `digests`: what image tags mean, by name."""
     unnamed = _overridden(definition, overrides) if overrides else _plain(definition)
     return tuple(
-        msgspec.structs.replace(each, arn=arn_of(), pinned_digest=digests.get(each.name, "")) for each in unnamed
+        [msgspec.structs.replace(each, arn=arn_of(), pinned_digest=digests.get(each.name, "")) for each in unnamed]
     )
 
 

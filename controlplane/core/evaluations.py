@@ -9,6 +9,8 @@ from controlplane.core.rollouts import Alarm, ServiceDeployment
 from controlplane.core.view import View
 from wire.arn import short_id
 
+_OF_ROLLOUTS = frozenset({Alarm.table, ServiceDeployment.table})
+
 
 def services_to_look_at(view: View, changed: Iterable[Key]) -> dict[str, str]:
     """Services (ARN) with the reason to look, from the keys that a commit changed; the first reason stands.
@@ -18,16 +20,18 @@ def services_to_look_at(view: View, changed: Iterable[Key]) -> dict[str, str]:
     look: dict[str, str] = {}
     crowded: dict[str, str] = {}
     for table, key in changed:
-        if table == Service.table:
+        if table == Task.table:
+            _because_of_task(view, key, look, crowded)
+        elif table == Service.table:
             look.setdefault(key, "the service changed")
         elif table == Cluster.table:
             look.update({s.arn: "the cluster changed" for s in view.services(key) if s.arn not in look})
         elif table == Instance.table:
             _because_of_instance(view, key, look, crowded)
-        elif table == Task.table:
-            _because_of_task(view, key, look, crowded)
-        elif table in {Alarm.table, ServiceDeployment.table}:
+        elif table in _OF_ROLLOUTS:
             _because_of_rollout(view, table, key, look)
+    if not look and not crowded:
+        return look
     for cluster, why in crowded.items():
         for service in _short(view, cluster):
             look.setdefault(service.arn, why)

@@ -13,14 +13,13 @@ from controlplane.core.view import Draft
 from wire.status import HealthStatus, TaskStatus
 from wire.story import Kind
 
+_FROM_THE_WORST = (HealthStatus.UNHEALTHY, HealthStatus.UNKNOWN, HealthStatus.HEALTHY)
+
 
 def of_task(task: Task) -> HealthStatus:
     """Health of a task: the worst of its essential containers that have a check; UNKNOWN where none has one."""
-    known = {container.health_status for container in task.containers if container.essential}
-    for worst in (HealthStatus.UNHEALTHY, HealthStatus.UNKNOWN, HealthStatus.HEALTHY):
-        if worst in known:
-            return worst
-    return HealthStatus.UNKNOWN
+    known = [c.health_status for c in task.containers if c.essential and c.health_status is not None]
+    return min(known, key=_FROM_THE_WORST.index) if known else HealthStatus.UNKNOWN
 
 
 def observe(draft: Draft, task: Task, outcomes: Mapping[str, HealthStatus]) -> Task:

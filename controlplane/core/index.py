@@ -1,6 +1,6 @@
 """An index: the keys of records under what they have in common, in the order of their coming."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 
 
 class Index:
@@ -9,8 +9,8 @@ class Index:
     def __init__(self) -> None:
         self._keys: dict[Hashable, dict[str, None]] = {}
 
-    def under(self, common: Hashable) -> Iterable[str]:
-        """The keys under `common`, oldest first."""
+    def under(self, common: Hashable) -> dict[str, None]:
+        """The keys under `common`, oldest first; not to be changed."""
         return self._keys.get(common, {})
 
     def add(self, common: Hashable, key: str) -> None:

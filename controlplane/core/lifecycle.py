@@ -4,6 +4,7 @@ Nothing here decides *that* a task starts or stops. When a stop frees the room i
 (`placement/ledger.py`).
 """
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -88,7 +89,7 @@ def create(draft: Draft, definition: TaskDefinition, new: NewTask, names: Names)
         cluster=new.cluster,
         task_definition=definition.arn,
         containers=containers_of(
-            definition, new.overrides, digests=new.digests, arn_of=lambda: names.container(new.cluster, arn)
+            definition, new.overrides, digests=new.digests, arn_of=partial(names.container, new.cluster, arn)
         ),
         amounts=task_amounts(definition.body, new.overrides) if new.overrides else definition.amounts,
         group=new.group,

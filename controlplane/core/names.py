@@ -3,6 +3,7 @@
 One seed gives one run of names, so two runs from one seed print the same plans. Nothing here knows a clock or uuid.
 """
 
+from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from wire.arn import ArnMaker, short_id
@@ -11,6 +12,8 @@ _BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _NEITHER_VERSION_NOR_VARIANT = ~(0xF << 76 | 0x3 << 62)
 _VERSION_4 = 0x4 << 76 | 0x2 << 62
 """RFC 9562, section 5.4: four bits say the version, two the variant."""
+_groups_of = itemgetter(slice(8), slice(8, 12), slice(12, 16), slice(16, 20), slice(20, None))
+"""The five groups of a UUID's digits."""
 
 
 class Dice(Protocol):
@@ -69,8 +72,8 @@ class Names(NamedTuple):
 
     def uuid(self) -> str:
         """A version 4 UUID: ids of service events, evaluations, requests."""
-        digits = f"{self.dice.getrandbits(128) & _NEITHER_VERSION_NOR_VARIANT | _VERSION_4:032x}"
-        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        number = self.dice.getrandbits(128) & _NEITHER_VERSION_NOR_VARIANT | _VERSION_4
+        return "-".join(_groups_of(number.to_bytes(16).hex()))
 
     def _letters(self, count: int) -> str:
         return "".join(_BASE64URL[self.dice.randrange(64)] for _ in range(count))
@@ -80,4 +83,4 @@ class Names(NamedTuple):
         return 10**18 + self.dice.randrange(9 * 10**18)
 
     def _hex(self, digits: int) -> str:
-        return f"{self.dice.getrandbits(4 * digits):0{digits}x}"
+        return self.dice.getrandbits(4 * digits).to_bytes(digits // 2).hex()

@@ -33,7 +33,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def changed(self) -> tuple[Key, ...]:
         """Keys of the records that it changes; none where it only tells."""
-        return tuple((record.table, record.key) for record in self.puts) + self.deletes
+        return (*[(record.table, record.key) for record in self.puts], *self.deletes)
+
+    @property
+    def is_tale(self) -> bool:
+        """It changes no record, it only tells."""
+        return not (self.puts or self.deletes)
 
     def __str__(self) -> str:
         """The printed plan, which golden tests compare."""

@@ -1,8 +1,8 @@
 """What every record is: a frozen struct that the store keeps under (table, key)."""
 
 from collections.abc import Callable
-from functools import update_wrapper
-from typing import ClassVar, Generic, TypeVar
+from functools import wraps
+from typing import ClassVar, TypeVar
 
 import msgspec
 
@@ -26,22 +26,29 @@ R = TypeVar("R", bound=Record)
 V = TypeVar("V")
 
 
-class following(Generic[R, V]):  # noqa: N801 - a decorator
-    """What follows from a record alone is worked out once, and again when it has become another record."""
+def following(work_out: Callable[[R], V]) -> Callable[[R], V]:
+    """What follows from a record alone is worked out once, and again when it has become another record.
 
-    def __init__(self, work_out: Callable[[R], V]) -> None:
-        self._work_out = work_out
-        self._kept: dict[str, tuple[R, V]] = {}
-        update_wrapper(self, work_out)
+    Readers do not change what they get: the next one gets the same.
+    """
+    kept: dict[int, V] = {}
+    """By the identity of a record, which no other gets as long as the record stands in `records`."""
+    records: dict[str, R] = {}
 
-    def __call__(self, record: R) -> V:
-        """Readers do not change what they get: the next one gets the same."""
-        kept = self._kept.get(record.key)
-        if kept is not None and kept[0] is record:
-            return kept[1]
-        value = self._work_out(record)
-        self._kept.pop(record.key, None)
-        while len(self._kept) >= FOLLOWED_MAX:
-            del self._kept[next(iter(self._kept))]
-        self._kept[record.key] = (record, value)
+    def keep(record: R) -> V:
+        value = work_out(record)
+        kept.pop(id(records.pop(record.key, None)), None)
+        while len(records) >= FOLLOWED_MAX:
+            del kept[id(records.pop(next(iter(records))))]
+        records[record.key] = record
+        kept[id(record)] = value
         return value
+
+    @wraps(work_out)
+    def followed(record: R) -> V:
+        try:
+            return kept[id(record)]
+        except KeyError:
+            return keep(record)
+
+    return followed

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from controlplane.core.model import Instance, Task
-from controlplane.core.record import Record
 from wire.resources import Amounts, Room
 
 K = TypeVar("K", bound=Hashable)
@@ -150,13 +149,18 @@ class Roster:
 
     def see_task(self, before: Task | None, after: Task, room_of: Callable[[str], Room]) -> None:
         """A task of the cluster was `before` and is now `after`; `room_of` tells what an instance has left since."""
-        for task, change in ((before, -1), (after, 1)):
-            if task is None or task.instance not in self.index_of:
-                continue
-            index = self.index_of[task.instance]
-            if task.is_live:
-                self._count(task.group, index, change)
-            self._measure(index, room_of(task.instance))
+        if before is not None:
+            self._see(before, -1, room_of)
+        self._see(after, 1, room_of)
+
+    def _see(self, task: Task, change: int, room_of: Callable[[str], Room]) -> None:
+        arn = task.instance
+        if arn is None or arn not in self.index_of:
+            return
+        index = self.index_of[arn]
+        if task.is_live:
+            self._count(task.group, index, change)
+        self._measure(index, room_of(arn))
 
     def book(self, index: int, amounts: Amounts, group: str) -> None:
         """One copy of `amounts` goes to the instance at `index`; there is no task for it yet. Of ports it is silent."""
@@ -217,19 +221,21 @@ class Rosters:
             self._rosters[cluster] = Roster(members, self._room_of)
         return self._rosters[cluster]
 
-    def see(self, puts: Iterable[Record], changes: Iterable[tuple[Task | None, Task]]) -> None:
-        """These records are in the state now; `changes` are the tasks among them, before and after."""
-        for instance in (record for record in puts if isinstance(record, Instance)):
-            roster = self._rosters.get(instance.cluster)
-            if roster is None:
-                continue
-            if instance.arn in roster.index_of:
-                roster.see_instance(instance, self._room_of(instance.arn))
-            else:
-                self.forget(instance.cluster)
-        for before, after in changes:
-            if after.cluster in self._rosters:
-                self._rosters[after.cluster].see_task(before, after, self._room_of)
+    def see_instance(self, instance: Instance) -> None:
+        """An instance is now `instance`."""
+        roster = self._rosters.get(instance.cluster)
+        if roster is None:
+            return
+        if instance.arn in roster.index_of:
+            roster.see_instance(instance, self._room_of(instance.arn))
+        else:
+            self.forget(instance.cluster)
+
+    def see_task(self, before: Task | None, after: Task) -> None:
+        """A task was `before` and is now `after`."""
+        roster = self._rosters.get(after.cluster)
+        if roster is not None:
+            roster.see_task(before, after, self._room_of)
 
     def forget(self, cluster: str) -> None:
         """A cluster has other members; its roster is made anew when it is asked for."""

@@ -1,15 +1,15 @@
 """The state: the tables at one revision, with their indexes and placement ledgers. Only a store changes it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from controlplane.core.index import Index
 from controlplane.core.model import Instance, Task, TaskDefinition
 from controlplane.core.plan import Key, Plan
 from controlplane.core.record import HOLD_MOVES, Record
 from controlplane.core.roster import Roster, Rosters
-from controlplane.core.tables import RECORDS
+from controlplane.core.tables import BY_TABLE, RECORDS
 from controlplane.core.view import R, View
 from wire.holds import Ledger
 from wire.resources import Room
@@ -20,7 +20,8 @@ class State(View):
 
     def __init__(self) -> None:
         self.revision = 0
-        self._tables: dict[str, dict[str, Record]] = {kind.table: {} for kind in RECORDS}
+        self._tables: dict[type[Record], dict[str, Any]] = {kind: {} for kind in RECORDS}
+        self._tasks: dict[str, Task] = self._tables[Task]
         self._revisions: dict[Key, int] = {}
         self._by_service, self._by_instance, self._by_group = Index(), Index(), Index()
         self._by_family = Index()
@@ -29,27 +30,38 @@ class State(View):
         self._moves: Counter[str] = Counter()
 
     def record(self, kind: type[R], key: str) -> R | None:
-        return cast("R | None", self._tables[kind.table].get(key))
+        found: R | None = self._tables[kind].get(key)
+        return found
+
+    def task(self, arn: str) -> Task | None:
+        return self._tasks.get(arn)
 
     def records(self, kind: type[R]) -> Iterator[R]:
-        return cast("Iterator[R]", iter(self._tables[kind.table].values()))
+        return iter(self._tables[kind].values())
 
     def tasks_of(self, service: str) -> list[Task]:
-        return self._tasks(self._by_service.under(service))
+        return self._listed(self._by_service.under(service))
 
     def tasks_on(self, instance: str) -> list[Task]:
-        return self._tasks(self._by_instance.under(instance))
+        return self._listed(self._by_instance.under(instance))
 
     def tasks_in(self, cluster: str, group: str) -> list[Task]:
-        return self._tasks(self._by_group.under((cluster, group)))
+        return self._listed(self._by_group.under((cluster, group)))
 
     def task_definitions_of(self, family: str) -> list[TaskDefinition]:
-        table = cast("dict[str, TaskDefinition]", self._tables[TaskDefinition.table])
+        table = self._tables[TaskDefinition]
         return [table[arn] for arn in self._by_family.under(family)]
 
-    def _tasks(self, arns: Iterable[str]) -> list[Task]:
-        table = cast("dict[str, Task]", self._tables[Task.table])
-        return [table[arn] for arn in arns]
+    def active_task_definition(self, family: str) -> TaskDefinition | None:
+        table = self._tables[TaskDefinition]
+        for arn in reversed(self._by_family.under(family)):
+            known: TaskDefinition = table[arn]
+            if known.status == "ACTIVE":
+                return known
+        return None
+
+    def _listed(self, arns: Iterable[str]) -> list[Task]:
+        return [self._tasks[arn] for arn in arns]
 
     def free(self, instance: str) -> Room:
         return self._ledgers[instance].free
@@ -66,6 +78,11 @@ class State(View):
 
     def revision_of(self, key: Key) -> int:
         return self._revisions.get(key, 0)
+
+    @property
+    def revisions(self) -> Mapping[Key, int]:
+        """Of all records, by key."""
+        return self._revisions
 
     def load(self, records: Iterable[tuple[Record, int]], revision: int) -> None:
         """Fill an empty state with what a store has kept: records in the order of their making, with revisions."""
@@ -85,27 +102,25 @@ class State(View):
         self.revision = revision
 
     def apply(self, plan: Plan, revision: int) -> None:
-        """Make a plan true that a `Batch` has accepted. Ends of holds come before beginnings."""
+        """Make a plan true that a `Batch` has accepted."""
         assert revision > self.revision
-        changes = [(self.task(record.arn), record) for record in plan.puts if isinstance(record, Task)]
         for record in plan.puts:
-            if isinstance(record, Instance):
+            if isinstance(record, Instance):  # before the tasks that are placed on it
                 self._open_ledger(record)
         for record in plan.puts:
             if isinstance(record, Task):
-                self._end_hold(record, plan)
-        for record in plan.puts:
+                self._move(record, plan)
+            elif isinstance(record, Instance):
+                self._rosters.see_instance(record)
             self._keep(record, revision)
-            if isinstance(record, Task):
-                self._index(record)
-        self._rosters.see(plan.puts, changes)
         for table, key in plan.deletes:
             self._forget(table, key)
         self.revision = revision
 
     def _keep(self, record: Record, revision: int) -> None:
-        self._tables[record.table][record.key] = record
-        self._revisions[record.table, record.key] = revision
+        key = record.key
+        self._tables[type(record)][key] = record
+        self._revisions[record.table, key] = revision
         if isinstance(record, TaskDefinition):
             self._by_family.add(record.family, record.arn)
 
@@ -117,11 +132,14 @@ class State(View):
         for hold in old or ():
             self._ledgers[instance.arn].begin(hold)
 
-    def _end_hold(self, task: Task, plan: Plan) -> None:
-        before = self.task(task.arn)
+    def _move(self, task: Task, plan: Plan) -> None:
+        """The order of moves is free: each that ends counts anew what others have of the same."""
+        before = self._tasks.get(task.arn)
         if before is not None and before.hold is not None and before.instance and task.hold is None:
             self._ledgers[before.instance].end(task.arn, plan.ended[task.arn])
             self._moves[before.instance] += 1
+        self._index(task)
+        self._rosters.see_task(before, task)
 
     def _index(self, task: Task) -> None:
         self._by_group.add((task.cluster, task.group), task.arn)
@@ -133,14 +151,15 @@ class State(View):
         if task.hold is None:
             return
         ledger = self._ledgers[task.instance]
-        if task.arn not in ledger:
+        known = ledger.get(task.arn)
+        if known is None:
             ledger.begin(task.hold)
             self._moves[task.instance] += 1
-        elif ledger.get(task.arn) != task.hold:
+        elif known != task.hold:
             ledger.limit(task.arn, task.hold.until)
 
     def _forget(self, table: str, key: str) -> None:
-        record = self._tables[table].pop(key, None)
+        record = self._tables[BY_TABLE[table]].pop(key, None)
         self._revisions.pop((table, key), None)
         if isinstance(record, Task):
             assert record.hold is None, f"{key} is dropped and still holds room"

@@ -5,20 +5,25 @@ Source: API reference, `propagateTags` and `enableECSManagedTags` of RunTask and
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from controlplane.core.model import Service, TaskDefinition
 
 Tag = Mapping[str, str]
 
+_OF_REQUEST = frozenset({"tags", "propagateTags", "enableECSManagedTags"})
+
 
 def merged(*layers: Iterable[Tag]) -> list[dict[str, str]]:
     """Tags laid over each other, the later ones on top."""
-    return [dict(tag) for tag in {tag["key"]: tag for layer in layers for tag in layer}.values()]
+    return list({tag["key"]: dict(tag) for tag in chain(*layers)}.values())
 
 
 def of_task(request: Mapping[str, Any], definition: TaskDefinition, cluster: str) -> list[dict[str, str]]:
     """Tags of a task that a RunTask or StartTask `request` starts in a cluster (name)."""
+    if _OF_REQUEST.isdisjoint(request):
+        return []
     propagated = definition.body.get("tags", ()) if request.get("propagateTags") == "TASK_DEFINITION" else ()
     return merged(propagated, request.get("tags", ()), _managed(request, cluster, None))
 

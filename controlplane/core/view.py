@@ -7,7 +7,7 @@ doubled wake-up costs time, never truth.
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -55,6 +55,11 @@ class View(ABC):
     @abstractmethod
     def task_definitions_of(self, family: str) -> list[TaskDefinition]:
         """The revisions of a family (name) that are known, oldest first, INACTIVE ones included."""
+
+    def active_task_definition(self, family: str) -> TaskDefinition | None:
+        """The latest revision of a family (name) that is ACTIVE."""
+        revisions = reversed(self.task_definitions_of(family))
+        return next((known for known in revisions if known.status == "ACTIVE"), None)
 
     @abstractmethod
     def revision_of(self, key: Key) -> int:
@@ -122,8 +127,10 @@ class Draft(View):
         self.cause = cause
         self._state = state
         self.revision = state.revision
-        self._puts: dict[Key, Record] = {}
+        self._puts: dict[Key, Any] = {}
         self._deletes: dict[Key, None] = {}
+        self._changed_kinds: set[type[Record]] = set()
+        """What is of none of them is as in the view below."""
         self._expected: dict[Key, int] = {}
         self._ended: dict[str, Proof] = {}
         self._story: list[StoryLine] = []
@@ -133,10 +140,11 @@ class Draft(View):
         """By cluster, where one was asked for after something had changed here; `put` keeps it up."""
 
     def record(self, kind: type[R], key: str) -> R | None:
-        if (kind.table, key) in self._deletes:
-            return None
-        if (kind.table, key) in self._puts:
-            return cast("R", self._puts[kind.table, key])
+        if kind in self._changed_kinds:
+            known_as = (kind.table, key)
+            own: R | None = self._puts.get(known_as)
+            if own is not None or known_as in self._deletes:
+                return own
         return self._state.record(kind, key)
 
     def records(self, kind: type[R]) -> Iterator[R]:
@@ -146,7 +154,7 @@ class Draft(View):
                 yield current
         for (table, key), put in self._puts.items():
             if table == kind.table and self._state.record(kind, key) is None:
-                yield cast("R", put)
+                yield put
 
     def tasks_of(self, service: str) -> list[Task]:
         return self._merged(self._state.tasks_of(service), lambda task: task.service == service)
@@ -159,16 +167,25 @@ class Draft(View):
         return self._merged(found, lambda task: (task.cluster, task.group) == (cluster, group))
 
     def _merged(self, base: list[Task], belongs: Callable[[Task], bool]) -> list[Task]:
+        if Task not in self._changed_kinds:
+            return [task for task in base if belongs(task)]
         known = {task.arn for task in base}
         current = [self.task(task.arn) for task in base]
         new = [put for put in self._puts.values() if isinstance(put, Task) and put.arn not in known and belongs(put)]
         return [task for task in current if task is not None and belongs(task)] + new
 
     def task_definitions_of(self, family: str) -> list[TaskDefinition]:
+        if TaskDefinition not in self._changed_kinds:
+            return self._state.task_definitions_of(family)
         known = {definition.arn: None for definition in self._state.task_definitions_of(family)}
         puts = (put for put in self._puts.values() if isinstance(put, TaskDefinition) and put.family == family)
         arns = [*known, *(put.arn for put in puts if put.arn not in known)]
         return [definition for definition in map(self.task_definition, arns) if definition is not None]
+
+    def active_task_definition(self, family: str) -> TaskDefinition | None:
+        if TaskDefinition not in self._changed_kinds:
+            return self._state.active_task_definition(family)
+        return super().active_task_definition(family)
 
     def revision_of(self, key: Key) -> int:
         return self._state.revision_of(key)
@@ -181,7 +198,9 @@ class Draft(View):
         own = self._rosters.get(cluster)
         if own is not None:
             return own
-        if any(table == Instance.table for table, _ in (*self._puts, *self._deletes)):
+        if Task not in self._changed_kinds and Instance not in self._changed_kinds:
+            return self._state.roster(cluster)
+        if Instance in self._changed_kinds:
             own = Roster((i for i in self.records(Instance) if i.cluster == cluster), self.free)
         else:
             tasks = [put for put in self._puts.values() if isinstance(put, Task) and put.cluster == cluster]
@@ -199,25 +218,30 @@ class Draft(View):
     def put(self, record: Record) -> None:
         """Change a record; its revision in the view must still stand at the commit."""
         key = (record.table, record.key)
-        self.expect(record)
+        self._expected.setdefault(key, self._state.revision_of(key))
+        self._changed_kinds.add(type(record))
         self._deletes.pop(key, None)
-        before = self.task(record.key) if isinstance(record, Task) else None
-        self._puts[key] = record
         if isinstance(record, Task):
+            before = self._puts.get(key) or self._state.task(record.arn)
+            self._puts[key] = record
             self._move_room(before, record)
-            if record.cluster in self._rosters:
-                self._rosters[record.cluster].see_task(before, record, self.free)
-        elif isinstance(record, Instance):
+            roster = self._rosters.get(record.cluster)
+            if roster is not None:
+                roster.see_task(before, record, self.free)
+            return
+        self._puts[key] = record
+        if isinstance(record, Instance):
             self._measure_room(record)
             self._rosters.pop(record.cluster, None)
 
     def _move_room(self, before: Task | None, after: Task) -> None:
-        if before is not None and before.hold is not None and before.instance and after.hold is None:
+        if before is None or before.hold is None:
+            if after.hold is not None and after.instance:
+                self._rooms[after.instance] = self.free(after.instance).minus(after.hold.amounts)
+                self._moves[after.instance] += 1
+        elif after.hold is None and before.instance:
             self._rooms[before.instance] = self.free(before.instance).plus(before.hold.amounts)
             self._moves[before.instance] += 1
-        if after.hold is not None and after.instance and (before is None or before.hold is None):
-            self._rooms[after.instance] = self.free(after.instance).minus(after.hold.amounts)
-            self._moves[after.instance] += 1
 
     def _measure_room(self, instance: Instance) -> None:
         room = Room.whole(instance.registered)
@@ -230,6 +254,7 @@ class Draft(View):
         self.expect(record)
         self._puts.pop((record.table, record.key), None)
         self._deletes[record.table, record.key] = None
+        self._changed_kinds.add(type(record))
         if isinstance(record, Instance):
             self._rosters.pop(record.cluster, None)
 
@@ -240,7 +265,7 @@ class Draft(View):
 
     def tell(self, kind: Kind, subject: str, *, id: str = "", **data: Any) -> None:  # noqa: A002 - the story's word
         """Add a line to the story, in the same commit."""
-        self._story.append(StoryLine(self.now, ACTOR, subject, str(kind), self.cause, msgspec.to_builtins(data), id))
+        self._story.append(StoryLine(self.now, ACTOR, subject, kind, self.cause, msgspec.to_builtins(data), id))
 
     def begin_hold(self, task: Task, instance: str, reason: str) -> Task:
         """Take room for `task` on the placement ledger. Returns the task as it now stands in the draft."""

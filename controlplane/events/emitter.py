@@ -33,7 +33,7 @@ class Emitter:
         """Of a plan that `batch` has just accepted on `state`; each is one JSON object."""
         moment = Moment(self._clock(), self._arns)
         try:
-            return list(events_of(plan, state, _After(state, batch), moment))
+            return events_of(plan, state, _After(state, batch), moment)
         except Exception:  # noqa: BLE001 - an event that cannot be told must not keep what happened from being kept
             _log.exception("events of a commit are lost", cause=plan.cause)
             return []

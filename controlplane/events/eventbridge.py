@@ -12,7 +12,7 @@ Source: ECS Developer Guide, "Amazon ECS events" (task, container instance, serv
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -24,8 +24,8 @@ from controlplane.api import container_instances, task_shapes
 from controlplane.api.task_shapes import Surroundings
 from controlplane.core.capacity.attachment import provider_of
 from controlplane.core.model import Deployment, Instance, Service, ServiceEvent, Task
-from controlplane.core.plan import Plan
-from controlplane.core.record import HOLD_MOVES
+from controlplane.core.plan import Key, Plan
+from controlplane.core.record import HOLD_MOVES, Record
 from controlplane.core.rollouts import ServiceDeployment
 from controlplane.core.view import View
 from controlplane.events import hooks
@@ -118,14 +118,28 @@ Kept = TaskChanged | InstanceChanged
 
 def events_of(plan: Plan, before: View, after: View, moment: Moment) -> list[Kept | Shape]:
     """Every event that a plan leads to, in order: tasks, the instances whose room they moved, services."""
-    tasks = [record for record in plan.puts if isinstance(record, Task)]
-    services = [record for record in plan.puts if isinstance(record, Service)]
-    return [
-        *_of_tasks(tasks, before, after, moment),
-        *_of_instances(_moved(plan, tasks, before), after, moment),
-        *(event for service in services for event in _of_service(service, before, after, moment)),
-        *_of_hooks(plan, before, after, moment),
-    ]
+    events: list[Kept | Shape] = []
+    tasks: list[tuple[Task | None, Task]] = []
+    others: list[Record] = []
+    for record in plan.puts:
+        if isinstance(record, Task):
+            known = before.task(record.arn)
+            if known is None or record.version > known.version:
+                events.append(TaskChanged(record, task_shapes.surroundings(after, record), moment))
+            tasks.append((known, record))
+        else:
+            others.append(record)
+    for arn, by in _moved(tasks, others, plan.deletes, before).items():
+        instance = after.instance(arn)
+        if instance is not None and by > 0:
+            events.append(instance_changed(after, instance, moment))
+    for service in others:
+        if isinstance(service, Service):
+            events += _of_service(service, before, after, moment)
+    for course in others:
+        if isinstance(course, ServiceDeployment) and course.hooks:
+            events += _of_hooks(course, before, after, moment)
+    return events
 
 
 def rendered(kept: Kept) -> Shape:
@@ -140,7 +154,7 @@ def rendered(kept: Kept) -> Shape:
 
 def task_detail(task: Task, around: Surroundings, updated_at: float) -> Shape:
     """`detail` of a task state change."""
-    detail = task_shapes.shape(task, around, with_tags=False)
+    detail: Shape = msgspec.to_builtins(task_shapes.shape(task, around, with_tags=False))
     for member in _NOT_IN_TASK_EVENTS:
         detail.pop(member, None)
     for member in _TIMES_OF_TASKS:
@@ -168,20 +182,15 @@ def instance_detail(kept: InstanceChanged) -> Shape:
 
 def instance_changed(view: View, instance: Instance, moment: Moment) -> InstanceChanged:
     """An instance that has changed, as it is in this view."""
-    record, members = _kept_members.get(instance.arn, (None, msgspec.Raw()))
-    if record is not instance:
-        members = msgspec.Raw(msgspec.json.encode(_members_of(view, instance)))
+    arn = instance.arn
+    kept = _kept_members.get(arn)
+    if kept is None or kept[0] is not instance:
+        kept = instance, msgspec.Raw(msgspec.json.encode(_members_of(view, instance)))
         while len(_kept_members) >= KEPT_INSTANCES_MAX:
             del _kept_members[next(iter(_kept_members))]
-        _kept_members[instance.arn] = (instance, members)
-    return InstanceChanged(
-        instance=instance.arn,
-        members=members,
-        provider=provider_of(view, instance),
-        version=view.version_of(instance),
-        free=view.free(instance.arn),
-        moment=moment,
-    )
+        _kept_members[arn] = kept
+    provider = provider_of(view, instance)
+    return InstanceChanged(arn, kept[1], provider, view.version_of(instance), view.free(arn), moment)
 
 
 def _members_of(view: View, instance: Instance) -> Shape:
@@ -205,37 +214,27 @@ def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _of_tasks(tasks: list[Task], before: View, after: View, moment: Moment) -> Iterator[Kept]:
-    for task in tasks:
-        known = before.task(task.arn)
-        if known is None or task.version > known.version:
-            yield TaskChanged(task, task_shapes.surroundings(after, task), moment)
+def _moved(
+    tasks: Iterable[tuple[Task | None, Task]], others: Iterable[Record], deletes: Iterable[Key], before: View
+) -> dict[str, int]:
+    """By how much a plan lets the version of each instance (ARN) grow; the new ones at least by one.
 
-
-def _moved(plan: Plan, tasks: list[Task], before: View) -> dict[str, int]:
-    """By how much this plan lets the version of each instance (ARN) grow; the new ones at least by one."""
+    `tasks` are its tasks, before and after, `others` the other records that it puts.
+    """
     moved: defaultdict[str, int] = defaultdict(int)
-    for record in plan.puts:
+    for record in others:
         if isinstance(record, Instance):
             known = before.instance(record.arn)
             moved[record.arn] += record.version - known.version if known else record.version
-    for task in tasks:
-        known_task = before.task(task.arn)
+    for known_task, task in tasks:
         was_held = known_task is not None and known_task.hold is not None
         if task.instance and was_held != (task.hold is not None):
             moved[task.instance] += 1
-    for table, key in plan.deletes:
+    for table, key in deletes:
         dropped = before.task(key) if table == Task.table else None
         if dropped is not None and dropped.instance:
             moved[dropped.instance] -= HOLD_MOVES
     return moved
-
-
-def _of_instances(moved: dict[str, int], after: View, moment: Moment) -> Iterator[Kept]:
-    for arn, by in moved.items():
-        instance = after.instance(arn)
-        if instance is not None and by > 0:
-            yield instance_changed(after, instance, moment)
 
 
 def _of_service(service: Service, before: View, after: View, moment: Moment) -> Iterator[Shape]:
@@ -253,12 +252,10 @@ def _of_service(service: Service, before: View, after: View, moment: Moment) -> 
             yield _event(SERVICE_ACTION, service.arn, f"{service.arn} {event.id}", action, moment)
 
 
-def _of_hooks(plan: Plan, before: View, after: View, moment: Moment) -> Iterator[Shape]:
-    for course in plan.puts:
-        if isinstance(course, ServiceDeployment) and course.hooks:
-            for name, detail in hooks.changes(course, before, after):
-                dated = {**detail, "expiresAt": iso(detail["expiresAt"]), "updatedAt": iso(moment.at)}
-                yield _event(hooks.HOOK_CHANGE, course.service, name, dated, moment)
+def _of_hooks(course: ServiceDeployment, before: View, after: View, moment: Moment) -> Iterator[Shape]:
+    for name, detail in hooks.changes(course, before, after):
+        dated = {**detail, "expiresAt": iso(detail["expiresAt"]), "updatedAt": iso(moment.at)}
+        yield _event(hooks.HOOK_CHANGE, course.service, name, dated, moment)
 
 
 def _deployment_detail(deployment: Deployment, at: float) -> Shape:

@@ -72,7 +72,7 @@ class Firing:
             answer = run_task(draft, call)
             plan = draft.plan()
             if plan.puts or not answer["tasks"]:  # else it was started before, under the same token
-                arns = [task["taskArn"] for task in answer["tasks"]]
+                arns = [task.task_arn for task in answer["tasks"]]
                 _tell(draft, rule=rule, target=target, id_=id_, tasks=arns, failures=answer["failures"])
 
         await self._committer.commit(decide, cause=id_)

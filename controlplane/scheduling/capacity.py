@@ -84,8 +84,8 @@ class Capacity:
             watch = self._store.watch()
             self._asked.set()
             try:
-                async for commit in watch:
-                    if _concerns(commit.changed):
+                async for burst in watch.bursts():
+                    if any(_concerns(commit.changed) for commit in burst):
                         self._asked.set()
             finally:
                 watch.close()

@@ -85,9 +85,11 @@ class Worker:
             for service in all_services(self._store.view()):
                 self.look(service, why="the control plane looks at everything")
             try:
-                async for commit in watch:
-                    for service, why in services_to_look_at(self._store.view(), commit.changed).items():
-                        self.look(service, why=why, cause=commit.cause)
+                async for burst in watch.bursts():
+                    view = self._store.view()
+                    for commit in burst:
+                        for service, why in services_to_look_at(view, commit.changed).items():
+                            self.look(service, why=why, cause=commit.cause)
             finally:
                 watch.close()
 

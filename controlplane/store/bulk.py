@@ -6,21 +6,23 @@ disk is written to. With a statement for each row the two would take turns at ev
 
 import sqlite3
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
-ROWS = 128
-"""Rows of a full statement; below SQLite's limit of 32,766 parameters for any table here."""
+ROWS = 64
+"""Rows of a statement at most. There is one for every number of rows below, which SQLite keeps prepared: some 30 KB for
+the longest of them."""
 
 
-def insert(database: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Run `statement` for all `rows`, in order; `{rows}` in it stands for its VALUES."""
-    if not rows:
-        return
-    one = f"({','.join('?' * len(rows[0]))})"
-    start = 0
-    while start < len(rows):
-        # Full ones, then powers of two: a handful of statements, which SQLite keeps prepared.
-        size = min(ROWS, 1 << (len(rows) - start).bit_length() - 1)
-        values = [value for row in rows[start : start + size] for value in row]
-        database.execute(statement.format(rows=",".join([one] * size)), values)
-        start += size
+def insert(database: sqlite3.Connection, statement: str, columns: int, values: Sequence[Any]) -> None:
+    """Run `statement` for rows of `columns` values each, in order; `{rows}` in it stands for its VALUES."""
+    full = ROWS * columns
+    for start in range(0, len(values), full):
+        some = values[start : start + full]
+        database.execute(_of_rows(statement, columns, len(some) // columns), some)
+
+
+@lru_cache(maxsize=2 * ROWS)
+def _of_rows(statement: str, columns: int, rows: int) -> str:
+    row = f"({','.join('?' * columns)})"
+    return statement.format(rows=",".join([row] * rows))

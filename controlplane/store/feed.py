@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator, Sequence
 
 from controlplane.store.port import WATCH_COMMITS_MAX, Commit
 
@@ -15,32 +16,37 @@ class QueuedWatch:
         self._arrived = asyncio.Event()
         self.is_open = True
 
-    @property
-    def at_hand(self) -> int:
-        return len(self._commits)
-
     def __aiter__(self) -> "QueuedWatch":
         return self
 
     async def __anext__(self) -> Commit:
+        if not await self._come():
+            raise StopAsyncIteration
+        return self._commits.popleft()
+
+    async def bursts(self) -> AsyncIterator[Sequence[Commit]]:
+        while await self._come():
+            burst, self._commits = self._commits, deque()
+            yield burst
+
+    async def _come(self) -> bool:
         while self.is_open and not self._commits:
             self._arrived.clear()
             await self._arrived.wait()
-        if not self._commits:
-            raise StopAsyncIteration
-        return self._commits.popleft()
+        return bool(self._commits)
 
     def close(self) -> None:
         """Stop watching. What has arrived and was not taken is dropped."""
         self._commits.clear()
         self._end()
 
-    def offer(self, commit: Commit) -> None:
-        """Hand over a commit; a watcher that is full is ended once it has read what it has."""
-        if len(self._commits) >= self._commits_max:
+    def offer(self, burst: Sequence[Commit]) -> None:
+        """Hand over commits; a watcher that is full is ended once it has read what it has."""
+        room = self._commits_max - len(self._commits)
+        self._commits.extend(burst[:room])
+        if len(burst) > room:
             self._end()
         else:
-            self._commits.append(commit)
             self._arrived.set()
 
     def _end(self) -> None:
@@ -61,10 +67,10 @@ class Feed:
         self._watches.append(watch)
         return watch
 
-    def publish(self, commit: Commit) -> None:
-        """Tell every watcher."""
+    def publish(self, burst: Sequence[Commit]) -> None:
+        """Tell every watcher of commits that became true together."""
         for watch in self._watches:
-            watch.offer(commit)
+            watch.offer(burst)
         self._watches = [watch for watch in self._watches if watch.is_open]
 
     def close(self) -> None:

@@ -61,7 +61,7 @@ class MemoryStore:
         self._require_open()
         batch = Batch(self._state)
         batch.accept(plan)
-        if plan.changed:
+        if not plan.is_tale:
             events = self._emit(plan, self._state, batch)
             self._state.apply(plan, self._state.revision + 1)
             self._keep_events(events)
@@ -115,7 +115,7 @@ class MemoryStore:
     def _publish(self, plan: Plan) -> None:
         self._lines.extend(plan.story)
         self._newest_line += len(plan.story)
-        self._feed.publish(Commit(self._state.revision, plan.cause, plan.changed, plan.story, self._newest_line))
+        self._feed.publish([Commit(self._state.revision, plan.cause, plan.changed, plan.story, self._newest_line)])
 
     def _require_open(self) -> None:
         if not self._is_open:

@@ -1,6 +1,6 @@
 """The store port: a view, a commit by compare and set, a watch. Nothing is visible before it is durable."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -89,20 +89,19 @@ class Commit(msgspec.Struct, frozen=True):
 
 
 class Watch(Protocol):
-    """Commits in order, from the call of `Store.watch` on: `async for commit in watch`.
+    """Commits in order, from the call of `Store.watch` on: `async for commit in watch`, or by `bursts`.
 
     It ends when the store closes, when `close` is called, or when it lags more than WATCH_COMMITS_MAX behind; whoever
     still wants to know takes a new one and a new view.
     """
 
-    @property
-    def at_hand(self) -> int:
-        """Commits that have come and were not taken yet."""
-        ...
-
     def __aiter__(self) -> "Watch": ...
 
     async def __anext__(self) -> Commit: ...
+
+    def bursts(self) -> AsyncIterator[Sequence[Commit]]:
+        """All that have come, each time, at least one: who wakes once for many does so once for a group commit."""
+        ...
 
     def close(self) -> None:
         """Stop watching."""

@@ -3,18 +3,16 @@
 A record's members may grow; a member that this program does not know is passed over, a missing one has its default.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from controlplane.core.record import Record
 from controlplane.core.tables import BY_TABLE
 
-_encoder = msgspec.json.Encoder()
+encode: Callable[[Record], bytes] = msgspec.json.Encoder().encode
+"""A record as JSON."""
 _decoders = {table: msgspec.json.Decoder(kind) for table, kind in BY_TABLE.items()}
-
-
-def encode(record: Record) -> bytes:
-    """A record as JSON."""
-    return _encoder.encode(record)
 
 
 def decode(table: str, body: bytes) -> Record:

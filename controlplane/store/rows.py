@@ -6,8 +6,9 @@ the rest.
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-from controlplane.core.plan import Key
+from controlplane.core.plan import Key, Plan
 from controlplane.core.record import Record
 from controlplane.store import bulk, records
 
@@ -18,6 +19,7 @@ CREATE TABLE IF NOT EXISTS records (
 """
 _LOAD = "SELECT place, tbl, revision, body FROM records ORDER BY place"
 _PUT = "INSERT OR REPLACE INTO records (place, tbl, revision, body) VALUES {rows}"
+_PUT_COLUMNS = 4
 _DELETE = "DELETE FROM records WHERE place = ?"
 
 
@@ -40,13 +42,17 @@ class Rows:
             self._next = place + 1
             yield record, revision
 
-    def write(self, puts: Iterable[tuple[Record, int]], deletes: Iterable[Key]) -> None:
-        """Records with their revisions, and keys of those that go; none is in both, or there twice."""
-        self._new = {}
-        self._gone = [key for key in deletes if key in self._places]
-        rows = [(self._place_of(record), record.table, revision, records.encode(record)) for record, revision in puts]
-        self._database.executemany(_DELETE, [(self._places[key],) for key in self._gone])
-        bulk.insert(self._database, _PUT, rows)
+    def write(self, plans: Iterable[tuple[Plan, int]]) -> None:
+        """What plans, with their revisions, put and delete; no two of them change one record."""
+        self._new, self._gone = {}, []
+        values: list[Any] = []
+        for plan, revision in plans:
+            for record in plan.puts:
+                values += (self._place_of(record), record.table, revision, records.encode(record))
+            self._gone += [key for key in plan.deletes if key in self._places]
+        if self._gone:
+            self._database.executemany(_DELETE, [(self._places[key],) for key in self._gone])
+        bulk.insert(self._database, _PUT, _PUT_COLUMNS, values)
 
     def written(self) -> None:
         """What was written last is on disk."""

@@ -10,15 +10,14 @@ import fcntl
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import msgspec
 
 from controlplane.core.batch import Batch
-from controlplane.core.plan import Conflict, Key, Plan
-from controlplane.core.record import Record
+from controlplane.core.plan import Conflict, Plan
 from controlplane.core.state import State
 from controlplane.store.feed import Feed
 from controlplane.store.port import (
@@ -207,12 +206,15 @@ class SqliteStore:
                 await self._make_true(accepted)
             # Not sooner: whoever decides anew at once must find the view that he was refused for.
             for one, refusal in refused:
-                _settle(one, refusal)
+                _refuse(one, refusal)
 
     def _next_batch(self) -> list[_Waiting]:
-        plans = [one.plan for one in self._waiting[:BATCH_PLANS_MAX]]
-        so_far = accumulate(len(plan.puts) for plan in plans)
-        count = 1 + sum(records < BATCH_RECORDS_MAX for records in islice(so_far, len(plans) - 1))
+        count = records = 0
+        for one in islice(self._waiting, BATCH_PLANS_MAX):
+            count += 1
+            records += len(one.plan.puts)
+            if records >= BATCH_RECORDS_MAX:
+                break
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
         return batch
 
@@ -221,10 +223,9 @@ class SqliteStore:
             await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, accepted)
         except Exception as error:  # noqa: BLE001 - a full disk, a broken file: whoever waits is told
             for one in accepted:
-                _settle(one, error)
+                _refuse(one, error)
         else:
-            for one in accepted:
-                self._show(one)
+            self._show(accepted)
 
     def _check(self, waiting: list[_Waiting]) -> tuple[list[_Waiting], list[tuple[_Waiting, BaseException]]]:
         batch = Batch(self._state)
@@ -233,7 +234,7 @@ class SqliteStore:
         for one in waiting:
             try:
                 batch.accept(one.plan)
-                one.events = self._emit(one.plan, self._state, batch) if one.plan.changed else []
+                one.events = [] if one.plan.is_tale else self._emit(one.plan, self._state, batch)
             except Conflict as refusal:
                 refused.append((one, refusal))
             except Exception as mistake:  # noqa: BLE001 - one of ours: an error to its caller, to nobody else
@@ -251,24 +252,20 @@ class SqliteStore:
 
     def _transact(self, accepted: list[_Waiting]) -> None:
         """In the writer's thread. The state does not move meanwhile, and records are frozen."""
-        revision, newest = self._state.revision, self._newest_line
-        puts: list[tuple[Record, int]] = []
-        deletes: list[Key] = []
-        lines: list[tuple[int, StoryLine]] = []
+        revision = self._state.revision
+        plans: list[tuple[Plan, int]] = []
         events: list[tuple[int, Any]] = []
         for one in accepted:
-            plan = one.plan
-            revision += 1 if plan.changed else 0
-            puts += [(record, revision) for record in plan.puts]
-            deletes += plan.deletes
-            lines += enumerate(plan.story, start=newest + 1)
-            newest += len(plan.story)
+            revision += not one.plan.is_tale
+            plans.append((one.plan, revision))
             events += [(revision, event) for event in one.events]
+        story = chain.from_iterable(plan.story for plan, _ in plans)
+        lines = list(enumerate(story, start=self._newest_line + 1))
         with self._transaction() as database:
-            # No two plans of a batch change one record, so their order among each other is free.
-            self._rows.write(puts, deletes)
+            self._rows.write(plans)
             self._story.add(lines)
             self._events.add(events)
+            newest = self._newest_line + len(lines)
             database.execute("UPDATE newest SET revision = ?, line = ?", (revision, newest))
         self._rows.written()
 
@@ -284,22 +281,23 @@ class SqliteStore:
                 database.execute("ROLLBACK")
             raise
 
-    def _show(self, one: _Waiting) -> None:
-        plan = one.plan
-        if plan.changed:
-            self._state.apply(plan, self._state.revision + 1)
-        self._newest_line += len(plan.story)
-        self._feed.publish(Commit(self._state.revision, plan.cause, plan.changed, plan.story, self._newest_line))
-        _settle(one, self._newest_line if one.is_tale else self._state.revision)
+    def _show(self, accepted: list[_Waiting]) -> None:
+        """They are durable: let them be seen, then tell those who wait and those who watch."""
+        state, commits = self._state, []
+        for one in accepted:
+            plan, changed = one.plan, one.plan.changed
+            if changed:
+                state.apply(plan, state.revision + 1)
+            self._newest_line += len(plan.story)
+            if not one.done.done():  # else the caller has gone
+                one.done.set_result(self._newest_line if one.is_tale else state.revision)
+            commits.append(Commit(state.revision, plan.cause, changed, plan.story, self._newest_line))
+        self._feed.publish(commits)
 
 
-def _settle(one: _Waiting, outcome: int | BaseException) -> None:
-    if one.done.done():  # the caller has gone
-        return
-    if isinstance(outcome, BaseException):
-        one.done.set_exception(outcome)
-    else:
-        one.done.set_result(outcome)
+def _refuse(one: _Waiting, why: BaseException) -> None:
+    if not one.done.done():
+        one.done.set_exception(why)
 
 
 def _require_ours(path: Path) -> None:

@@ -33,6 +33,7 @@ DEFINITION = {
     "family": "bench",
     "containerDefinitions": [{"name": "main", "image": "busybox:latest", "cpu": 1, "memory": 6, "essential": True}],
 }
+RUN = json.dumps({"cluster": "default", "taskDefinition": "bench"}).encode()
 ROOMY = [
     {"name": "CPU", "type": "INTEGER", "integerValue": 1 << 24},
     {"name": "MEMORY", "type": "INTEGER", "integerValue": 1 << 24},
@@ -52,8 +53,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def program(*command: str | Path, port: int, **environment: str) -> Iterator[str]:
-    """A server on `port`, once it answers; its endpoint."""
+def program(*command: str | Path, port: int, **environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server on `port`, once it answers; its endpoint and its process."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log, cwd=ROOT)
         try:
@@ -63,7 +64,7 @@ def program(*command: str | Path, port: int, **environment: str) -> Iterator[str
                 process.poll() is None or sys.exit(f"{command} ended")
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(0.1)
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{port}", process
         finally:
             process.terminate()
             process.wait()
@@ -97,12 +98,14 @@ def are_connected(ecs, instances: list[str]) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def ours(data_dir: str) -> AsyncIterator[str]:
-    """Our control plane with hosts whose agents acknowledge."""
+async def ours(
+    data_dir: str, runs: tuple[str | Path, ...] = ("-m", "controlplane")
+) -> AsyncIterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Our control plane, as Python `runs` it, with hosts whose agents acknowledge; its endpoint and its process."""
     port = free_port()
     keys = {"BERTH_ACCESS_KEY_ID": KEYS[0], "BERTH_SECRET_ACCESS_KEY": KEYS[1]}
-    command = (sys.executable, "-m", "controlplane", "--port", str(port), "--data-dir", data_dir)
-    with program(*command, port=port, **keys) as endpoint:
+    command = (sys.executable, *runs, "--port", str(port), "--data-dir", data_dir)
+    with program(*command, port=port, **keys) as (endpoint, process):
         ecs = client_of(endpoint)
         instances = [
             ecs.register_container_instance(totalResources=ROOMY)["containerInstance"]["containerInstanceArn"]
@@ -112,7 +115,7 @@ async def ours(data_dir: str) -> AsyncIterator[str]:
             agents = [asyncio.create_task(acknowledge(session, endpoint, i)) for i in instances]
             while not await asyncio.to_thread(are_connected, ecs, instances):  # noqa: ASYNC110 - of another process
                 await asyncio.sleep(0.1)
-            yield endpoint
+            yield endpoint, process
             for agent in agents:
                 agent.cancel()
             await asyncio.gather(*agents, return_exceptions=True)
@@ -122,7 +125,7 @@ async def ours(data_dir: str) -> AsyncIterator[str]:
 async def theirs() -> AsyncIterator[str]:
     """moto_server with as many instances."""
     port = free_port()
-    with program(MOTO, "-p", str(port), port=port) as endpoint:
+    with program(MOTO, "-p", str(port), port=port) as (endpoint, _):
         ecs, ec2 = client_of(endpoint), client_of(endpoint, "ec2")
         ecs.create_cluster(clusterName="default")
         image = ec2.describe_images()["Images"][0]["ImageId"]
@@ -159,7 +162,7 @@ async def compare(name: str, loads: dict[str, tuple[str, bytes]], *, connections
 async def main(options: argparse.Namespace) -> None:
     table = Table("requests a second", "connections", "ours", "moto_server", "ratio", "our rounds")
     with tempfile.TemporaryDirectory(prefix="berth-bench-") as folder:
-        async with ours(folder) as a, theirs() as b:
+        async with ours(folder) as (a, _), theirs() as b:
             tasks = {
                 "ours": (a, await asyncio.to_thread(fill, a)),
                 "moto_server": (b, await asyncio.to_thread(fill, b)),
@@ -169,8 +172,7 @@ async def main(options: argparse.Namespace) -> None:
                 for side, (endpoint, task) in tasks.items()
             }
             table.add_row(*await compare("DescribeTasks", looks, connections=16, options=options))
-            run = json.dumps({"cluster": "default", "taskDefinition": "bench"}).encode()
-            runs = {side: (at, signed(at, "RunTask", run, KEYS)) for side, (at, _) in tasks.items()}
+            runs = {side: (at, signed(at, "RunTask", RUN, KEYS)) for side, (at, _) in tasks.items()}
             table.add_row(*await compare("RunTask", runs, connections=32, options=options))
     Console(width=120).print(table)
 

@@ -157,6 +157,15 @@ async def test_bad_services_are_one_sentence(ecs: Ecs, members: dict[str, Any], 
     assert (await ecs.list_services())["serviceArns"] == []
 
 
+async def test_no_platform_version_on_hosts(ecs: Ecs) -> None:
+    await ecs.register_task_definition(**definition(**SMALL))
+    await ecs.create_service(serviceName="web", taskDefinition="web", desiredCount=0)
+    for operation, named in ((ecs.create_service, {"serviceName": "api"}), (ecs.update_service, {"service": "web"})):
+        with pytest.raises(ecs.client.exceptions.InvalidParameterException, match="platform version must be null"):
+            await operation(taskDefinition="web", desiredCount=0, platformVersion="LATEST", **named)
+    assert "platformVersion" not in await service_of(ecs)
+
+
 async def test_a_daemon_is_not_stable_before_it_has_begun(plane: ControlPlane, ecs: Ecs) -> None:
     await ecs.register_task_definition(**definition(**SMALL))
     async with ScriptedAgent(plane.url), ScriptedAgent(plane.url):

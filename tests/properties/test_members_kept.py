@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -145,7 +146,8 @@ def world() -> Draft:
 
 def perform(draft: Draft, operation: str, body: dict[str, Any]) -> dict[str, Any]:
     call = Call(operation, ecs_shapes.check_request(operation, body), "id", draft.now, ACCOUNT, "http://here")
-    answer = READERS[operation](draft, call) if operation in READERS else WRITERS[operation](draft, call)
+    made = READERS[operation](draft, call) if operation in READERS else WRITERS[operation](draft, call)
+    answer: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(made))
     assert ecs_shapes.response_faults(operation, answer) == []
     return answer
 

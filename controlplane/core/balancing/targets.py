@@ -33,7 +33,7 @@ _Told = Counter[tuple[str, str]]
 
 def is_open(task: Task) -> bool:
     """Whether there is anything left to do about the targets of a task."""
-    return any(target.state is not TargetState.UNUSED for target in task.targets)
+    return bool(task.targets) and any(target.state is not TargetState.UNUSED for target in task.targets)
 
 
 def held_back(task: Task, reported: TaskStatus | None) -> TaskStatus | None:

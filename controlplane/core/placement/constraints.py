@@ -4,7 +4,7 @@ Source: API reference, `PlacementConstraint`, `TaskDefinitionPlacementConstraint
 constraints". AWS's exact words about a malformed expression are not published; they are ours.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from controlplane.core.placement.expression import Expression, ExpressionError, parse
@@ -25,8 +25,10 @@ def refuse(constraints: Iterable[Constraint]) -> str | None:
     return next((sentence for sentence in map(_refuse_one, constraints) if sentence), None)
 
 
-def together(of_definition: Iterable[Constraint], at_run_time: Iterable[Constraint]) -> tuple[dict[str, str], ...]:
+def together(of_definition: Sequence[Constraint], at_run_time: Sequence[Constraint]) -> tuple[dict[str, str], ...]:
     """Both lists as one; what stands in both is asked once."""
+    if not of_definition and not at_run_time:
+        return ()
     both = [dict(constraint) for constraint in (*of_definition, *at_run_time)]
     return tuple(constraint for nth, constraint in enumerate(both) if constraint not in both[:nth])
 

@@ -90,19 +90,8 @@ def _standing(view: View, request: Request) -> Standing | None:
 
 
 def _outcome_of(standing: Standing, view: View, request: Request, dice: Dice) -> Outcome:
-    draw = dice.getrandbits(64)
-    roster = standing.roster
-    if request.count > 1:
-        standing = standing.forked(roster.fork())
-    chosen: list[int] = []
-    while len(chosen) < request.count:
-        if chosen:
-            standing.take(chosen[-1])
-        index = standing.first(draw, dice)
-        if index is None:
-            break
-        chosen.append(index)
-    placed = tuple(roster.instances[index].arn for index in chosen)
+    chosen = standing.choose(request.count, dice.getrandbits(64), dice)
+    placed = tuple([standing.roster.instances[index].arn for index in chosen])
     if len(placed) == request.count:
         return Outcome(placed)
     field = Field(view, request)

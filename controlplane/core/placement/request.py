@@ -1,6 +1,7 @@
 """What is asked of placement. It knows nothing of what it leads to."""
 
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -9,6 +10,7 @@ from controlplane.core.model import Service, TaskDefinition
 from controlplane.core.placement.constraints import together
 from controlplane.core.placement.strategies import SERVICE_DEFAULT
 from controlplane.core.policy import Policy
+from controlplane.core.record import following
 from wire.resources import Amounts
 
 Attribute = tuple[str, str | None]
@@ -63,10 +65,31 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     chooser: Chooser = Chooser.CLUSTERS
 
 
-def required_of(definition: TaskDefinition) -> tuple[Attribute, ...]:
-    """What a task definition asks of an instance: its `requiresAttributes`, but for what is not insisted on."""
+class Demand(NamedTuple):
+    """What every copy of a task definition asks of an instance, whoever starts it."""
+
+    group: str
+    """That of a copy which is given no other."""
+    required: tuple[Attribute, ...]
+    """Its `requiresAttributes`, but for what is not insisted on."""
+    constraints: tuple[dict[str, str], ...]
+    """Its own."""
+
+
+@following
+def demand_of(definition: TaskDefinition) -> Demand:
+    """Read from its registration, which has checked it."""
     required = definition.body.get("requiresAttributes", ())
-    return tuple((each["name"], each.get("value")) for each in required if each["name"] not in NOT_INSISTED_ON)
+    return Demand(
+        f"family:{definition.family}",
+        tuple((each["name"], each.get("value")) for each in required if each["name"] not in NOT_INSISTED_ON),
+        together(definition.body.get("placementConstraints", ()), ()),
+    )
+
+
+def required_of(definition: TaskDefinition) -> tuple[Attribute, ...]:
+    """Attributes that a task definition asks of an instance."""
+    return demand_of(definition).required
 
 
 def service_request(
@@ -77,14 +100,15 @@ def service_request(
     avoid: frozenset[str] = frozenset(),
 ) -> Request:
     """`count` more tasks of a service, of the revision `definition`."""
+    demand = demand_of(definition)
     return Request(
         cluster=service.cluster,
         group=f"service:{service.name}",
         amounts=definition.amounts,
         count=count,
         strategy=service.placement_strategy or SERVICE_DEFAULT,
-        constraints=together(definition.body.get("placementConstraints", ()), service.placement_constraints),
-        required=required_of(definition),
+        constraints=together(demand.constraints, service.placement_constraints),
+        required=demand.required,
         caution=caution,
         avoid=avoid,
     )

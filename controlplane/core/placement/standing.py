@@ -64,15 +64,15 @@ def order_of(chain: tuple[Level, ...]) -> Order | None:
 
 def is_followed(request: Request) -> bool:
     """Whether its answer hangs on nothing but the columns of the roster; the constraints are asked for besides."""
-    looks_at_all = not request.avoid and request.only is None
-    wants_no_port = not request.amounts.ports and not request.amounts.ports_udp
-    return looks_at_all and wants_no_port and request.caution is Caution.NONE
+    if request.avoid or request.only is not None or request.caution is not Caution.NONE:
+        return False
+    return not (request.amounts.ports or request.amounts.ports_udp)
 
 
 def key_of(request: Request) -> bytes:
     """What a standing is kept under: all of its request but `count`."""
-    wanted = (request.amounts.cpu, request.amounts.memory_mib, request.amounts.gpus)
-    return msgspec.msgpack.encode((request.group, wanted, request.strategy, request.constraints, request.required))
+    r = request
+    return msgspec.msgpack.encode((r.group, r.amounts, r.strategy, r.constraints, r.required))
 
 
 class Standing:
@@ -85,7 +85,8 @@ class Standing:
         self._is_single = field.single
         self._group = request.group
         self._counted: Integers = field.counts.copy()
-        self._open: Mask = field.admitted
+        """Tasks of the group on each instance, as `_leads` has them."""
+        self._open: list[bool] = field.admitted.tolist()
         self._tick = roster.tick
         domains = [field.domains(spread) for spread in order.spreads]
         cell_of = np.zeros(len(roster.instances), dtype=np.int64)
@@ -98,7 +99,7 @@ class Standing:
         self._scattered = scattered(self._members)
         edges = np.searchsorted(cell_of[self._members], np.arange(cell_of.max() + 2)).tolist()
         self._cells = [slice(start, end) for start, end in pairwise(edges)]
-        self._numbers: Integers = self._all_numbers()[self._members]
+        self._numbers: Integers = self._all_numbers(field.admitted)[self._members]
         self._best: Integers = np.array([self._numbers[cell].min() for cell in self._cells], dtype=np.int64)
         self._ties: dict[int, Tie] = {}
         """By cell, those of its best number; made when they are asked for."""
@@ -126,25 +127,29 @@ class Standing:
 
     def catch_up(self) -> bool:
         """Take in what has changed in the roster; False where too much has, and a new one must be made."""
-        counts = self.roster.known_counts(self._group)
-        if counts is None or self.roster.instance_tick > self._tick:
+        roster = self.roster
+        counts = roster.known_counts(self._group)
+        if counts is None or roster.instance_tick > self._tick:
             return False
-        for index in self.roster.moved_since(self._tick):
-            count = int(counts[index])
-            more = count - int(self._counted[index])
-            if more:
-                for domain_of, cells, step in zip(self._domain_of, self._within, self._steps, strict=True):
-                    self._leads[cells[domain_of[index]]] += more * step
-                self._counted[index] = count
-            self._renumber(index, self._number(index, count))
-        self._tick = self.roster.tick
+        for index in set(roster.moved_since(self._tick)):
+            count = counts.item(index)
+            if self._order.spreads:
+                self._count(index, count)
+            number = self._number(index, count)
+            if number != self._numbers.item(self._place_of[index]):
+                self._renumber(index, number)
+        self._tick = roster.tick
         return True
+
+    def _count(self, index: int, count: int) -> None:
+        more = count - self._counted.item(index)
+        self._counted[index] = count
+        for domain_of, cells, step in zip(self._domain_of, self._within, self._steps, strict=True):
+            self._leads[cells[domain_of[index]]] += more * step
 
     def _renumber(self, index: int, number: int) -> None:
         place, cell = self._place_of[index], self._cell_of[index]
-        before, best = int(self._numbers[place]), int(self._best[cell])
-        if number == before:
-            return
+        before, best = self._numbers.item(place), self._best.item(cell)
         self._numbers[place] = number
         tie = self._ties.get(cell)
         if tie is not None and before == best < number and len(tie) > 1:
@@ -158,6 +163,19 @@ class Standing:
             if (now == NEVER) != (best == NEVER):
                 self._leads[cell] += FULL if now == NEVER else -FULL
 
+    def choose(self, count: int, draw: int, dice: Dice) -> list[int]:
+        """Indexes of the instances that take `count` copies, in order; fewer where fewer fit. It stays as it is."""
+        chosen: list[int] = []
+        standing = self
+        while (first := standing.first(draw, dice)) is not None:
+            chosen.append(first)
+            if len(chosen) == count:
+                break
+            if standing is self:
+                standing = self.forked(self.roster.fork())
+            standing.take(first)
+        return chosen
+
     def take(self, index: int) -> None:
         """One copy goes to the instance at `index`: the roster that this one follows must be a fork."""
         self.roster.book(index, self._want, self._group)
@@ -165,22 +183,37 @@ class Standing:
 
     def first(self, draw: int, dice: Dice) -> int | None:
         """Index of the instance that takes the next copy; None: no instance does. `draw` decides ties of a request."""
-        lead = self._leads[self._leads.argmin()]
-        if lead >= FULL:
-            return None
-        cells = (self._leads == lead).nonzero()[0].tolist()
-        if len(cells) > 1:
-            numbers = self._best[cells].tolist()
-            best = min(numbers)
-            cells = [cell for cell, number in zip(cells, numbers, strict=True) if number == best]
+        cells = self._first_cells()
+        if len(cells) == 1:
+            tie = self._tie(cells[0])
+            places = tie.places
+            if self._order.is_random:
+                place = places.item(dice.randrange(len(places)))
+            else:
+                place = places.item(0) if len(places) == 1 else tie.first(draw)[1]
+            return self._members.item(place)
         ties = [self._tie(cell) for cell in cells]
+        if not ties:
+            return None
         if not self._order.is_random:
-            is_decided = len(ties) == 1 and len(ties[0]) == 1
-            return int(self._members[ties[0].places[0] if is_decided else min(tie.first(draw) for tie in ties)[1]])
-        if len(self._cells) == 1:
-            return int(self._members[ties[0].places[dice.randrange(len(ties[0]))]])
-        indexes = np.sort(self._members[np.concatenate([tie.places for tie in ties])])
-        return int(indexes[dice.randrange(len(indexes))])
+            return self._members.item(min(tie.first(draw) for tie in ties)[1])
+        indexes: Integers = np.sort(self._members[np.concatenate([tie.places for tie in ties])])
+        return indexes.item(dice.randrange(len(indexes)))
+
+    def _first_cells(self) -> list[int]:
+        """Those with the fewest tasks in their domains, and of these the ones with the best instance."""
+        leads = self._leads
+        if len(leads) == 1:
+            return [0] if leads.item(0) < FULL else []
+        lead = leads[leads.argmin()]
+        if lead >= FULL:
+            return []
+        cells: list[int] = (leads == lead).nonzero()[0].tolist()
+        if len(cells) == 1:
+            return cells
+        numbers = self._best[cells].tolist()
+        best = min(numbers)
+        return [cell for cell, number in zip(cells, numbers, strict=True) if number == best]
 
     def _tie(self, cell: int) -> Tie:
         tie = self._ties.get(cell)
@@ -191,9 +224,10 @@ class Standing:
 
     def _number(self, index: int, count: int) -> int:
         roster, want = self.roster, self._want
-        cpu, memory = int(roster.cpu[index]), int(roster.memory[index])
-        fits = want.cpu <= cpu and want.memory_mib <= memory and want.gpus <= roster.gpus[index]
-        if not fits or not self._open[index] or (self._is_single and count):
+        cpu, memory = roster.cpu.item(index), roster.memory.item(index)
+        if want.cpu > cpu or want.memory_mib > memory or want.gpus > roster.gpus.item(index):
+            return NEVER
+        if not self._open[index] or (self._is_single and count):
             return NEVER
         number = 0
         for part in self._order.parts:
@@ -201,10 +235,10 @@ class Standing:
             number = number << _BITS[part] | value
         return number
 
-    def _all_numbers(self) -> Integers:
+    def _all_numbers(self, admitted: Mask) -> Integers:
         """`_number` of every instance."""
         roster, want = self.roster, self._want
-        fits = self._open & (roster.cpu >= want.cpu) & (roster.memory >= want.memory_mib) & (roster.gpus >= want.gpus)
+        fits = admitted & (roster.cpu >= want.cpu) & (roster.memory >= want.memory_mib) & (roster.gpus >= want.gpus)
         if self._is_single:
             fits &= self._counted == 0
         numbers = np.zeros(len(fits), dtype=np.int64)

@@ -103,11 +103,12 @@ class Book:
     ) -> list[float | None]:
         """`count` datapoints of so many `minutes` each, oldest first; the last one ends with the minute `newest`."""
         known = self._minutes.get(of, {})
-        found: list[float | None] = []
-        for at in range(newest - count * minutes + 1, newest + 1, minutes):
-            samples = [known[minute] for minute in range(at, at + minutes) if minute in known]
-            found.append(_together(samples).value(statistic) if samples else None)
-        return found
+        first = newest - count * minutes + 1
+        periods: list[list[Samples]] = [[] for _ in range(count)]
+        for minute in sorted(known):  # not minute by minute of a period: one may be centuries long
+            if first <= minute <= newest:
+                periods[(minute - first) // minutes].append(known[minute])
+        return [_together(samples).value(statistic) if samples else None for samples in periods]
 
     def metrics(self) -> list[Metric]:
         """All that there is, in the order of their names."""

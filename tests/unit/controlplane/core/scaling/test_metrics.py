@@ -31,6 +31,14 @@ def test_periods_of_several_minutes_and_gaps() -> None:
     assert book.datapoints(M, Statistic.AVERAGE, newest=3, count=3) == [2.0, 4.0, None]
 
 
+def test_a_period_of_centuries_is_not_walked_through_minute_by_minute() -> None:
+    """4,000 years: five minutes for who asks the book for each of its minutes, on the loop that answers everybody."""
+    book = Book()
+    book.put(M, one(2.0), 7)
+    book.put(M, one(4.0), 9)
+    assert book.datapoints(M, Statistic.SUM, newest=9, count=1, minutes=2_000_000_000) == [6.0]
+
+
 def test_old_minutes_and_old_metrics_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "METRICS_MAX", 2)
     monkeypatch.setattr(metrics, "MINUTES_KEPT", 2)
