@@ -211,17 +211,19 @@ def _lower(name: str) -> str:
 
 def encoded(response: Response) -> bytes:
     """An answer as it goes over the wire."""
-    headers = "".join([f"{name}: {value}\r\n" for name, value in response.headers.items()])
     head = (
-        f"{_status_line(response.status)}{headers}Content-Length: {len(response.body)}\r\n"
-        f"Date: {_date(int(time.time()))}\r\n\r\n"
+        _status_line(response.status),
+        *map(": ".join, response.headers.items()),
+        f"Content-Length: {len(response.body)}",
+        f"Date: {_date(int(time.time()))}",
+        "\r\n",
     )
-    return head.encode() + response.body
+    return "\r\n".join(head).encode() + response.body
 
 
 @lru_cache
 def _status_line(status: int) -> str:
-    return f"HTTP/1.1 {status:d} {HTTPStatus(status).phrase}\r\n"
+    return f"HTTP/1.1 {status:d} {HTTPStatus(status).phrase}"
 
 
 @lru_cache(1)

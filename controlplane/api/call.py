@@ -7,6 +7,8 @@ before anybody sees the answer, and hands in anew where the world has moved.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from controlplane.core.capacity.pace import Pace
 from controlplane.core.names import Names
 from controlplane.core.policy import Policy
@@ -28,7 +30,7 @@ class Account(NamedTuple):
         return f"arn:aws:iam::{self.names.arns.account}:root"
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True):
     """One request. `body` has passed the model, its unknown members included."""
 
     operation: str

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 import structlog
@@ -61,20 +61,21 @@ OURS = GROUP_OPERATIONS | {
 }
 
 EXECUTE_COMMAND = "ExecuteCommand"
+_OK = int(HTTPStatus.OK)
 _APART = frozenset({SUBMIT_STORY, EXECUTE_COMMAND})
 """Served, and in none of the tables: one adds to the story alone, the other opens a session."""
 
 _log = structlog.get_logger(__name__)
 _CAUSE = envelope.CAUSE_HEADER.lower()
 _members = msgspec.json.Decoder(dict[str, Any])
-_SUBJECTS = (
-    ("service", "serviceArn"),
-    ("task", "taskArn"),
-    ("taskDefinition", "taskDefinitionArn"),
-    ("containerInstance", "containerInstanceArn"),
-    ("cluster", "clusterArn"),
-    ("capacityProvider", "capacityProviderArn"),
-)
+_SUBJECTS = {
+    "service": "serviceArn",
+    "task": "taskArn",
+    "taskDefinition": "taskDefinitionArn",
+    "containerInstance": "containerInstanceArn",
+    "cluster": "clusterArn",
+    "capacityProvider": "capacityProviderArn",
+}
 
 
 Later = Coroutine[Any, Any, Response] | asyncio.Future[Response]
@@ -129,44 +130,47 @@ class Dispatcher:
             dialect = Dialect.JSON if ours else neighbours.dialect_of(lower(request.headers))
             if dialect is not Dialect.JSON:
                 return response_of(neighbours.refusal(error, dialect))
-            return response_of(self._refused(error, ours or "?", self._account.names.uuid()))
+            return response_of(self.refused(error, ours or "?", self._account.names.uuid()))
         response = self.answer(request_of(request, body), ours)
         return response_of(response if isinstance(response, Response) else await response)
 
     def answer(self, request: Request, ours: str = "") -> Response | Later:
         """Answer one request, always: at once where nothing has to be waited for."""
-        dialect = Dialect.JSON if ours else neighbours.dialect_of(request.headers)
-        if dialect is not Dialect.JSON:
+        headers = request.headers
+        target = headers.get("x-amz-target", "")
+        if not target and not ours and (dialect := neighbours.dialect_of(headers)) is not Dialect.JSON:
             return self._answer_neighbour(request, dialect)
         request_id, operation = self._account.names.uuid(), ours or "?"
         try:
-            if neighbours.is_foreign(request.headers):
-                raise neighbours.wrong_service(request.headers)  # noqa: TRY301 - no signature of theirs is for us
+            if neighbours.is_foreign(headers):
+                raise neighbours.wrong_service(headers)  # noqa: TRY301 - no signature of theirs is for us
             role = self.authenticate(request)
-            prefix, _, named = request.headers.get("x-amz-target", "").partition(".")
+            prefix, _, named = target.partition(".")
             if prefix in self._by_prefix and named:
                 operation = named
                 auth.permit(role, operation)
                 return self._answer_later(
                     self._by_prefix[prefix].serve(operation, _parse(request.body)), operation, request_id
                 )
-            operation = ours or _operation(request.headers)
+            operation = ours or _SERVED.get(target) or _not_served(headers)
             auth.permit(role, operation)
             self._rates.take(operation)
             return self._serve(operation, request, request_id)
         except Exception as error:  # noqa: BLE001 - the end of the chain: a caller is never left without an answer
-            return self._refused(error, operation, request_id)
+            return self.refused(error, operation, request_id)
 
     async def _answer_later(self, serving: Awaitable[Answer], operation: str, request_id: str) -> Response:
         try:
-            return self._answered(await serving, operation, request_id)
+            return self.answered(await serving, operation, request_id)
         except Exception as error:  # noqa: BLE001 - as above
-            return self._refused(error, operation, request_id)
+            return self.refused(error, operation, request_id)
 
-    def _answered(self, answer: Answer, operation: str, request_id: str) -> Response:
-        return self._response(HTTPStatus.OK, msgspec.json.encode(answer), operation, "OK", request_id)
+    def answered(self, answer: Answer, operation: str, request_id: str) -> Response:
+        """The response that says this; it counts."""
+        return self._response(_OK, msgspec.json.encode(answer), operation, "OK", request_id)
 
-    def _refused(self, error: Exception, operation: str, request_id: str) -> Response:
+    def refused(self, error: Exception, operation: str, request_id: str) -> Response:
+        """The response that says why not; it counts. What is a mistake of ours, the log has."""
         if not isinstance(error, AwsError):
             _log.error("request failed", operation=operation, request_id=request_id, exc_info=error)
             sentence = f"{operation} failed here; the log of the control plane has it as {request_id}."
@@ -212,7 +216,7 @@ class Dispatcher:
         read = self._execute if operation == EXECUTE_COMMAND else READERS.get(operation)
         if read is None:
             return self._commit(call, request.headers.get(_CAUSE) or call.id)
-        return self._answered(self._checked(call, read(self._store.view(), call)), operation, request_id)
+        return self.answered(self._checked(call, read(self._store.view(), call)), operation, request_id)
 
     async def _tell(self, call: Call) -> Answer:
         await self._store.tell(story_lines(call))
@@ -226,7 +230,7 @@ class Dispatcher:
         response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._committer.ask(
             lambda draft: self._checked(call, decide(draft, call)),
-            _Caller(self._answered, self._refused, call, response),
+            _Caller(self, call, response),
             cause=cause,
             finish=finish,
         )
@@ -246,8 +250,7 @@ class Dispatcher:
 class _Caller(msgspec.Struct):
     """Who waits for a writer's answer: it becomes a response in the turn in which its plan is durable."""
 
-    answered: Callable[[Answer, str, str], Response]
-    refused: Callable[[Exception, str, str], Response]
+    dispatcher: Dispatcher
     call: Call
     response: "asyncio.Future[Response]"
 
@@ -256,13 +259,13 @@ class _Caller(msgspec.Struct):
 
     def set_result(self, answer: Answer) -> None:
         try:
-            self.response.set_result(self.answered(answer, self.call.operation, self.call.id))
+            self.response.set_result(self.dispatcher.answered(answer, self.call.operation, self.call.id))
         except Exception as error:  # noqa: BLE001 - the end of the chain
             self.set_exception(error)
 
     def set_exception(self, error: BaseException) -> None:
         if isinstance(error, Exception):
-            self.response.set_result(self.refused(error, self.call.operation, self.call.id))
+            self.response.set_result(self.dispatcher.refused(error, self.call.operation, self.call.id))
         else:
             self.response.set_exception(error)
 
@@ -270,9 +273,10 @@ class _Caller(msgspec.Struct):
 def _introduced(call: Call, plan: Plan, answer: Answer) -> Plan:
     """The plan with the line in front that says who asked for it."""
     subject = call.text("cluster") or call.text("clusterName") or "default"
-    for noun, arn in _SUBJECTS:
-        if noun in answer:
-            subject = msgspec.to_builtins(answer[noun])[arn]
+    if not _SUBJECTS.keys().isdisjoint(answer):
+        for noun, arn in _SUBJECTS.items():
+            if noun in answer:
+                subject = msgspec.to_builtins(answer[noun])[arn]
     line = StoryLine(
         plan.story[0].at if plan.story else call.now,
         ACTOR,
@@ -311,14 +315,14 @@ def _parse(body: bytes) -> dict[str, Any]:
         raise SerializationException("The request body is nested too deeply.") from None
 
 
-def _operation(headers: Headers) -> str:
-    """The operation that is asked for, one that is served here."""
-    target = headers.get("x-amz-target", "")
-    operation = envelope.operation_of(target)
+_SERVED = {envelope.target(operation): operation for operation in (*READERS, *WRITERS, *REPORTS, *_APART)}
+
+
+def _not_served(headers: Headers) -> NoReturn:
+    """Say what this target is instead of an operation that is served."""
+    operation = envelope.operation_of(headers.get("x-amz-target", ""))
     if operation is None:
         raise neighbours.wrong_service(headers)
-    if operation in READERS or operation in WRITERS or operation in REPORTS or operation in _APART:
-        return operation
     if operation not in ecs_shapes.operations():
         raise UnknownOperationException(f"ECS has no operation {operation[:100]!r}.")
     sentence = REFUSED.get(operation, f"{operation} is an operation of ECS that is not served here yet.")

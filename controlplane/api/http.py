@@ -4,16 +4,16 @@ It knows no operation and no signature. Names of headers are in lower case here;
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 from urllib.parse import parse_qsl
 
+import msgspec
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 Headers = Mapping[str, str]
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True):
     """One request, whole."""
 
     method: str
@@ -34,7 +34,7 @@ class Request(NamedTuple):
         return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
 
-class Response(NamedTuple):
+class Response(msgspec.Struct, frozen=True):
     """The answer. What its length is, and when it was given, whoever sends it says."""
 
     status: int
