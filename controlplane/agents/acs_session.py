@@ -273,6 +273,8 @@ class Session:
         acknowledges none.
         """
         news = [assignment for assignment in looked_at if self._is_news(assignment)]
+        if not news:
+            return
         now, new_id = self._shared.clock(), self._shared.account.names.uuid
         messages = [self._message(group, new_id(), now) for group in _grouped(news, together_max)]
         for message, group in messages:
