@@ -6,7 +6,7 @@ the rest.
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from controlplane.core.plan import Key, Plan
 from controlplane.core.record import Record
@@ -23,14 +23,22 @@ _PUT_COLUMNS = 4
 _DELETE = "DELETE FROM records WHERE place = ?"
 
 
+class Changes(NamedTuple):
+    """What one transaction does to the rows."""
+
+    values: list[Any]
+    """Of the rows that are put, one after the other."""
+    new: dict[Key, int]
+    """Places of records that had none."""
+    gone: list[Key]
+
+
 class Rows:
-    """`load` once, first; then `write` in the writer's thread and transaction, and `written` once that is committed."""
+    """`load` once, first; then for each transaction `read`, `write` in the writer's thread, and `written`."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         self._places: dict[Key, int] = {}
-        self._new: dict[Key, int] = {}
-        self._gone: list[Key] = []
         self._next = 1
         database.execute(_SCHEMA)
 
@@ -42,28 +50,32 @@ class Rows:
             self._next = place + 1
             yield record, revision
 
-    def write(self, plans: Iterable[tuple[Plan, int]]) -> None:
+    def read(self, plans: Iterable[tuple[Plan, int]]) -> Changes:
         """What plans, with their revisions, put and delete; no two of them change one record."""
-        self._new, self._gone = {}, []
-        values: list[Any] = []
+        changes = Changes([], {}, [])
         for plan, revision in plans:
             for record in plan.puts:
-                values += (self._place_of(record), record.table, revision, records.encode(record))
-            self._gone += [key for key in plan.deletes if key in self._places]
-        if self._gone:
-            self._database.executemany(_DELETE, [(self._places[key],) for key in self._gone])
-        bulk.insert(self._database, _PUT, _PUT_COLUMNS, values)
+                place = self._place_of(record, changes.new)
+                changes.values.extend((place, record.table, revision, records.encode(record)))
+            changes.gone.extend(key for key in plan.deletes if key in self._places)
+        return changes
 
-    def written(self) -> None:
-        """What was written last is on disk."""
-        self._places.update(self._new)
-        for key in self._gone:
+    def write(self, changes: Changes) -> None:
+        """As part of a transaction."""
+        if changes.gone:
+            self._database.executemany(_DELETE, [(self._places[key],) for key in changes.gone])
+        bulk.insert(self._database, _PUT, _PUT_COLUMNS, changes.values)
+
+    def written(self, changes: Changes) -> None:
+        """They are on disk."""
+        self._places.update(changes.new)
+        for key in changes.gone:
             del self._places[key]
 
-    def _place_of(self, record: Record) -> int:
+    def _place_of(self, record: Record, new: dict[Key, int]) -> int:
         key = (record.table, record.key)
         place = self._places.get(key)
         if place is None:
-            place = self._new[key] = self._next
+            place = new[key] = self._next
             self._next += 1
         return place

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -36,8 +36,8 @@ from controlplane.store.port import (
     as_kept,
     no_events,
 )
-from controlplane.store.rows import Rows
-from controlplane.store.tape import Tape
+from controlplane.store.rows import Changes, Rows
+from controlplane.store.tape import Strip, Tape, strip_of
 from wire.story import StoryLine
 
 T = TypeVar("T")
@@ -66,6 +66,16 @@ class _Waiting(msgspec.Struct):
     done: Waiter[int]
     is_tale: bool = False
     """Story lines alone: the answer is the newest line, not a revision."""
+
+
+class _Transaction(NamedTuple):
+    """All that the writer's thread needs for one: it touches no record."""
+
+    changes: Changes
+    story: Strip
+    events: Strip
+    revision: int
+    newest_line: int
 
 
 class SqliteStore:
@@ -220,11 +230,13 @@ class SqliteStore:
 
     async def _make_true(self, accepted: list[_Waiting]) -> None:
         try:
-            await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, accepted)
+            transaction = self._compose(accepted)
+            await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, transaction)
         except Exception as error:  # noqa: BLE001 - a full disk, a broken file: whoever waits is told
             for one in accepted:
                 _refuse(one, error)
         else:
+            self._rows.written(transaction.changes)
             self._show(accepted)
 
     def _check(self, waiting: list[_Waiting]) -> tuple[list[_Waiting], list[tuple[_Waiting, BaseException]]]:
@@ -250,8 +262,8 @@ class SqliteStore:
             batch.accept(one.plan)
         return batch
 
-    def _transact(self, accepted: list[_Waiting]) -> None:
-        """In the writer's thread. The state does not move meanwhile, and records are frozen."""
+    def _compose(self, accepted: list[_Waiting]) -> _Transaction:
+        """On the loop, which has just made all this: the writer's thread would fetch it from another core's caches."""
         revision = self._state.revision
         plans: list[tuple[Plan, int]] = []
         events: list[tuple[int, Any]] = []
@@ -261,13 +273,16 @@ class SqliteStore:
             events += [(revision, event) for event in one.events]
         story = chain.from_iterable(plan.story for plan, _ in plans)
         lines = list(enumerate(story, start=self._newest_line + 1))
+        newest = self._newest_line + len(lines)
+        return _Transaction(self._rows.read(plans), strip_of(lines), strip_of(events), revision, newest)
+
+    def _transact(self, what: _Transaction) -> None:
+        """In the writer's thread."""
         with self._transaction() as database:
-            self._rows.write(plans)
-            self._story.add(lines)
-            self._events.add(events)
-            newest = self._newest_line + len(lines)
-            database.execute("UPDATE newest SET revision = ?, line = ?", (revision, newest))
-        self._rows.written()
+            self._rows.write(what.changes)
+            self._story.add(what.story)
+            self._events.add(what.events)
+            database.execute("UPDATE newest SET revision = ?, line = ?", (what.revision, what.newest_line))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -5,7 +5,8 @@ It knows nothing of what an entry says.
 """
 
 import sqlite3
-from typing import Any, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -32,6 +33,22 @@ _STATEMENTS = {
 """`last` is the highest number in a row, `ordinal` how many entries there ever were, those in it included."""
 
 
+_encode = msgspec.json.Encoder().encode
+
+
+class Strip(NamedTuple):
+    """What one transaction appends."""
+
+    last: int
+    size: int
+    entries: bytes
+
+
+def strip_of(entries: Sequence[tuple[int, Any]]) -> Strip:
+    """Of numbered entries, each anything that `msgspec` encodes."""
+    return Strip(entries[-1][0] if entries else 0, len(entries), _encode(entries))
+
+
 class Tape(Generic[T]):
     """`add` belongs to the writer's thread and transaction, `read` to the reader's."""
 
@@ -50,11 +67,11 @@ class Tape(Generic[T]):
         self._ordinal: int = newest[0] if newest else 0
         self._trimmed_at = 0
 
-    def add(self, entries: list[tuple[int, Any]]) -> None:
+    def add(self, strip: Strip) -> None:
         """Append what one transaction says; numbers never fall, and the next transaction's are higher."""
-        if entries:
-            self._ordinal += len(entries)
-            self._database.execute(self._sql["add"], (entries[-1][0], self._ordinal, msgspec.json.encode(entries)))
+        if strip.size:
+            self._ordinal += strip.size
+            self._database.execute(self._sql["add"], (strip.last, self._ordinal, strip.entries))
             self._trim()
 
     def _trim(self) -> None:

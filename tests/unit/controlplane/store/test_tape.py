@@ -21,7 +21,7 @@ def test_pages_are_whole_and_follow_each_other(small: tape.Tape[str]) -> None:
         for _ in range(dice.randrange(1, 4)):
             number += 1
             entries += [(number, f"{number}.{nth}") for nth in range(dice.randrange(1, 3))]
-        small.add(entries)
+        small.add(tape.strip_of(entries))
         all_entries += entries
     kept, forgotten = small.read(0, number, 1000)
     assert kept == [entry for entry in all_entries if entry[0] > forgotten]
@@ -37,13 +37,13 @@ def test_pages_are_whole_and_follow_each_other(small: tape.Tape[str]) -> None:
 
 def test_the_oldest_go_whole_transactions_at_a_time(small: tape.Tape[str]) -> None:
     for number in range(1, 101):
-        small.add([(number, "one"), (number, "two"), (number, "three")])
+        small.add(tape.strip_of([(number, "one"), (number, "two"), (number, "three")]))
     kept, forgotten = small.read(0, 100, 1000)
     assert [entry[0] for entry in kept] == [n for n in range(forgotten + 1, 101) for _ in range(3)]
     assert 20 <= len(kept) <= 2 * 20 + 3
 
 
 def test_the_newest_transaction_stays_however_large(small: tape.Tape[str]) -> None:
-    small.add([(1, "old")])
-    small.add([(2, str(nth)) for nth in range(50)])
+    small.add(tape.strip_of([(1, "old")]))
+    small.add(tape.strip_of([(2, str(nth)) for nth in range(50)]))
     assert (len(small.read(0, 2, 1000)[0]), small.read(0, 2, 1000)[1]) == (50, 1)
