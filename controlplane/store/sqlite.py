@@ -97,10 +97,6 @@ class SqliteStore:
             StoreBusy: another process has the file; the message is one sentence.
             StoreForeign: its format is none of ours; the message is one sentence.
         """
-        _require_ours(path)
-        self._lock = _locked(path)
-        self._database = _connected(path)
-        self._reader = _connected(path)
         self._state = State()
         self._emit = emit
         self._render = render
@@ -113,11 +109,17 @@ class SqliteStore:
         self._writer: asyncio.Task[None] | None = None
         self._is_hurried = False
         self._is_open = True
-        self._database.execute(f"PRAGMA user_version = {FORMAT}")  # before any table: a file that was begun is ours
-        self._rows = Rows(self._database)
-        self._load()
-        self._story = Tape(self._database, self._reader, "story", StoryLine, story_lines_kept)
-        self._events = Tape(self._database, self._reader, "events", msgspec.Raw, events_kept)
+        _require_ours(path)
+        with contextlib.ExitStack() as so_far:  # a file that cannot be read is nobody's
+            self._lock = so_far.enter_context(_locked(path))
+            self._database = so_far.enter_context(contextlib.closing(_connected(path)))
+            self._reader = so_far.enter_context(contextlib.closing(_connected(path)))
+            self._database.execute(f"PRAGMA user_version = {FORMAT}")  # before any table: a file that was begun is ours
+            self._rows = Rows(self._database)
+            self._load()
+            self._story = Tape(self._database, self._reader, "story", StoryLine, story_lines_kept)
+            self._events = Tape(self._database, self._reader, "events", msgspec.Raw, events_kept)
+            so_far.pop_all()
 
     def _load(self) -> None:
         self._database.executescript(_SCHEMA)
