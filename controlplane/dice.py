@@ -23,8 +23,8 @@ class Dice(SystemRandom):
         self._numbers = starmap(int.from_bytes, chain.from_iterable(map(_NUMBER.iter_unpack, pages)))
 
     def getrandbits(self, k: int, /) -> int:
-        """An integer of `k` random bits, at most 128 of them."""
-        return next(self._numbers) >> (_NUMBER_BITS - k)
+        """An integer of `k` random bits."""
+        return next(self._numbers) >> (_NUMBER_BITS - k) if k <= _NUMBER_BITS else super().getrandbits(k)
 
     def randrange(self, start: int, stop: int | None = None, step: int = 1) -> int:
         """As of any `Random`. One draw does where 128 bits are spread over few: even, but for one in 2 ** 64."""

@@ -273,6 +273,8 @@ class Session:
         acknowledges none.
         """
         news = [assignment for assignment in looked_at if self._is_news(assignment)]
+        if not news:
+            return
         now, new_id = self._shared.clock(), self._shared.account.names.uuid
         messages = [self._message(group, new_id(), now) for group in _grouped(news, together_max)]
         for message, group in messages:
@@ -293,14 +295,17 @@ class Session:
     ) -> tuple[acs_shapes.PayloadMessage, list[Assignment]]:
         """Of assignments that go together, and these."""
         view, account = self._shared.store.view(), self._shared.account.names.arns.account
-        payloads = [payload_of(view, each, account=account, roles=self._roles, now=now) for each in group]
+        cluster = view.cluster(group[0].task.cluster)
+        assert cluster is not None
         message = acs_shapes.PayloadMessage(
             message_id=message_id,
-            cluster_arn=payloads[0][1],
+            cluster_arn=cluster.arn,
             container_instance_arn=self._instance,
             generated_at=int(now * 1000),
             seq_num=view.revision,
-            tasks=[task for task, _ in payloads],
+            tasks=[
+                payload_of(view, each, cluster=cluster, account=account, roles=self._roles, now=now) for each in group
+            ],
         )
         return message, group
 

@@ -27,17 +27,15 @@ EXECUTION_ENVIRONMENT = {"AWS_EXECUTION_ENV": "AWS_ECS_EC2"}
 
 
 def payload_of(
-    view: View, assignment: Assignment, *, account: str, roles: Roles, now: float
-) -> tuple[acs_shapes.Task, str]:
-    """What the agent is told of an assignment at `now` (epoch seconds), and the ARN of the cluster."""
+    view: View, assignment: Assignment, *, cluster: Cluster, account: str, roles: Roles, now: float
+) -> acs_shapes.Task:
+    """What the agent is told of an assignment at `now` (epoch seconds)."""
     task = assignment.task
-    cluster, definition = view.cluster(task.cluster), view.task_definition(task.task_definition)
-    assert cluster is not None
+    definition = view.task_definition(task.task_definition)
     assert definition is not None
     if assignment.desired is DesiredStatus.STOPPED:
-        return stop_payload(task, definition, cluster, account=account), cluster.arn
-    role = roles.of(task, definition, now)
-    return run_payload(task, definition, cluster, account=account, role=role), cluster.arn
+        return stop_payload(task, definition, cluster, account=account)
+    return run_payload(task, definition, cluster, account=account, role=roles.of(task, definition, now))
 
 
 def run_payload(

@@ -20,8 +20,6 @@ from wire.status import InstanceStatus
 
 R = TypeVar("R", bound=Record)
 
-_UNCHANGED = object()
-
 
 class Batch:
     """Plans accepted so far; a refused plan leaves no trace."""
@@ -35,11 +33,11 @@ class Batch:
 
     def record(self, kind: type[R], key: str) -> R | None:
         """A record as it is once everything accepted is true."""
-        changed = self._changed.get((kind.table, key), _UNCHANGED)
-        if changed is _UNCHANGED:
-            return self._state.record(kind, key)
-        then: R | None = changed
-        return then
+        known_as = (kind.table, key)
+        if known_as in self._changed:
+            then: R | None = self._changed[known_as]
+            return then
+        return self._state.record(kind, key)
 
     def records(self, kind: type[R]) -> Iterator[R]:
         """All records of a table then, those that are new last."""

@@ -105,7 +105,7 @@ class State(View):
         """Make a plan true that a `Batch` has accepted."""
         assert revision > self.revision
         for record in plan.puts:
-            if isinstance(record, Instance):  # before the tasks that are placed on it
+            if type(record) is Instance:  # before the tasks that are placed on it
                 self._open_ledger(record)
         for record in plan.puts:
             if isinstance(record, Task):
@@ -121,7 +121,7 @@ class State(View):
         key = record.key
         self._tables[type(record)][key] = record
         self._revisions[record.table, key] = revision
-        if isinstance(record, TaskDefinition):
+        if type(record) is TaskDefinition:
             self._by_family.add(record.family, record.arn)
 
     def _open_ledger(self, instance: Instance) -> None:

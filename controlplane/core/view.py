@@ -149,12 +149,17 @@ class Draft(View):
 
     def records(self, kind: type[R]) -> Iterator[R]:
         for record in self._state.records(kind):
-            current = self.record(kind, record.key)
+            current = self._current(record) if kind in self._changed_kinds else record
             if current is not None:
                 yield current
         for (table, key), put in self._puts.items():
             if table == kind.table and self._state.record(kind, key) is None:
                 yield put
+
+    def _current(self, record: R) -> R | None:
+        """What has become here of a record of the view below."""
+        key = (record.table, record.key)
+        return None if key in self._deletes else self._puts.get(key, record)
 
     def tasks_of(self, service: str) -> list[Task]:
         return self._merged(self._state.tasks_of(service), lambda task: task.service == service)
@@ -170,7 +175,7 @@ class Draft(View):
         if Task not in self._changed_kinds:
             return [task for task in base if belongs(task)]
         known = {task.arn for task in base}
-        current = [self.task(task.arn) for task in base]
+        current = map(self._current, base)
         new = [put for put in self._puts.values() if isinstance(put, Task) and put.arn not in known and belongs(put)]
         return [task for task in current if task is not None and belongs(task)] + new
 
@@ -195,11 +200,11 @@ class Draft(View):
         return self._state.free(instance) if room is None else room
 
     def roster(self, cluster: str) -> Roster:
+        if Task not in self._changed_kinds and Instance not in self._changed_kinds:
+            return self._state.roster(cluster)
         own = self._rosters.get(cluster)
         if own is not None:
             return own
-        if Task not in self._changed_kinds and Instance not in self._changed_kinds:
-            return self._state.roster(cluster)
         if Instance in self._changed_kinds:
             own = Roster((i for i in self.records(Instance) if i.cluster == cluster), self.free)
         else:
@@ -264,8 +269,8 @@ class Draft(View):
         self._expected.setdefault(key, self._state.revision_of(key))
 
     def tell(self, kind: Kind, subject: str, *, id: str = "", **data: Any) -> None:  # noqa: A002 - the story's word
-        """Add a line to the story, in the same commit."""
-        self._story.append(StoryLine(self.now, ACTOR, subject, kind, self.cause, msgspec.to_builtins(data), id))
+        """Add a line to the story, in the same commit. Nobody changes `data` any more; it is written as JSON."""
+        self._story.append(StoryLine(self.now, ACTOR, subject, kind, self.cause, data, id))
 
     def begin_hold(self, task: Task, instance: str, reason: str) -> Task:
         """Take room for `task` on the placement ledger. Returns the task as it now stands in the draft."""

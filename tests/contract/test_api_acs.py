@@ -227,6 +227,20 @@ async def test_what_is_known_of_an_instance_goes_with_it(plane: ControlPlane, ec
         assert not known
 
 
+async def test_an_agent_that_has_not_taken_all_yet_is_told_all_the_same(
+    plane: ControlPlane, ecs: Ecs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in the turn of the commit then but in its own session's, which does not wait for the next heartbeat."""
+    monkeypatch.setattr(acs_session, "HEARTBEAT_SECONDS", 3600)
+    await ecs.register_task_definition(**definition())
+    async with ScriptedAgent(plane.url) as agent:
+        first = await ran(ecs, agent)
+        plane.sessions._open[agent.arn]._waits_to_go = lambda: 1
+        second = await ran(ecs, agent)
+        await agent.is_told(second, "RUNNING")
+        assert [arn for arn, _ in agent.told] == [first, second]
+
+
 async def test_an_instance_that_cannot_be_told_is_let_go_and_the_others_are_told(
     plane: ControlPlane, ecs: Ecs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,6 +139,28 @@ async def test_watchers_see_every_commit_in_order(store: Store) -> None:
     assert (commits[-1].changed, commits[-1].story, commits[-1].newest_line) == ((), (line(1),), 1)
 
 
+async def test_a_watcher_takes_all_that_has_come_at_once(store: Store) -> None:
+    watch = store.watch()
+    await asyncio.gather(*(store.commit(putting(store, token(name), cause=name)) for name in "abc"))
+    bursts = watch.bursts()
+    assert [commit.cause for commit in await anext(bursts)] == ["a", "b", "c"]
+    waiting = asyncio.create_task(anext(bursts))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await store.commit(putting(store, token("d"), cause="d"))
+    assert [commit.cause for commit in await waiting] == ["d"]
+    watch.close()
+    assert await anext(bursts, None) is None
+
+
+async def test_bursts_end_where_the_watcher_fell_behind(opener: Opener) -> None:
+    store = opener(watch_commits_max=3)
+    watch = store.watch()
+    await asyncio.gather(*(store.commit(putting(store, token(f"t{nth}"))) for nth in range(5)))
+    assert [[commit.revision for commit in burst] async for burst in watch.bursts()] == [[1, 2, 3]]
+    await store.close()
+
+
 async def test_what_a_watcher_hears_of_is_in_the_view(store: Store) -> None:
     watch = store.watch()
     writing = asyncio.gather(*(store.commit(putting(store, token(f"t{nth}"))) for nth in range(20)))

@@ -14,6 +14,7 @@ import pytest
 from storeside import contents, putting, task, telling, token, with_instance
 
 from controlplane.core.model import Task, Token
+from controlplane.core.plan import Plan
 from controlplane.core.view import Draft
 from controlplane.store.port import Store, StoreBusy
 from controlplane.store.sqlite import SqliteStore
@@ -38,6 +39,27 @@ async def test_reopened_it_is_equal(tmp_path: Path) -> None:
     assert await reopened.story(0, 1000) == story
     assert await reopened.commit(putting(reopened, token("more"))) == before[0] + 1  # type: ignore[index]
     await reopened.close()
+
+
+async def test_reopened_it_has_what_many_records_and_plans_of_one_transaction_said(tmp_path: Path) -> None:
+    """More records than one statement takes; plans that wait for the same transaction, with what each has dropped."""
+    path = tmp_path / "store.sqlite"
+    store = SqliteStore(path)
+    await store.commit(putting(store, *(token(f"t{nth}") for nth in range(150))))
+    gone = [dropping(store, f"s t{nth}") for nth in (0, 63, 64, 149)]
+    await asyncio.gather(*(store.commit(plan) for plan in [*gone, putting(store, token("new"))]))
+    before = contents(store.view())
+    assert len(list(store.view().records(Token))) == 147
+    await store.close()
+    reopened = SqliteStore(path)
+    assert contents(reopened.view()) == before
+    await reopened.close()
+
+
+def dropping(store: Store, key: str) -> Plan:
+    draft = Draft(store.view(), now=1, cause="x")
+    draft.delete(draft.token(key))
+    return draft.plan()
 
 
 async def _something(store: Store, nth: int, dice: Random) -> None:

@@ -39,9 +39,10 @@ installed: dict[str, Scheduler] = {}
 def chooser_of(view: View, request: Request) -> str | None:
     """The name of the scheduler that is asked; None: the engine, which alone knows what is empty."""
     cluster = view.cluster(request.cluster)
-    if cluster is None or request.chooser is Chooser.ENGINE or request.caution is Caution.ONLY_EMPTY:
+    if cluster is None or cluster.policy.scheduler == BUILT_IN:
         return None
-    return None if cluster.policy.scheduler == BUILT_IN else cluster.policy.scheduler
+    is_engines = request.chooser is Chooser.ENGINE or request.caution is Caution.ONLY_EMPTY
+    return None if is_engines else cluster.policy.scheduler
 
 
 def choose(name: str, view: View, request: Request, dice: Dice) -> tuple[list[str], list[Refusal]]:

@@ -8,7 +8,7 @@ from controlplane.core.model import Cluster, Instance, Task
 from controlplane.core.plan import Conflict, Plan
 from controlplane.core.state import State
 from controlplane.core.view import Draft
-from wire.holds import Proof
+from wire.holds import Hold, Proof
 from wire.resources import Amounts
 from wire.status import InstanceStatus
 
@@ -53,6 +53,23 @@ def test_nor_the_same_port() -> None:
     batch.accept(placing(state, "a", amounts=WITH_PORT))
     with pytest.raises(Conflict, match="no PORTS left"):
         batch.accept(placing(state, "b", amounts=WITH_PORT))
+
+
+def test_an_instance_that_comes_in_the_same_batch_has_its_room_once() -> None:
+    state = world()
+    batch = Batch(state)
+    draft = draft_of(state)
+    draft.put(Instance(arn="k", cluster="c", registered=Amounts(2048, 2048)))
+    draft.begin_hold(task("a"), "k", "placed")
+    batch.accept(draft.plan())
+    assert batch.free("k").cpu == 1024
+    batch.accept(Plan(cause="", puts=(holding("b", "k"),)))
+    with pytest.raises(Conflict, match="no CPU, MEMORY left"):
+        batch.accept(Plan(cause="", puts=(holding("c", "k"),)))
+
+
+def holding(name: str, instance: str) -> Task:
+    return msgspec.structs.replace(task(name), instance=instance, hold=Hold(name, HALF, 0, "placed"))
 
 
 def test_a_refused_plan_leaves_no_trace() -> None:
