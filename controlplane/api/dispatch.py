@@ -273,7 +273,9 @@ class _Caller(msgspec.Struct):
 
 def _introduced(call: Call, plan: Plan, answer: Answer) -> Plan:
     """The plan with the line in front that says who asked for it."""
-    subject = call.text("cluster") or call.text("clusterName") or "default"
+    subject = call.text("cluster") or call.text("clusterName")
+    if not isinstance(subject, str) or not subject:  # a member that the operation does not have may be anything
+        subject = "default"
     if not _SUBJECTS.keys().isdisjoint(answer):
         for noun, arn in _SUBJECTS.items():
             if noun in answer:
