@@ -60,21 +60,18 @@ def _shapes(operation: str) -> tuple[Any, Any]:
 def _without_nulls(value: Any, levels: int = NESTING_MAX) -> Any:
     if not levels:
         raise SerializationException(f"The request is nested more than {NESTING_MAX} levels deep.")
-    plain = _PLAIN if levels > 1 else ()  # these would be a level of their own
     if isinstance(value, dict):
-        return {
-            key: item if isinstance(item, plain) else _without_nulls(item, levels - 1)
-            for key, item in value.items()
-            if item is not None
-        }
+        if levels > 1 and _PLAIN.issuperset(map(type, value.values())):
+            return value
+        return {key: _without_nulls(item, levels - 1) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [
-            item if isinstance(item, plain) else _without_nulls(item, levels - 1) for item in value if item is not None
-        ]
+        if levels > 1 and _PLAIN.issuperset(map(type, value)):
+            return value
+        return [_without_nulls(item, levels - 1) for item in value if item is not None]
     return value
 
 
-_PLAIN = (str, int, float)
+_PLAIN = frozenset({str, int, float, bool})
 
 
 def _error_of(fault: Fault) -> AwsError:

@@ -67,12 +67,18 @@ def _typed(shape: Any, inside: _Check) -> _Check:
     return check
 
 
+def _only_type(shape: Any) -> type | None:
+    """The type of a string or a boolean of which nothing else is asked: no call has to look at such a value."""
+    asks = shape.type_name == "string" and (shape.enum or shape.metadata.keys() & {"min", "max", "pattern"})
+    return None if asks else _ONLY_TYPES.get(shape.type_name)
+
+
 def _nothing_wrong(_value: Any, _where: _Where, _found: list[Fault]) -> None: ...
 
 
 def _structure(shape: Any) -> _Check:
     required, members = tuple(shape.required_members), shape.members
-    checks: dict[str, _Check] = {}
+    types = {name: _only_type(member) for name, member in members.items()}
 
     def check(value: Any, where: _Where, found: list[Fault]) -> None:
         for name in required:
@@ -80,11 +86,10 @@ def _structure(shape: Any) -> _Check:
                 path = _path((where, name))
                 found.append(Fault(FaultKind.MISSING, path, f"{path} should not be null or empty."))
         for name, item in value.items():
-            if name in checks:
-                checks[name](item, (where, name), found)
-            elif name in members:
-                checks[name] = _check_of(members[name])
-                checks[name](item, (where, name), found)
+            if type(item) is types.get(name):
+                continue
+            if name in members:
+                _check_of(members[name])(item, (where, name), found)
             else:
                 path = _path((where, name))
                 found.append(Fault(FaultKind.UNKNOWN, path, f"{path} is not a member of {shape.name}."))
@@ -93,10 +98,12 @@ def _structure(shape: Any) -> _Check:
 
 
 def _list(shape: Any) -> _Check:
-    sized = _sized(shape)
+    sized, types = _sized(shape), frozenset({_only_type(shape.member)})
 
     def check(value: Any, where: _Where, found: list[Fault]) -> None:
         sized(value, where, found)
+        if types.issuperset(map(type, value)):
+            return
         item_check = _check_of(shape.member)
         for index, item in enumerate(value):
             item_check(item, (where, index), found)
@@ -220,6 +227,7 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "timestamp": (int, float),
 }
+_ONLY_TYPES = {"string": str, "boolean": bool}
 _A_TYPE = {
     "structure": "an object",
     "map": "an object",

@@ -48,6 +48,14 @@ async def test_a_task_can_be_walked_back_to_its_request(plane: ControlPlane, ecs
     assert kinds == ["instance.registered", "instance.status"]
 
 
+async def test_a_member_that_the_operation_does_not_have_is_no_subject(plane: ControlPlane, ecs: Ecs) -> None:
+    arn = (await ecs.create_cluster(clusterName="c"))["cluster"]["clusterArn"]
+    status, _ = await call(plane.url, "TagResource", resourceArn=arn, tags=[{"key": "a", "value": "b"}], cluster=5)
+    assert status == 200
+    requests = [line for _, line in (await story(plane))["lines"] if line["kind"] == "request"]
+    assert [line["subject"] for line in requests] == [arn, "default"]
+
+
 async def test_pages_follow_each_other(plane: ControlPlane, ecs: Ecs) -> None:
     for number in range(5):
         await ecs.create_cluster(clusterName=f"c{number}")
