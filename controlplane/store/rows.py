@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from controlplane.core.plan import Key, Plan
 from controlplane.core.record import Record
-from controlplane.store import bulk, records
+from controlplane.store import records
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
@@ -18,23 +18,25 @@ CREATE TABLE IF NOT EXISTS records (
 )
 """
 _LOAD = "SELECT place, tbl, revision, body FROM records ORDER BY place"
-_PUT = "INSERT OR REPLACE INTO records (place, tbl, revision, body) VALUES {rows}"
-_PUT_COLUMNS = 4
-_DELETE = "DELETE FROM records WHERE place = ?"
+TARGETS = {
+    "put": "INSERT OR REPLACE INTO records (place, tbl, revision, body) VALUES (NEW.a, NEW.b, NEW.c, NEW.d)",
+    "delete": "DELETE FROM records WHERE place = NEW.a",
+}
+"""Of a stroke."""
 
 
 class Changes(NamedTuple):
     """What one transaction does to the rows."""
 
     values: list[Any]
-    """Of the rows that are put, one after the other."""
+    """For a stroke."""
     new: dict[Key, int]
     """Places of records that had none."""
     gone: list[Key]
 
 
 class Rows:
-    """`load` once, first; then for each transaction `read`, `write` in the writer's thread, and `written`."""
+    """`load` once, first; then `changes` for each transaction, and `written` once it is on disk."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -50,21 +52,18 @@ class Rows:
             self._next = place + 1
             yield record, revision
 
-    def read(self, plans: Iterable[tuple[Plan, int]]) -> Changes:
+    def changes(self, plans: Iterable[tuple[Plan, int]]) -> Changes:
         """What plans, with their revisions, put and delete; no two of them change one record."""
-        changes = Changes([], {}, [])
+        values: list[Any] = []
+        new: dict[Key, int] = {}
+        gone: list[Key] = []
         for plan, revision in plans:
             for record in plan.puts:
-                place = self._place_of(record, changes.new)
-                changes.values.extend((place, record.table, revision, records.encode(record)))
-            changes.gone.extend(key for key in plan.deletes if key in self._places)
-        return changes
-
-    def write(self, changes: Changes) -> None:
-        """As part of a transaction."""
-        if changes.gone:
-            self._database.executemany(_DELETE, [(self._places[key],) for key in changes.gone])
-        bulk.insert(self._database, _PUT, _PUT_COLUMNS, changes.values)
+                values += ("put", self._place_of(record, new), record.table, revision, records.encode(record))
+            gone += [key for key in plan.deletes if key in self._places]
+        for key in gone:
+            values += ("delete", self._places[key], None, None, None)
+        return Changes(values, new, gone)
 
     def written(self, changes: Changes) -> None:
         """They are on disk."""

@@ -19,6 +19,7 @@ import msgspec
 from controlplane.core.batch import Batch
 from controlplane.core.plan import Conflict, Plan
 from controlplane.core.state import State
+from controlplane.store import stroke
 from controlplane.store.feed import Feed
 from controlplane.store.port import (
     EVENTS_KEPT,
@@ -36,8 +37,8 @@ from controlplane.store.port import (
     as_kept,
     no_events,
 )
-from controlplane.store.rows import Changes, Rows
-from controlplane.store.tape import Strip, Tape, strip_of
+from controlplane.store.rows import TARGETS, Changes, Rows
+from controlplane.store.tape import Strip, Tape
 from wire.story import StoryLine
 
 T = TypeVar("T")
@@ -57,6 +58,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS newest (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER, line INTEGER);
 INSERT OR IGNORE INTO newest VALUES (1, 0, 0);
 """
+_NEWEST = "UPDATE newest SET revision = NEW.a, line = NEW.b"
 
 
 class _Waiting(msgspec.Struct):
@@ -71,11 +73,10 @@ class _Waiting(msgspec.Struct):
 class _Transaction(NamedTuple):
     """All that the writer's thread needs for one: it touches no record."""
 
+    values: list[Any]
+    """For a stroke."""
     changes: Changes
-    story: Strip
-    events: Strip
-    revision: int
-    newest_line: int
+    strips: list[tuple[Tape[Any], Strip]]
 
 
 class SqliteStore:
@@ -119,6 +120,8 @@ class SqliteStore:
             self._load()
             self._story = Tape(self._database, self._reader, "story", StoryLine, story_lines_kept)
             self._events = Tape(self._database, self._reader, "events", msgspec.Raw, events_kept)
+            targets = {**TARGETS, **self._story.target, **self._events.target, "newest": _NEWEST}
+            stroke.prepare(self._database, targets)
             so_far.pop_all()
 
     def _load(self) -> None:
@@ -238,7 +241,7 @@ class SqliteStore:
             for one in accepted:
                 _refuse(one, error)
         else:
-            self._rows.written(transaction.changes)
+            self._written(transaction)
             self._show(accepted)
 
     def _check(self, waiting: list[_Waiting]) -> tuple[list[_Waiting], list[tuple[_Waiting, BaseException]]]:
@@ -275,16 +278,30 @@ class SqliteStore:
             events += [(revision, event) for event in one.events]
         story = chain.from_iterable(plan.story for plan, _ in plans)
         lines = list(enumerate(story, start=self._newest_line + 1))
-        newest = self._newest_line + len(lines)
-        return _Transaction(self._rows.read(plans), strip_of(lines), strip_of(events), revision, newest)
+        changes = self._rows.changes(plans)
+        strips: list[tuple[Tape[Any], Strip]] = [
+            (self._story, self._story.strip(lines)),
+            (self._events, self._events.strip(events)),
+        ]
+        said = [value for _, strip in strips for value in strip.values]
+        newest = ("newest", revision, self._newest_line + len(lines), None, None)
+        return _Transaction([*changes.values, *said, *newest], changes, strips)
 
     def _transact(self, what: _Transaction) -> None:
         """In the writer's thread."""
+        long = [(tape, strip) for tape, strip in what.strips if tape.is_long(strip)]
+        if not long and stroke.is_one(what.values):
+            stroke.draw(self._database, what.values)
+            return
         with self._transaction() as database:
-            self._rows.write(what.changes)
-            self._story.add(what.story)
-            self._events.add(what.events)
-            database.execute("UPDATE newest SET revision = ?, line = ?", (what.revision, what.newest_line))
+            stroke.draw(database, what.values)
+            for tape, strip in long:
+                tape.trim(strip)
+
+    def _written(self, what: _Transaction) -> None:
+        self._rows.written(what.changes)
+        for tape, strip in what.strips:
+            tape.appended(strip)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -336,7 +353,8 @@ def _locked(path: Path) -> IO[str]:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=2 * stroke.ROWS)
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=FULL")
+    database.execute("PRAGMA temp_store=MEMORY")  # the rows of a stroke, on their way
     return database

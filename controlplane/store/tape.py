@@ -5,7 +5,6 @@ It knows nothing of what an entry says.
 """
 
 import sqlite3
-from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -22,7 +21,7 @@ _SCHEMA = (
 )
 _STATEMENTS = {
     "newest": "SELECT ordinal FROM {table} ORDER BY last DESC LIMIT 1",
-    "add": "INSERT INTO {table} VALUES (?, ?, ?)",
+    "add": "INSERT INTO {table} VALUES (NEW.a, NEW.b, NEW.c)",
     "since": "SELECT entries FROM {table} WHERE last > ? ORDER BY last",
     "oldest kept": "SELECT last FROM {table} WHERE ordinal > ? ORDER BY last LIMIT 1",
     "before": "SELECT max(last) FROM {table} WHERE last < ?",
@@ -32,25 +31,19 @@ _STATEMENTS = {
 }
 """`last` is the highest number in a row, `ordinal` how many entries there ever were, those in it included."""
 
-
 _encode = msgspec.json.Encoder().encode
 
 
 class Strip(NamedTuple):
     """What one transaction appends."""
 
-    last: int
+    values: list[Any]
+    """For a stroke; none where it appends nothing."""
     size: int
-    entries: bytes
-
-
-def strip_of(entries: Sequence[tuple[int, Any]]) -> Strip:
-    """Of numbered entries, each anything that `msgspec` encodes."""
-    return Strip(entries[-1][0] if entries else 0, len(entries), _encode(entries))
 
 
 class Tape(Generic[T]):
-    """`add` belongs to the writer's thread and transaction, `read` to the reader's."""
+    """`strip` for each transaction, and `appended` once it is on disk. `trim` is the writer's, `read` the reader's."""
 
     def __init__(
         self, database: sqlite3.Connection, reader: sqlite3.Connection, table: str, entry: type[T], kept: int
@@ -64,26 +57,36 @@ class Tape(Generic[T]):
             database.execute(statement.format(table=table))
         self._sql = {name: statement.format(table=table) for name, statement in _STATEMENTS.items()}
         newest = database.execute(self._sql["newest"]).fetchone()
+        self._table = table
+        self.target = {table: self._sql["add"]}
+        """Of a stroke."""
         self._ordinal: int = newest[0] if newest else 0
         self._trimmed_at = 0
 
-    def add(self, strip: Strip) -> None:
-        """Append what one transaction says; numbers never fall, and the next transaction's are higher."""
-        if strip.size:
-            self._ordinal += strip.size
-            self._database.execute(self._sql["add"], (strip.last, self._ordinal, strip.entries))
-            self._trim()
+    def strip(self, entries: list[tuple[int, Any]]) -> Strip:
+        """What one transaction says; numbers never fall, and the next transaction's are higher."""
+        if not entries:
+            return Strip([], 0)
+        row = [self._table, entries[-1][0], self._ordinal + len(entries), _encode(entries), None]
+        return Strip(row, len(entries))
 
-    def _trim(self) -> None:
-        """Now and then: forget whole transactions, the oldest first, but never the newest."""
-        if self._ordinal - self._trimmed_at < min(TRIM_EVERY, self._kept):
-            return
-        self._trimmed_at = self._ordinal
-        (kept,) = self._database.execute(self._sql["oldest kept"], (self._ordinal - self._kept,)).fetchone() or (0,)
+    def appended(self, strip: Strip) -> None:
+        """It is on disk."""
+        self._ordinal += strip.size
+
+    def is_long(self, strip: Strip) -> bool:
+        """Whether it is to be trimmed with this strip."""
+        return self._ordinal + strip.size - self._trimmed_at >= min(TRIM_EVERY, self._kept)
+
+    def trim(self, strip: Strip) -> None:
+        """Forget whole transactions, the oldest first, but never the newest, which is this strip's."""
+        ordinal = self._ordinal + strip.size
+        (kept,) = self._database.execute(self._sql["oldest kept"], (ordinal - self._kept,)).fetchone() or (0,)
         (last,) = self._database.execute(self._sql["before"], (kept,)).fetchone()
         if last is not None:
             self._database.execute(self._sql["delete"], (last,))
             self._database.execute(self._sql["forget"], (last,))
+        self._trimmed_at = ordinal
 
     def read(self, after: int, newest: int, limit: int) -> tuple[list[tuple[int, T]], int]:
         """Some `limit` entries behind the number `after`, up to `newest`, and the number up to which they are gone.
