@@ -5,23 +5,39 @@ from random import Random
 
 import pytest
 
-from controlplane.store import tape
+from controlplane.store import stroke, tape
+
+
+class Small:
+    """A tape of 20 entries, appended to as a store does."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect(":memory:", isolation_level=None)
+        self._tape = tape.Tape(self._database, self._database, "told", str, 20)
+        stroke.prepare(self._database, self._tape.target)
+        self.read = self._tape.read
+
+    def add(self, entries: list[tuple[int, str]]) -> None:
+        strip = self._tape.strip(entries)
+        stroke.draw(self._database, strip.values)
+        if self._tape.is_long(strip):
+            self._tape.trim(strip)
+        self._tape.appended(strip)
 
 
 @pytest.fixture(name="small")
-def fixture_small() -> tape.Tape[str]:
-    database = sqlite3.connect(":memory:", isolation_level=None)
-    return tape.Tape(database, database, "told", str, 20)
+def fixture_small() -> Small:
+    return Small()
 
 
-def test_pages_are_whole_and_follow_each_other(small: tape.Tape[str]) -> None:
+def test_pages_are_whole_and_follow_each_other(small: Small) -> None:
     dice, all_entries, number = Random(3), [], 0
     for _ in range(8):
         entries = []
         for _ in range(dice.randrange(1, 4)):
             number += 1
             entries += [(number, f"{number}.{nth}") for nth in range(dice.randrange(1, 3))]
-        small.add(tape.strip_of(entries))
+        small.add(entries)
         all_entries += entries
     kept, forgotten = small.read(0, number, 1000)
     assert kept == [entry for entry in all_entries if entry[0] > forgotten]
@@ -35,15 +51,15 @@ def test_pages_are_whole_and_follow_each_other(small: tape.Tape[str]) -> None:
     assert small.read(0, number, 0)[0] == []
 
 
-def test_the_oldest_go_whole_transactions_at_a_time(small: tape.Tape[str]) -> None:
+def test_the_oldest_go_whole_transactions_at_a_time(small: Small) -> None:
     for number in range(1, 101):
-        small.add(tape.strip_of([(number, "one"), (number, "two"), (number, "three")]))
+        small.add([(number, "one"), (number, "two"), (number, "three")])
     kept, forgotten = small.read(0, 100, 1000)
     assert [entry[0] for entry in kept] == [n for n in range(forgotten + 1, 101) for _ in range(3)]
     assert 20 <= len(kept) <= 2 * 20 + 3
 
 
-def test_the_newest_transaction_stays_however_large(small: tape.Tape[str]) -> None:
-    small.add(tape.strip_of([(1, "old")]))
-    small.add(tape.strip_of([(2, str(nth)) for nth in range(50)]))
+def test_the_newest_transaction_stays_however_large(small: Small) -> None:
+    small.add([(1, "old")])
+    small.add([(2, str(nth)) for nth in range(50)])
     assert (len(small.read(0, 2, 1000)[0]), small.read(0, 2, 1000)[1]) == (50, 1)
