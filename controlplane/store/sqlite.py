@@ -47,6 +47,9 @@ BATCH_PLANS_MAX = 100
 BATCH_RECORDS_MAX = 500
 """Plans in one transaction, and records from which on it takes no further plan. Those of the one before decide while
 it is written: with more at once all would wait."""
+QUIET_TURNS = 2
+"""Turns of the loop without a further plan before a transaction begins: in one a call is read, in the next decided. Who
+comes a moment too late would wait for that transaction, and then have one of his own: two where one does."""
 WAITING_PLANS_MAX = 10_000
 """Plans that wait for the writer; who comes then waits for a place."""
 FORMAT = 3
@@ -154,7 +157,7 @@ class SqliteStore:
             done: asyncio.Future[int] = loop.create_future()
             self._queue(_Waiting(Plan(cause="", story=tuple(lines)), [], done, is_tale=True))
             if patience_seconds:
-                loop.call_later(patience_seconds, self._hurry)
+                loop.call_later(patience_seconds, lambda: done.done() or self._hurry())
             else:
                 self._hurry()
             return await done
@@ -214,6 +217,7 @@ class SqliteStore:
     async def _write(self) -> None:
         """Write batch after batch until nobody waits, or who waits has patience."""
         while self._is_hurried:
+            await self._gather()
             batch = self._next_batch()
             self._is_hurried = bool(self._waiting)
             accepted, refused = self._check(batch)
@@ -222,6 +226,14 @@ class SqliteStore:
             # Not sooner: whoever decides anew at once must find the view that he was refused for.
             for one, refusal in refused:
                 _refuse(one, refusal)
+
+    async def _gather(self) -> None:
+        """Let those come along whose plans are being made just now; a full batch waits for nobody."""
+        quiet_turns = 0
+        while quiet_turns < QUIET_TURNS and len(self._waiting) < BATCH_PLANS_MAX:
+            before = len(self._waiting)
+            await asyncio.sleep(0)
+            quiet_turns = quiet_turns + 1 if len(self._waiting) == before else 0
 
     def _next_batch(self) -> list[_Waiting]:
         count = records = 0
