@@ -11,6 +11,8 @@ from controlplane.rules import timing
 from controlplane.rules.timing import ScheduleError
 
 _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
+_CRON_ENDS = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
+"""Its years end with 2199. Source: EventBridge User Guide, "Cron expressions"."""
 
 
 def next_after(
@@ -37,7 +39,7 @@ def _next(expression: str, at: float, *, zone: ZoneInfo, since: float) -> float 
             raise ScheduleError(expression) from error
     if not expression.startswith("cron("):
         return timing.next_after(expression, at, since=since)
-    local = datetime.fromtimestamp(at, zone).replace(tzinfo=UTC)  # the zone's clock, read as if it were UTC
+    local = datetime.fromtimestamp(min(at, _CRON_ENDS), zone).replace(tzinfo=UTC)  # the zone's clock, read as if it were UTC
     due = timing.next_after(expression, local.timestamp(), since=0)
     return None if due is None else datetime.fromtimestamp(due, UTC).replace(tzinfo=zone).timestamp()
 

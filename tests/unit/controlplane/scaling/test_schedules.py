@@ -38,6 +38,10 @@ def test_a_span_of_time() -> None:
     assert first == at("2026-04-01T22:00:00+00:00")
     assert next_after(nightly, first, zone="UTC", start_at=start, end_at=end) is None
     assert next_after("rate(1 hour)", NOW, zone="UTC", start_at=start) == start + 3600
+    assert next_after(nightly, NOW, zone="UTC", start_at=1e308) is None, "no calendar has that day"
+    with pytest.raises(ScheduleError):
+        next_after("cron(soon)", NOW, zone="UTC", start_at=1e308)
+    assert next_after(nightly, NOW, zone="Europe/Berlin", start_at=at("2199-12-31T23:30:00+00:00")) is None
     assert next_after("at(2100-01-01T00:00:00)", NOW, zone="UTC", start_at=4e9) == 4102444800
     assert next_after("at(2100-01-01T00:00:00)", NOW, zone="UTC", start_at=4.2e9) is None, "not before its start"
 
