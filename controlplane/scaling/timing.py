@@ -39,7 +39,8 @@ def _next(expression: str, at: float, *, zone: ZoneInfo, since: float) -> float 
             raise ScheduleError(expression) from error
     if not expression.startswith("cron("):
         return timing.next_after(expression, at, since=since)
-    local = datetime.fromtimestamp(min(at, _CRON_ENDS), zone).replace(tzinfo=UTC)  # the zone's clock, read as if it were UTC
+    # The zone's clock, read as if it were UTC.
+    local = datetime.fromtimestamp(min(at, _CRON_ENDS), zone).replace(tzinfo=UTC)
     due = timing.next_after(expression, local.timestamp(), since=0)
     return None if due is None else datetime.fromtimestamp(due, UTC).replace(tzinfo=zone).timestamp()
 
