@@ -157,7 +157,7 @@ class SqliteStore:
             done: asyncio.Future[int] = loop.create_future()
             self._queue(_Waiting(Plan(cause="", story=tuple(lines)), [], done, is_tale=True))
             if patience_seconds:
-                loop.call_later(patience_seconds, lambda: done.done() or self._hurry())
+                loop.call_later(patience_seconds, self._hurry_for, done)
             else:
                 self._hurry()
             return await done
@@ -213,6 +213,11 @@ class SqliteStore:
         self._is_hurried = bool(self._waiting)
         if self._is_hurried and (self._writer is None or self._writer.done()):
             self._writer = asyncio.create_task(self._write())
+
+    def _hurry_for(self, done: "asyncio.Future[int]") -> None:
+        """Unless it went along with another meanwhile."""
+        if not done.done():
+            self._hurry()
 
     async def _write(self) -> None:
         """Write batch after batch until nobody waits, or who waits has patience."""
