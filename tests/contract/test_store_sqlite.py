@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from storeside import contents, putting, task, telling, token, with_instance
+from storeside import contents, line, putting, task, telling, token, with_instance
 
 from controlplane.core.model import Task, Token
 from controlplane.core.plan import Plan
@@ -125,6 +125,42 @@ async def test_plans_that_arrive_together_share_a_transaction(tmp_path: Path) ->
     await asyncio.gather(*(store.commit(putting(store, token(f"t{nth}"))) for nth in range(200)))
     assert sum(written) == 200
     assert len(written) <= 3
+    await store.close()
+
+
+async def test_plans_of_the_turns_that_follow_go_along(tmp_path: Path) -> None:
+    """As of callers whose requests are read one after the other."""
+    store = SqliteStore(tmp_path / "store.sqlite")
+    written = transactions_of(store)
+
+    async def commit(turn: int) -> None:
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        await store.commit(putting(store, token(f"t{turn}")))
+
+    await asyncio.gather(*map(commit, range(20)))
+    assert written == [20]
+    await store.close()
+
+
+async def test_a_line_that_went_along_hurries_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has patience, and is written with a plan before that ends: the next line may have all of its own."""
+    store = SqliteStore(tmp_path / "store.sqlite")
+    written = transactions_of(store)
+    loop, later = asyncio.get_running_loop(), []
+    monkeypatch.setattr(loop, "call_later", lambda _, hurry, *args: later.append((hurry, args)))
+    first = asyncio.create_task(store.tell([line(1)], patience_seconds=9))
+    await asyncio.sleep(0)
+    await store.commit(putting(store, token("t")))
+    await first
+    second = asyncio.create_task(store.tell([line(2)], patience_seconds=9))
+    await asyncio.sleep(0)
+    for nth, (hurry, args) in enumerate(later):
+        hurry(*args)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(written) == 1 + nth
+    await second
     await store.close()
 
 
