@@ -129,7 +129,10 @@ class World:
     # the cluster
 
     def connected(self):
-        arns = self.ecs.list_container_instances()["containerInstanceArns"]
+        try:
+            arns = self.ecs.list_container_instances()["containerInstanceArns"]
+        except self.ecs.exceptions.ClusterNotFoundException:  # the first agent makes it, and has not come yet
+            return []
         if not arns:
             return []
         rows = self.ecs.describe_container_instances(containerInstances=arns)["containerInstances"]
