@@ -8,7 +8,7 @@ import hmac
 import re
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl, quote
 
 from botocore.utils import normalize_url_path
@@ -72,12 +72,9 @@ def signature(
     query = _canonical_query(query) if query else ""
     canonical = f"{method}\n{path}\n{query}\n{lines}\n\n{';'.join(covered)}\n{body_sha256}"
     digest = sha256(canonical.encode()).hexdigest()
-    inside, outside = _keyed(secret, signer.scope)
-    inside, outside = inside.copy(), outside.copy()
-    inside.update(f"{ALGORITHM}\n{timestamp}\n{signer.scope}\n{digest}".encode())
-    outside.update(inside.digest())
-    signed: str = outside.hexdigest()
-    return signed
+    signing = _keyed(secret, signer.scope).copy()
+    signing.update(f"{ALGORITHM}\n{timestamp}\n{signer.scope}\n{digest}".encode())
+    return signing.hexdigest()
 
 
 def _canonical_query(query: str) -> str:
@@ -87,17 +84,9 @@ def _canonical_query(query: str) -> str:
 
 
 @lru_cache(SIGNERS_KEPT)
-def _keyed(secret: str, scope: str) -> tuple[Any, Any]:
-    """The two hashes of an HMAC (RFC 2104) that have taken in the signing key: only copies of them are fed.
-
-    `hmac` would make of each call two objects of Python around them.
-    """
+def _keyed(secret: str, scope: str) -> hmac.HMAC:
+    """An HMAC with the signing key: only copies of it are fed."""
     key = f"AWS4{secret}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
-    block = key.ljust(_BLOCK_BYTES, b"\0")
-    return sha256(block.translate(_INSIDE)), sha256(block.translate(_OUTSIDE))
-
-
-_BLOCK_BYTES = sha256().block_size
-_INSIDE, _OUTSIDE = bytes(byte ^ 0x36 for byte in range(256)), bytes(byte ^ 0x5C for byte in range(256))
+    return hmac.new(key, digestmod="sha256")

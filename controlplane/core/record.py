@@ -29,7 +29,7 @@ V = TypeVar("V")
 def following(work_out: Callable[[R], V]) -> Callable[[R], V]:
     """What follows from a record alone is worked out once, and again when it has become another record.
 
-    Readers do not change what they get: the next one gets the same.
+    Readers do not change what they get: the next one gets the same. They are of one thread.
     """
     kept: dict[int, V] = {}
     """By the identity of a record, which no other gets as long as the record stands in `records`."""
